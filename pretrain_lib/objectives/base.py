@@ -1,0 +1,96 @@
+"""The one idea of the library: an objective corrupts a sample and scores the model's answer.
+
+The trainer knows nothing of text, images or sound. It asks the objective for a `Batch`, which says
+beforehand *how many* things each term of the loss will be summed over, and then for those sums. So
+a mean can be taken once, over all micro-batches and processes, however unequal they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..data.keys import Keys
+from ..data.source import Samples
+
+
+@dataclass
+class Batch:
+    """What one forward pass needs, and how much it will be summed over.
+
+    Attributes:
+        inputs: what the model reads, each (B, ...).
+        targets: what its answer is scored against, each (B, ...).
+        counts: for each term of the loss, the number of things that term sums over.
+        samples: (B,) int64 ids of the samples, filled in by the loader.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    counts: dict[str, float]
+    samples: np.ndarray | None = field(default=None)
+
+    def map(self, function) -> Batch:
+        """The same batch with `function` applied to every tensor."""
+        apply = lambda columns: {name: function(tensor) for name, tensor in columns.items()}  # noqa: E731
+        return replace(self, inputs=apply(self.inputs), targets=apply(self.targets))
+
+    def to(self, device) -> Batch:
+        """The same batch on another device."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, from where copies to a GPU do not wait."""
+        return self.map(lambda tensor: tensor.pin_memory())
+
+
+def take_column(samples: Samples, name: str) -> Tensor:
+    """The column of that name.
+
+    Raises:
+        ValueError: if the source has none, naming those it has.
+    """
+    if name not in samples:
+        raise ValueError(f"the source has no column {name!r}; its columns are {', '.join(samples)}")
+    return samples[name]
+
+
+class Objective(nn.Module):
+    """A pretext task: corrupt samples, let the model predict, return sums of losses.
+
+    It is a module because it may own parameters: a projection head, a teacher, a temperature.
+
+    Attributes:
+        separable: whether the loss of a batch is the sum of the losses of its samples. Where it
+            is not (contrastive losses, batch statistics), micro-batches are refused.
+        weights: weight of each term in the total; 1 where nothing is said.
+    """
+
+    separable = True
+    weights: dict[str, float] = {}
+
+    def batch(self, samples: Samples, keys: Keys) -> Batch:
+        """Corrupts and collates. Pure: the same samples and keys give the same batch."""
+        raise NotImplementedError
+
+    def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Per term, the sum of the loss over what `batch.counts` counts; each a scalar."""
+        raise NotImplementedError
+
+
+class Step(nn.Module):
+    """Model and objective as one module with one forward.
+
+    This is what is wrapped for several processes or compiled, so that no hook of the wrapper is
+    bypassed and parameters of both are seen.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self.objective(self.model, batch)

@@ -1,0 +1,261 @@
+"""Checkpoints that survive a kill, a full disk and a flipped bit.
+
+A checkpoint is a folder `step-00000100` of safetensors files, `state.json` for everything that is
+not a tensor, and `manifest.json`, which is written last and holds size and SHA-256 of each file.
+The folder is written beside its place and renamed into it, so it is either all there or not there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from itertools import count
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+MANIFEST = "manifest.json"
+STATE = "state.json"
+STEP_FOLDER = re.compile(r"step-(\d{8,})")
+
+Tensors = dict[str, Tensor]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written, read, or used here; the message says why and what to do."""
+
+
+def step_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of update `step` lies below `folder`."""
+    return folder / f"step-{step:08d}"
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps of all checkpoints below `folder`, sound or not, oldest first."""
+    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(int(match[1]) for name in names if (match := STEP_FOLDER.fullmatch(name)))
+
+
+def free_name(path: Path) -> Path:
+    """`path` with the first number behind it that is not taken: "earlier-1", "earlier-2", …"""
+    names = (path.with_name(f"{path.name}-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a text file beside its place and renames it into it: it is never half written.
+
+    Raises:
+        CheckpointError: if it cannot be written; what was there before still is.
+    """
+    beside = path.with_name(f".partial-{path.name}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CheckpointError(f"{path} could not be written: {error.strerror}") from error
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    """A copy on the CPU in memory of its own, as safetensors wants it."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _write(place: Path, tensors: dict[str, Tensors], state: dict) -> None:
+    place.mkdir(parents=True)
+    (place / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+    for name, group in tensors.items():
+        file = place / f"{name}.safetensors"
+        save_file({key: _compact(tensor) for key, tensor in group.items()}, file)
+        shutil.copymode(place / STATE, file)  # safetensors lets the owner alone read
+    files = sorted(place.iterdir())
+    manifest = {f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files}
+    (place / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    for file in [*files, place / MANIFEST, place]:
+        _sync(file)
+
+
+def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state: dict) -> Path:
+    """Writes the checkpoint of update `step` below `folder`, all of it or nothing.
+
+    Args:
+        folder: where the run's checkpoints lie.
+        step: number of updates done.
+        tensors: for each file, its tensors by name.
+        state: everything else, fit for JSON.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        CheckpointError: if the disk is full or cannot be written to.
+    """
+    place, beside = step_folder(folder, step), folder / f".partial-step-{step:08d}"
+    for left_over in folder.glob(".partial-step-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    try:
+        _write(beside, tensors, state)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise CheckpointError(_why_not_written(folder, step, tensors, error)) from error
+    replaced = _set_aside(place) if place.exists() else None
+    beside.rename(place)
+    _sync(folder)
+    if replaced:
+        shutil.rmtree(replaced)
+    return place
+
+
+def _set_aside(place: Path) -> Path | None:
+    """Moves a checkpoint out of the way; returns where it is now if it was sound."""
+    try:
+        verify(place)
+    except CheckpointError:
+        place.rename(free_name(place.with_name(f"damaged-{place.name}")))
+        return None
+    return place.rename(free_name(place.with_name(f"replaced-{place.name}")))
+
+
+def _why_not_written(folder: Path, step: int, tensors: dict[str, Tensors], error: Exception) -> str:
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    needed = sum(t.numel() * t.element_size() for group in tensors.values() for t in group.values())
+    free = shutil.disk_usage(folder).free if folder.is_dir() else 0
+    earlier = [s for s in checkpoint_steps(folder) if s != step]
+    kept = f"the checkpoint of step {earlier[-1]} is untouched" if earlier else "no earlier one exists"
+    cause = (f"the disk is full: it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free. "
+             "Free some space and resume" if full else str(error))
+    return f"checkpoint of step {step} was not written to {folder}: {cause}; {kept}"
+
+
+def verify(place: Path) -> None:
+    """Checks that a checkpoint is whole.
+
+    Raises:
+        CheckpointError: naming the file that is missing, truncated or altered.
+    """
+    if not (place / MANIFEST).is_file():
+        raise CheckpointError(f"{place} is not a checkpoint: it has no {MANIFEST}")
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        expected = [(place / name, entry["bytes"], entry["sha256"]) for name, entry in manifest.items()]
+        manifest[STATE]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CheckpointError(f"{place / MANIFEST} is damaged: it is not the JSON of a manifest") from None
+    for file, size, digest in expected:
+        if not file.is_file():
+            raise CheckpointError(f"{file} is missing")
+        if file.stat().st_size != size:
+            raise CheckpointError(f"{file} is truncated: {file.stat().st_size} bytes of {size}")
+        if _sha256(file) != digest:
+            raise CheckpointError(f"{file} is altered: its SHA-256 is not the manifest's")
+
+
+def newest_sound(folder: Path) -> tuple[int | None, list[str]]:
+    """The step of the newest checkpoint that verifies, and what was wrong with newer ones.
+
+    Deletes nothing. The step is None where there is no sound checkpoint.
+    """
+    problems = []
+    for step in reversed(checkpoint_steps(folder)):
+        try:
+            verify(step_folder(folder, step))
+        except CheckpointError as error:
+            problems.append(str(error))
+        else:
+            return step, problems
+    return None, problems
+
+
+def load_checkpoint(place: Path) -> tuple[dict[str, Tensors], dict]:
+    """Reads a checkpoint back, on the CPU: (tensors by file, state), as `save_checkpoint` took them.
+
+    Raises:
+        CheckpointError: if the folder is no checkpoint, or not whole.
+    """
+    verify(place)
+    tensors = {file.stem: load_file(file) for file in sorted(place.glob("*.safetensors"))}
+    return tensors, json.loads((place / STATE).read_text(encoding="utf-8"))
+
+
+def prune(folder: Path, step: int, keep_last: int, best: int | None) -> None:
+    """Deletes all checkpoints up to `step` but the newest `keep_last` and the best.
+
+    Later ones can only be damaged ones that a resumed run has passed over: they stay.
+    """
+    done = [s for s in checkpoint_steps(folder) if s <= step]
+    for step in done[:-keep_last]:
+        if step != best:
+            shutil.rmtree(step_folder(folder, step))
+
+
+def state_tensors(module: nn.Module) -> Tensors:
+    """The module's state, with each tensor that several names share (tied weights) held once."""
+    seen = set()
+    state = {}
+    for name, tensor in module.state_dict().items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if tensor.numel() and place in seen:
+            continue
+        seen.add(place)
+        state[name] = tensor
+    return state
+
+
+def load_state(module: nn.Module, tensors: Tensors, source: str) -> None:
+    """Puts `state_tensors` back.
+
+    Raises:
+        CheckpointError: if they are of another architecture, naming the keys and shapes that differ.
+    """
+    expected = state_tensors(module)
+    missing = sorted(expected.keys() - tensors.keys())
+    unexpected = sorted(tensors.keys() - expected.keys())
+    reshaped = [f"{k} {tuple(tensors[k].shape)} against {tuple(expected[k].shape)}"
+                for k in expected.keys() & tensors.keys() if tensors[k].shape != expected[k].shape]
+    found = {"missing": missing, "unexpected": unexpected, "of another shape": sorted(reshaped)}
+    if any(found.values()):
+        details = "; ".join(f"{kind}: {', '.join(keys[:6])}{' …' * (len(keys) > 6)}"
+                            for kind, keys in found.items() if keys)
+        raise CheckpointError(
+            f"{source} holds another architecture than {type(module).__name__}: {details}")
+    module.load_state_dict(tensors, strict=False)
+
+
+def optimizer_tensors(module: nn.Module, optimizer) -> Tensors:
+    """The optimiser's state by parameter name: "encoder.weight|exp_avg" and so on."""
+    return {f"{name}|{key}": value for name, p in module.named_parameters()
+            for key, value in optimizer.state.get(p, {}).items()}
+
+
+def load_optimizer(module: nn.Module, optimizer, tensors: Tensors) -> None:
+    """Puts `optimizer_tensors` back."""
+    parameters = dict(module.named_parameters())
+    for name, tensor in tensors.items():
+        parameter, key = name.rsplit("|", 1)
+        p = parameters[parameter]
+        on_device = key != "step" or optimizer.param_groups[0].get("fused")
+        optimizer.state[p][key] = tensor.to(p.device if on_device else "cpu")

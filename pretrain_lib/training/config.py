@@ -1,0 +1,133 @@
+"""Everything that training needs to be told, in one validated dataclass."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_type_hints
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["constant", "linear", "cosine"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+KINDS = {bool: "True or False", int: "an int", float: "a finite number", str: "a string"}
+AT_LEAST = {
+    "steps": 1, "batch_size": 1, "accumulation": 1, "weight_decay": 0, "l2": 0, "momentum": 0,
+    "warmup_steps": 0, "final_learning_rate": 0, "gradient_clipping": 0, "seed": 0, "workers": 0,
+    "log_every": 1, "evaluate_every": 0, "checkpoint_every": 0, "keep_last": 1, "patience": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Two runs with equal configs, sources and starting weights are the same run.
+
+    Attributes:
+        steps: number of updates of the weights.
+        batch_size: samples in one update, over all its micro-batches.
+        accumulation: micro-batches that an update is split into, to fit a small memory.
+        optimizer: "adamw" (Loshchilov & Hutter, ICLR 2019, Algorithm 2) or "sgd".
+        learning_rate: the highest learning rate, reached after the warm-up.
+        betas: AdamW's decay rates of the first and second moment.
+        eps: AdamW's term against division by zero.
+        momentum: SGD's momentum.
+        weight_decay: AdamW's decoupled decay: shrinks matrices by learning_rate · weight_decay in
+            every step, whatever their gradient.
+        l2: strength λ of the penalty ½ λ ‖W‖² on matrices, through the gradient. Under SGD this
+            is weight decay by another name; under AdamW it is not (ibid., section 2).
+        schedule: what the learning rate does after the warm-up: stays, or falls along a line or
+            half a cosine.
+        warmup_steps: updates over which the learning rate rises from 0.
+        final_learning_rate: where the schedule ends, as a fraction of `learning_rate`.
+        gradient_clipping: largest Euclidean norm of the whole gradient; 0 does not clip.
+        precision: format of the forward and backward pass; weights stay in their own. "auto"
+            times matrix products on the device and takes the fastest that is safe.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", …
+        seed: the run's only source of randomness, 0 to 2**32 - 1.
+        workers: processes that prepare batches; 0 prepares them in this one.
+        log_every: updates between two lines of the log.
+        evaluate_every: updates between two evaluations on held-out samples; 0 evaluates at the end.
+        checkpoint_every: updates between two checkpoints; 0 saves at the end only.
+        keep_last: how many of the newest checkpoints to keep; the best is kept besides.
+        patience: evaluations without improvement after which to stop and return to the best
+            weights; 0 never stops early.
+        tensorboard: whether to write the log for TensorBoard too.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    steps: int = 1000
+    batch_size: int = 128
+    accumulation: int = 1
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    l2: float = 0.0
+    schedule: Schedule = "cosine"
+    warmup_steps: int = 0
+    final_learning_rate: float = 0.0
+    gradient_clipping: float = 0.0
+    precision: Precision = "fp32"
+    device: str = "auto"
+    seed: int = 0
+    workers: int = 0
+    log_every: int = 10
+    evaluate_every: int = 0
+    checkpoint_every: int = 0
+    keep_last: int = 2
+    patience: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self):
+        for name, hint in get_type_hints(type(self)).items():
+            value, choices = getattr(self, name), get_args(hint)
+            if hint in KINDS:
+                self._require(is_a(hint, value), name, KINDS[hint])
+            elif name != "betas":
+                self._require(value in choices, name, "one of " + ", ".join(choices))
+        for name, least in AT_LEAST.items():
+            self._require(getattr(self, name) >= least, name, f"at least {least}")
+        self._require(self.learning_rate > 0, "learning_rate", "above 0")
+        self._require(self.eps > 0, "eps", "above 0")
+        pair = isinstance(self.betas, (tuple, list)) and len(self.betas) == 2
+        self._require(pair and all(is_a(float, b) and 0 <= b < 1 for b in self.betas), "betas",
+                      "two numbers, each at least 0 and below 1")
+        self._require(self.momentum < 1, "momentum", "below 1")
+        self._require(self.final_learning_rate <= 1, "final_learning_rate", "at most 1")
+        self._require(self.warmup_steps <= self.steps, "warmup_steps", f"at most steps={self.steps}")
+        self._require(self.seed < 2**32, "seed", "below 2**32")
+        self._require(self.batch_size % self.accumulation == 0, "accumulation",
+                      f"a divisor of batch_size={self.batch_size}")
+        self._require(not (self.optimizer == "sgd" and self.weight_decay), "weight_decay",
+                      "0 under sgd, where it is the same thing as l2: set l2")
+        self._require(not self.patience or self.evaluate_every, "patience",
+                      "0 unless evaluate_every is set: early stopping compares evaluations")
+
+    def _require(self, valid: bool, name: str, allowed: str) -> None:
+        if not valid:
+            raise ValueError(f"{name} must be {allowed}, got {getattr(self, name)!r}")
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Samples in one forward pass."""
+        return self.batch_size // self.accumulation
+
+
+def is_a(kind: type, value) -> bool:
+    """Whether a value is of a kind of `KINDS`; an int is also a number, True and False are not."""
+    if kind is float:
+        return is_a(int, value) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "keep_last", "tensorboard"}
+
+
+def differences(old: dict, new: dict) -> list[str]:
+    """The fields that make two configs different runs, each as "name: old, now new"."""
+    names = [f.name for f in fields(TrainConfig) if f.name not in MAY_CHANGE]
+    return [f"{n}: {old.get(n)!r}, now {new.get(n)!r}" for n in names if old.get(n) != new.get(n)]

@@ -1,0 +1,90 @@
+"""The log of a run: one JSON object a line, and the same in memory for plotting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .checkpoint import CheckpointError, replace_text
+
+
+class History:
+    """What a run measured, update by update.
+
+    Records hold "step" (the number of updates done) and either the training loss with its terms,
+    learning rate, gradient norm and samples per second, or an "evaluation". With a folder, each
+    is appended to `log.jsonl` as it comes, and to TensorBoard if asked for.
+
+    Args:
+        folder: the run's folder, or None to keep the log in memory only.
+        tensorboard: whether to write TensorBoard's event files below the folder.
+    """
+
+    def __init__(self, folder: Path | None = None, tensorboard: bool = False):
+        self.path = folder / "log.jsonl" if folder else None
+        self.records: list[dict] = []
+        self.events = folder / "tensorboard" if folder and tensorboard else None
+        self.writer = None
+
+    def add(self, **record) -> None:
+        """Adds one record.
+
+        Raises:
+            CheckpointError: if it cannot be written.
+        """
+        self.records.append(record)
+        if self.path:
+            try:
+                with self.path.open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(record) + "\n")
+            except OSError as error:
+                raise CheckpointError(f"{self.path} could not be written: {error.strerror}") from error
+        if self.writer:
+            values = record.get("evaluation", record)
+            prefix = "evaluation/" if "evaluation" in record else "training/"
+            for name, value in values.items():
+                if name != "step" and isinstance(value, (int, float)):
+                    self.writer.add_scalar(prefix + name, value, record["step"])
+
+    def open(self, step: int) -> None:
+        """Takes up the log at `step`: what an interrupted run wrote past it will be measured again."""
+        if self.path:
+            self.records = [r for r in read_log(self.path) if r["step"] <= step]
+            replace_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
+        if self.events:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(self.events), purge_step=step + 1)
+
+    def close(self) -> None:
+        """Ends writing; `open` takes it up again."""
+        if self.writer:
+            self.writer.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """The updates at which the training loss was logged."""
+        return [r["step"] for r in self.records if "loss" in r]
+
+    @property
+    def losses(self) -> list[float]:
+        """The training loss at those updates."""
+        return [r["loss"] for r in self.records if "loss" in r]
+
+    @property
+    def evaluations(self) -> list[tuple[int, dict[str, float]]]:
+        """(step, {"loss": …, term: …}) of every evaluation on held-out samples."""
+        return [(r["step"], r["evaluation"]) for r in self.records if "evaluation" in r]
+
+
+def read_log(path: Path) -> list[dict]:
+    """The records of a log; a last line that a killed run left half written is passed over."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
