@@ -27,7 +27,7 @@ def require(holds: bool, field: str, value, allowed: str):
 
 
 class Transform:
-    """A random change of images. Its `name` is part of the stream that its randomness comes from."""
+    """A random change of images; its `name` is part of the stream that its numbers come from."""
 
     name = "transform"
 
@@ -87,7 +87,9 @@ def warp(images: Tensor, matrix: Tensor) -> Tensor:
     right_by, down_by = (at_x - left)[:, None], (at_y - top)[:, None]
 
     def row(start: int) -> Tensor:
-        return torch.lerp(framed.gather(2, corner + start), framed.gather(2, corner + start + 1), right_by)
+        return torch.lerp(
+            framed.gather(2, corner + start), framed.gather(2, corner + start + 1), right_by
+        )
 
     return torch.lerp(row(0), row(width + 2), down_by).reshape(images.shape)
 
@@ -129,7 +131,12 @@ class RandomScale(Affine):
 
     def __post_init__(self):
         require(self.low > 0, "low", self.low, "above 0")
-        require(self.low <= self.high and isfinite(self.high), "high", self.high, f"at least low, {self.low}")
+        require(
+            self.low <= self.high and isfinite(self.high),
+            "high",
+            self.high,
+            f"at least low, {self.low}",
+        )
 
     def matrix(self, keys: Keys, stream: str) -> Tensor:
         inverse = 1 / (self.low + (self.high - self.low) * keys.uniform(stream))  # (B,)
@@ -209,7 +216,11 @@ class Augmented:
     """
 
     def __init__(
-        self, source: Source, transforms: Sequence[Transform], column: str = "images", stream: str = "augment"
+        self,
+        source: Source,
+        transforms: Sequence[Transform],
+        column: str = "images",
+        stream: str = "augment",
     ):
         self.source = source
         self.transforms = list(transforms)

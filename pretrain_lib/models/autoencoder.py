@@ -19,7 +19,13 @@ from torch.nn import functional as F
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "linear"]
 Output = Literal["linear", "sigmoid"]
 
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "linear": nn.Identity,
+}
 
 
 def require(holds: bool, field: str, value, allowed: str):
@@ -33,10 +39,16 @@ def require_sizes(field: str, sizes: tuple[int, ...], least: int = 0):
     require(valid, field, sizes, f"{least} or more integers of at least 1")
 
 
-def require_code_size(code_size: int, input_size: int, overcomplete: bool = False):
-    require(isinstance(code_size, int) and code_size >= 1, "code_size", code_size, "an integer of at least 1")
-    remedy = "" if overcomplete else f"at most the input's size, {input_size}"
-    require(overcomplete or code_size <= input_size, "code_size", code_size, remedy)
+def require_code_size(code_size: int, largest: float, unless: str = ""):
+    require(
+        isinstance(code_size, int) and code_size >= 1,
+        "code_size",
+        code_size,
+        "an integer of at least 1",
+    )
+    require(
+        code_size <= largest, "code_size", code_size, f"at most the input's size, {largest}{unless}"
+    )
 
 
 class AutoencoderBase(nn.Module):
@@ -100,7 +112,7 @@ class LinearAutoencoder(AutoencoderBase):
     """y = W₂ W₁ x: two matrices, no bias, no activation.
 
     Trained on centred data it reaches the subspace of the first K principal components, and no
-    local minimum is worse than that (Baldi and Hornik, Neural Networks 1989, section 3).
+    local minimum is worse than that (Baldi and Hornik, Neural Networks 1989).
     `encoder.weight` is W₁, (K, D), and `decoder.weight` is W₂, (D, K).
 
     Args:
@@ -117,7 +129,9 @@ class LinearAutoencoder(AutoencoderBase):
         self.config = LinearAutoencoderConfig(input_size, code_size, tied)
         self.encoder = nn.Linear(input_size, code_size, bias=False)
         self.decoder = (
-            Transposed(self.encoder, bias=False) if tied else nn.Linear(code_size, input_size, bias=False)
+            Transposed(self.encoder, bias=False)
+            if tied
+            else nn.Linear(code_size, input_size, bias=False)
         )
 
     @classmethod
@@ -128,7 +142,9 @@ class LinearAutoencoder(AutoencoderBase):
         """Samples (B, ...) with D numbers each to codes (B, K)."""
         x = x.flatten(1)  # (B, D)
         if x.shape[1] != self.config.input_size:
-            raise ValueError(f"expected samples of {self.config.input_size} numbers, got {x.shape[1]}")
+            raise ValueError(
+                f"expected samples of {self.config.input_size} numbers, got {x.shape[1]}"
+            )
         return self.encoder(x)
 
     def decode(self, code: Tensor) -> Tensor:
@@ -171,10 +187,17 @@ class AutoencoderConfig:
         object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
         require_sizes("input_shape", self.input_shape, least=1)
         require_sizes("hidden_sizes", self.hidden_sizes)
-        require_code_size(self.code_size, math.prod(self.input_shape), self.overcomplete)
-        for field, choices in [("activation", Activation), ("code_activation", Activation), ("output", Output)]:
+        largest = math.inf if self.overcomplete else math.prod(self.input_shape)
+        require_code_size(self.code_size, largest, unless=" (or any with overcomplete=True)")
+        for field, choices in [
+            ("activation", Activation),
+            ("code_activation", Activation),
+            ("output", Output),
+        ]:
             value = getattr(self, field)
-            require(value in get_args(choices), field, value, "one of " + ", ".join(get_args(choices)))
+            require(
+                value in get_args(choices), field, value, "one of " + ", ".join(get_args(choices))
+            )
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
 
 
@@ -199,10 +222,14 @@ class Autoencoder(AutoencoderBase):
         self.decoder = self.stack(up, config.output)
 
     def stack(self, layers: list[nn.Module], last: Activation) -> nn.Sequential:
-        """The layers with activation and dropout between them and the activation `last` at the end."""
+        """The layers, with activation and dropout between them and `last` at the end."""
         modules: list[nn.Module] = []
         for layer in layers[:-1]:
-            modules += [layer, ACTIVATIONS[self.config.activation](), nn.Dropout(self.config.dropout)]
+            modules += [
+                layer,
+                ACTIVATIONS[self.config.activation](),
+                nn.Dropout(self.config.dropout),
+            ]
         return nn.Sequential(*modules, layers[-1], ACTIVATIONS[last]())
 
     def encode(self, x: Tensor) -> Tensor:
@@ -228,7 +255,8 @@ def upsample(channels: tuple[int, ...]) -> nn.Sequential:
     another (sub-pixel convolution: Shi et al., CVPR 2016, section 3.2).
     """
     stages = [
-        (nn.GELU(), nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2)) for a, b in pairwise(channels)
+        (nn.GELU(), nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2))
+        for a, b in pairwise(channels)
     ]
     return nn.Sequential(*(module for stage in stages for module in stage))
 
@@ -239,7 +267,12 @@ def require_image_shape(input_shape: tuple[int, ...], stages: int):
     require(len(input_shape) == 3, "input_shape", input_shape, "(channels, height, width)")
     factor = 2**stages
     fits = input_shape[1] % factor == 0 and input_shape[2] % factor == 0
-    require(fits, "input_shape", input_shape, f"of sides divisible by {factor}, one halving for each of channels")
+    require(
+        fits,
+        "input_shape",
+        input_shape,
+        f"of sides divisible by {factor}, one halving for each of channels",
+    )
 
 
 @dataclass(frozen=True)
@@ -256,7 +289,7 @@ class ConvAutoencoderConfig:
 
     input_shape: tuple[int, int, int] = (1, 28, 28)
     code_size: int = 30
-    channels: tuple[int, ...] = (32, 64)
+    channels: tuple[int, ...] = (16, 32)
     hidden_size: int = 256
     output: Output = "linear"
 
@@ -267,7 +300,12 @@ class ConvAutoencoderConfig:
         require_image_shape(self.input_shape, len(self.channels))
         require_code_size(self.code_size, math.prod(self.input_shape))
         require_sizes("hidden_size", (self.hidden_size,))
-        require(self.output in get_args(Output), "output", self.output, "one of " + ", ".join(get_args(Output)))
+        require(
+            self.output in get_args(Output),
+            "output",
+            self.output,
+            "one of " + ", ".join(get_args(Output)),
+        )
 
 
 class ConvAutoencoder(AutoencoderBase):
@@ -345,7 +383,7 @@ class MaskedAutoencoderConfig:
     channels: tuple[int, ...] = (32, 64)
     num_blocks: int = 2
     num_decoder_blocks: int = 1
-    pool_size: int = 2
+    pool_size: int = 3
 
     def __post_init__(self):
         object.__setattr__(self, "input_shape", tuple(self.input_shape))
@@ -355,7 +393,12 @@ class MaskedAutoencoderConfig:
         for field in ("num_blocks", "num_decoder_blocks"):
             require(getattr(self, field) >= 0, field, getattr(self, field), "at least 0")
         smallest = min(self.input_shape[1:]) // 2 ** len(self.channels)
-        require(1 <= self.pool_size <= smallest, "pool_size", self.pool_size, f"from 1 to the map's side, {smallest}")
+        require(
+            1 <= self.pool_size <= smallest,
+            "pool_size",
+            self.pool_size,
+            f"from 1 to the map's side, {smallest}",
+        )
 
 
 class MaskedAutoencoder(AutoencoderBase):
@@ -398,7 +441,9 @@ class MaskedAutoencoder(AutoencoderBase):
         Returns:
             (B, channels[-1] · pool_size²).
         """
-        return F.adaptive_avg_pool2d(self.feature_map(images, mask), self.config.pool_size).flatten(1)
+        return F.adaptive_avg_pool2d(self.feature_map(images, mask), self.config.pool_size).flatten(
+            1
+        )
 
     def decode(self, feature_map: Tensor) -> Tensor:
         """Feature maps (B, F, h, w) to images (B, C, H, W)."""

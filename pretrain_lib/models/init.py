@@ -17,7 +17,11 @@ Scheme = Literal["normal", "truncated_normal", "xavier", "kaiming", "orthogonal"
 
 @torch.no_grad()
 def initialise(
-    model: nn.Module, scheme: Scheme = "kaiming", seed: int = 0, std: float = 0.02, gain: float = 1.0
+    model: nn.Module,
+    scheme: Scheme = "kaiming",
+    seed: int = 0,
+    std: float = 0.02,
+    gain: float = 1.0,
 ) -> nn.Module:
     """Draws all weights anew and sets biases to 0 and the gains of normalisation layers to 1.
 
@@ -31,7 +35,7 @@ def initialise(
       it back (He et al., ICCV 2015, equation 10).
     * "orthogonal": the rows or columns of W are orthogonal, of length `gain`: all directions keep
       their length, and deep linear networks learn in a time that does not grow with depth (Saxe,
-      McClelland and Ganguli, ICLR 2014, section 3).
+      McClelland and Ganguli, ICLR 2014).
 
     Args:
         model: any module; parameters named "bias" become 0, those with two or more axes are
@@ -65,7 +69,9 @@ def initialise(
     return model
 
 
-def draw(weight: Tensor, scheme: Scheme, std: float, gain: float, generator: torch.Generator) -> Tensor:
+def draw(
+    weight: Tensor, scheme: Scheme, std: float, gain: float, generator: torch.Generator
+) -> Tensor:
     """Fills one weight, (outputs, inputs, ...), as the scheme says."""
     inputs = weight[0].numel()
     outputs = weight.numel() // weight.shape[1]

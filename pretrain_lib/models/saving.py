@@ -62,7 +62,8 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], source: str) -> Non
     differences = [f"{kind}: {', '.join(names)}" for kind, names in found.items() if names]
     if differences:
         raise ValueError(
-            f"{source} does not hold the weights of this {type(model).__name__}: {'; '.join(differences)}"
+            f"{source} does not hold the weights of this {type(model).__name__}: "
+            + "; ".join(differences)
         )
     model.load_state_dict(tensors, strict=False)
 
@@ -93,8 +94,14 @@ def save_pretrained(model: ae.AutoencoderBase, folder: str | Path) -> None:
         known = ", ".join(kind.__name__ for kind in CONFIGS)
         raise TypeError(f"only {known} can be saved, got {type(model).__name__}")
     folder = Path(folder)
-    if folder.exists() and not is_saved_model(folder) and (folder.is_file() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not a saved model: choose another place, or empty it")
+    if (
+        folder.exists()
+        and not is_saved_model(folder)
+        and (folder.is_file() or any(folder.iterdir()))
+    ):
+        raise FileExistsError(
+            f"{folder} exists and is not a saved model: choose another place, or empty it"
+        )
     tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
     config = {
         "architecture": type(model).__name__,
@@ -125,7 +132,9 @@ def load_pretrained(folder: str | Path) -> ae.AutoencoderBase:
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}; save_pretrained writes it")
+            raise FileNotFoundError(
+                f"{folder} is not a saved model: it has no {name}; save_pretrained writes it"
+            )
     model = build(folder / CONFIG)
     try:
         tensors = load_file(folder / WEIGHTS)
@@ -141,10 +150,14 @@ def build(file: Path) -> ae.AutoencoderBase:
         description = json.loads(file.read_text(encoding="utf-8"))
         architecture, fields = description["architecture"], description["config"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{file} is damaged: it is not the JSON that save_pretrained writes") from None
+        raise ValueError(
+            f"{file} is damaged: it is not the JSON that save_pretrained writes"
+        ) from None
     kinds = {kind.__name__: kind for kind in CONFIGS}
     if architecture not in kinds:
-        raise ValueError(f"{file} names the architecture {architecture!r}: known are {', '.join(kinds)}")
+        raise ValueError(
+            f"{file} names the architecture {architecture!r}: known are {', '.join(kinds)}"
+        )
     kind = kinds[architecture]
     try:
         config = CONFIGS[kind](**fields)

@@ -30,7 +30,7 @@ class Batch:
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     counts: dict[str, float]
-    samples: np.ndarray | None = field(default=None)
+    samples: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def map(self, function) -> Batch:
         """The same batch with `function` applied to every tensor."""

@@ -7,7 +7,7 @@ s · accumulation on, and gets the very ones it would have got, with any number 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -39,23 +39,29 @@ class MicroBatches(Dataset):
         return batch
 
 
-def ignore_signals(worker: int) -> None:
-    """Ctrl-C reaches the workers too; the process that trains decides when they stop."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def leave_signals_to_the_trainer(worker: int) -> None:
+    """Lets a worker live on when Ctrl-C, or a SIGTERM to the whole group, ends the run.
+
+    The process that trains finishes its update first, and needs batches for it. A second SIGTERM is
+    meant for the worker: so multiprocessing ends those that do not end by themselves.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
 
 
 def micro_batches(source: Source, objective: Objective, config: TrainConfig, first_step: int,
-                  pin_memory: bool) -> Iterator[Batch]:
-    """The run's micro-batches from update `first_step` on, prepared ahead by the workers."""
+                  pin_memory: bool) -> Generator[Batch]:
+    """The run's micro-batches from update `first_step` on, prepared ahead by the workers.
+
+    Workers start with the first batch that is asked for, and end when the generator is closed.
+    """
     dataset = MicroBatches(source, objective, config)
-    loader = DataLoader(
+    yield from DataLoader(
         dataset,
         batch_size=None,
         sampler=range(first_step * config.accumulation, len(dataset)),
         num_workers=config.workers,
         pin_memory=pin_memory,
-        worker_init_fn=ignore_signals,
+        worker_init_fn=leave_signals_to_the_trainer,
         generator=torch.Generator(),  # its own, so that the global one is left alone
     )
-    return iter(loader)

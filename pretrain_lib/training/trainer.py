@@ -101,10 +101,10 @@ class Trainer:
             self._resume() if resume else self._start_anew()
         self.history.open(self.step)
         config = self.config
-        batches = micro_batches(self.source, self.objective, config, self.step,
-                                pin_memory=self.device.type == "cuda")
+        pin_memory = self.device.type == "cuda"
         clock, samples_seen = time.perf_counter(), 0
-        with (_random_state_kept(self.device), closing(self.history), stop_on_signal() as stop,
+        with (_random_state_kept(self.device), stop_on_signal() as stop, closing(self.history),
+              closing(micro_batches(self.source, self.objective, config, self.step, pin_memory)) as batches,
               _progress_bar(self.step, config.steps) as progress):
             while self.step < config.steps and not self._out_of_patience():
                 learning_rate = learning_rate_at(self.step, config)
@@ -118,7 +118,7 @@ class Trainer:
                     rate = samples_seen / (time.perf_counter() - clock)
                     self.history.add(step=self.step, **losses, learning_rate=learning_rate,
                                      gradient_norm=gradient_norm, samples_per_second=rate)
-                    progress.set_postfix(loss=f"{losses['loss']:.4g}")
+                    progress.set_postfix(loss=f"{losses['loss']:.4g}", refresh=False)
                 improved = self.held_out is not None and self._due("evaluate", last) and self._evaluate()
                 ended = last or self._out_of_patience()
                 if self.folder and (improved or self._due("checkpoint", ended) or stop.requested):

@@ -1,0 +1,267 @@
+# %% [markdown]
+# # 00 · Start here
+#
+# Fifty images of handwritten digits with labels, five of each kind. That is little. Thousands more without
+# labels: those cost nothing but the scanning. **Can a network learn from the images that nobody has labelled,
+# and does it show when only fifty labels follow?** Run the next cells and see.
+
+# %% tags=["setup"]
+import sys
+from pathlib import Path
+
+root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "pretrain_lib").is_dir()), None)
+if root is None:
+    raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")
+sys.path.insert(0, str(root))
+
+# %% tags=["setup"]
+import torch
+
+from pretrain_lib import ConvAutoencoder, ConvAutoencoderConfig
+from pretrain_lib.course import SCALE, check, claim, dial, headline, plots, predict, reveal
+from pretrain_lib.data.augment import Augmented, RandomCrop, RandomRotate, RandomScale
+from pretrain_lib.data.images import load_images
+from pretrain_lib.objectives.reconstruction import Reconstruction
+from pretrain_lib.training.config import TrainConfig
+from pretrain_lib.training.trainer import Trainer
+from pretrain_lib.transfer.few_labels import few_label_curve
+from pretrain_lib.transfer.fine_tune import FineTuning
+from pretrain_lib.transfer.probe import LinearProbe
+
+# %% [markdown]
+# A linear classifier on the raw pixels, given those fifty labels, will be our yardstick. How often is a
+# classifier right that reads a *pretrained* network instead? Ten classes, so guessing gives 0.1. Commit to a
+# number before you look: replace the dots, then run.
+
+# %%
+predict("00.pretrained", ..., unit="of the test images right")
+
+# %% [markdown]
+# **Pretraining.** The network below squeezes each image into 16 numbers and must give the image back. It sees
+# the training images turned, scaled and shifted at random; it never sees a label.
+
+# %%
+images, test = load_images("mnist"), load_images("mnist", "test")  # step 1: samples
+
+
+def fresh_network(seed=0):
+    torch.manual_seed(seed)
+    return ConvAutoencoder(ConvAutoencoderConfig(channels=(16, 32), hidden_size=128, code_size=16))
+
+
+network = fresh_network()  # step 2: a model, its weights drawn at random
+task = Reconstruction()  # step 3: a task that needs no labels
+moved = Augmented(images, [RandomRotate(15), RandomScale(0.85, 1.15), RandomCrop(2)])
+config = TrainConfig(steps=dial(smoke=60, laptop=1000), learning_rate=2e-3, warmup_steps=20)
+history = Trainer(network, task, moved, config).fit()  # step 4: training
+first, last = history.losses[0], history.losses[-1]
+print(f"{len(images)} images, no labels, {history.steps[-1]} updates: loss {first:.1f} → {last:.1f}")
+
+# %% [markdown]
+# **Fifty labels.** Now four ways to use them. The first reads the raw pixels. The second trains the same
+# network from scratch. The third reads the code of that network *untrained*, to be sure that it is the
+# pretraining that helps and not the shape of the network. The fourth reads the code of the pretrained one. All
+# four choose among four settings by cross-validation on the fifty labels, and all see the same fifty.
+
+# %%
+fine_tuning = TrainConfig(steps=dial(smoke=10, laptop=100), batch_size=32, warmup_steps=10)
+ways = {  # step 5: transfer
+    "raw pixels": LinearProbe(),
+    "from scratch": FineTuning(fresh_network, 10, fine_tuning, grid=(3e-3, 1e-3, 3e-4, 1e-2)),
+    "untrained code": LinearProbe(fresh_network()),
+    "pretrained code": LinearProbe(network),
+}
+seeds = range(dial(smoke=1, laptop=3, gpu=5))
+accuracy = few_label_curve(ways, images, test, per_class=[5], seeds=seeds)  # {way: (1, seeds)}
+
+# %%
+fig, ax = plots.figure(width=7, height=2.6)
+colours = [plots.GREY, plots.ORANGE, plots.SKY, plots.BLUE]
+plots.bars(ax, list(ways), [accuracy[way][0].tolist() for way in ways], colours)
+ax.set(xlim=(0, 1), title="Fifty labels, five of each digit",
+       xlabel="test images right (fraction); guessing gives 0.1")
+plots.show(fig, alt="Four bars, the accuracy with fifty labels: the untrained code and training from scratch are "
+                    "lower than raw pixels, the pretrained code is the highest. Dots are draws of the labels.")
+
+# %%
+mean = {way: values.mean().item() for way, values in accuracy.items()}
+reveal("00.pretrained", mean["pretrained code"])
+gain = mean["pretrained code"] - max(mean[way] for way in ways if way != "pretrained code")
+headline("fifty labels: pretrained code over the best of three without", gain, 0.03,
+         at_most=False, unit="of accuracy")
+claim(gain > 0.03, "with fifty labels, pretraining on unlabelled images beats every way without it")
+
+# %% [markdown]
+# That is pre-training, and the whole course is about why it works, when it doesn't, and how to do it well. Each
+# dot is another draw of the fifty labels: look how far luck alone moves a bar, and distrust any comparison that
+# shows one dot.
+#
+# The chart has a pedigree you should ask of every such chart. The two bars in the middle are **the baselines
+# that could explain the gain away**: perhaps any network of this shape would do (the untrained code says no),
+# perhaps the labels alone would do (from scratch says no). Chapter 01 repeats it with more labels, more seeds
+# and a second data set.
+
+# %% [markdown]
+# ## What you will be able to do after this chapter
+#
+# 1. name the five steps of pre-training and find each in the library;
+# 2. choose your way through the course;
+# 3. use its three tools: the dial, a prediction, an exercise that answers back;
+# 4. work without internet.
+#
+# **You need** Python and a little PyTorch. **Time**: 15 minutes of reading; the computing takes less than a
+# minute on a laptop with two cores, and seconds on a GPU.
+
+# %% [markdown]
+# ## Five steps, five folders
+#
+# The article that this course grew from (预训练, "Pre-training", in Chinese; its author signs as *Zen and the Art
+# of Computer Programming*) names five steps. You have just run all five; look for their numbers in the comments
+# above. The library's folders are these steps, in this order.
+#
+# | the article's step | folder of `pretrain_lib` | what lives there | in the cells above |
+# |---|---|---|---|
+# | 1 data preprocessing (数据预处理) | `data/` | where samples come from, how they are changed and ordered | `load_images`, `Augmented` |
+# | 2 model initialisation (模型初始化) | `models/` | architectures and their first weights | `ConvAutoencoder` |
+# | 3 pretraining task (预训练任务设计) | `objectives/` | corrupt a sample, let the model answer, score it | `Reconstruction` |
+# | 4 training (预训练模型训练) | `training/` | the one loop, the optimiser, checkpoints | `TrainConfig`, `Trainer` |
+# | 5 transfer (下游任务迁移) | `transfer/` | probes, fine-tuning, few-label curves | `LinearProbe`, `FineTuning` |
+#
+# Two folders stand beside them: `evaluation/` asks what a trained model knows, and `course/` holds what only
+# these notebooks need. The article is a good map with some wrong turnings. Where it errs, the chapter that
+# treats the matter says so and shows the evidence; chapter 01 runs its program.
+
+# %% [markdown]
+# ## The map
+#
+# Four tracks. Everyone begins with the core. Chapters with a link are here; the others are planned, and their
+# names say where the course is going.
+#
+# | track | for | chapters |
+# |---|---|---|
+# | **core** | everyone | 00 start here · [01 why pretrain](01_why_pretrain.ipynb) · [02 the mathematics of an autoencoder](02_autoencoder_math.ipynb) · [03 denoising and masked autoencoders](03_denoising_and_masked_autoencoders.ipynb) · 06 the transformer encoder · 07 masked language modelling · 08 BERT · 11 evaluating pretraining · 12 transfer |
+# | **engineer** | who must make it fast and cheap | 04 tokenization · 05 the data pipeline · 09 mixed precision and speed · 10 distributed training · 13 compression |
+# | **modalities** | who works with more than text | 14 images · 15 speech · 16 many modalities · 17 many tasks, and knowledge |
+# | **research** | who wants to know why | 18 scaling and interpretability · 19 capstone |
+#
+# So far the pay-off above is told in images. Text joins with chapters 04 to 08.
+
+# %% [markdown]
+# ## The dial
+#
+# One notebook runs at three scales: `smoke` shows that everything works, `laptop` is what you read here, and
+# `gpu` is chosen by itself where there is one. Code says `dial(...)` wherever the scale matters, and nothing
+# else differs. To turn it, set `COURSE_SCALE` before Jupyter starts, or run `python course.py run 00 --scale
+# smoke`.
+
+# %%
+print(f"this run is at the scale {SCALE!r}, so the pretraining above took {dial(smoke=60, laptop=1000)} updates")
+
+# %% [markdown]
+# ## Predict, then look
+#
+# You met `predict` and `reveal` at the top. A guess that you had to write down is a guess that can surprise you,
+# and surprise is what stays. Nobody marks it. Try one more: with a single label a class, ten in all, how often is
+# the pretrained code right?
+
+# %%
+predict("00.ten labels", ..., unit="of the test images right")
+
+# %%
+probes = {way: ways[way] for way in ("raw pixels", "pretrained code")}
+ten = few_label_curve(probes, images, test, per_class=[1], seeds=range(dial(smoke=1, laptop=5)))
+reveal("00.ten labels", ten["pretrained code"].mean().item())
+low, high = ten["pretrained code"].min().item(), ten["pretrained code"].max().item()
+print(f"from {low:.2f} to {high:.2f}, as luck has it with which ten")
+print(f"raw pixels: {ten['raw pixels'].mean():.2f} on average")
+
+# %% [markdown]
+# ## Exercises answer back
+#
+# Each exercise gives you a stub and ends in `check`. It tells three things apart. Here is a stub that nobody
+# has filled in:
+
+# %% tags=["NBVAL_CHECK_OUTPUT"]
+def share_right(predicted, labels):
+    ...
+
+
+check("00.1", share_right);
+
+# %% [markdown]
+# And here is an answer that is wrong in a way that many are. `check` does not say "wrong": it says what likely
+# happened.
+
+# %% tags=["NBVAL_CHECK_OUTPUT"]
+def share_right(predicted, labels):
+    return (predicted == labels).sum().item()
+
+
+check("00.1", share_right);
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 00.1 · how often a prediction is right (★☆☆, 3 min)
+#
+# Your turn. `predicted` and `labels` are tensors of shape `(N,)`. Return the **fraction** of predictions that
+# are right, as a Python number between 0 and 1.
+
+# %% tags=["exercise"]
+def share_right(predicted, labels):
+    """The fraction of samples whose label was predicted; both (N,)."""
+    ### BEGIN SOLUTION
+    return (predicted == labels).float().mean().item()
+    ### END SOLUTION
+
+
+share_right = check("00.1", share_right)
+
+# %% [markdown]
+# Nothing breaks when an exercise is still open: `check` hands back the library's function until yours passes,
+# and yours from then on, so the cells below always run. This one uses whichever it is. (Solutions are in
+# `notebooks/solutions/`. Look after you tried.)
+
+# %%
+labelled = images.subset(range(dial(smoke=100, laptop=1000)))
+predicted = LinearProbe(network).fit(labelled, setting=1.0)(test)
+by_yours, by_hand = share_right(predicted, test.labels), sum(predicted == test.labels).item() / len(test)
+claim(abs(by_yours - by_hand) < 1e-6, "the checked function counts as one counts by hand")
+print(f"{len(labelled)} labels and the pretrained code: right on {by_yours:.1%} of the test images")
+
+# %% [markdown]
+# ## Without internet
+#
+# Everything that the chapters need arrives when the course is installed: the images come inside Python
+# packages, and nothing is downloaded while a notebook runs. Before a class in a room without a network, run
+# `python course.py setup` once on each machine. Where these images come from, and under which terms:
+
+# %%
+for name in ("mnist", "digits"):
+    print(load_images(name, "all").about)
+
+# %% [markdown]
+# ## Summary
+#
+# * Pre-training is five steps: samples, a model, a task that needs no labels, training, transfer. The library
+#   has a folder for each.
+# * With fifty labels, a classifier on the pretrained code beat raw pixels, training from scratch and the same
+#   network untrained.
+# * A claim about pre-training stands beside the baselines that could explain it away, over several seeds.
+# * The dial chooses the scale, `predict` asks before it tells, and `check` names the likely mistake.
+#
+# ## What we measured
+#
+# One chart: accuracy on test images with fifty labels, four ways, live on this machine. The long version, with
+# a network pretrained anew for every seed, is in `results/01-few-labels.json`; chapter 01 draws it.
+#
+# ## Going further
+#
+# Change one thing in the first cells and run them again: pretrain for a tenth of the updates; leave the
+# `Augmented` view out; make the code 4 numbers. Write your guess down first.
+#
+# ## References
+#
+# * 禅与计算机程序设计艺术, 预训练 (Pre-training): the article whose steps, claims and program this course follows and checks.
+# * Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
+#   *Proceedings of the IEEE* 86(11), 1998: the source of MNIST, section III.A.
+#
+# **Next**: [01 · Why pretrain?](01_why_pretrain.ipynb)

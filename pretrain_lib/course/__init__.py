@@ -1,0 +1,8 @@
+"""What notebooks need: the dial, checks of exercises, predictions, results and plots."""
+
+from .check import check, predict, reveal
+from .dial import SCALE, claim, dial
+from .headline import headline
+from .results import results
+
+__all__ = ["SCALE", "check", "claim", "dial", "headline", "predict", "results", "reveal"]

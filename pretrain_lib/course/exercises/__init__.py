@@ -1,0 +1,55 @@
+"""The exercises of each chapter: what a right answer is, and what wrong ones mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+
+class Mistake(Exception):
+    """A wrong answer; the message names its likely cause in plain words."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    Attributes:
+        id: chapter and number, such as "02.1".
+        title: what is to be done, in a few words.
+        difficulty: 1 to 3.
+        minutes: how long it takes.
+        reference: the library's answer, which later cells use until the learner's passes.
+        grade: raises `Mistake` for a wrong answer; returns what was checked, in a few words.
+    """
+
+    id: str
+    title: str
+    difficulty: int
+    minutes: int
+    reference: Any
+    grade: Callable[[Any], str]
+
+
+def all_exercises() -> dict[str, Exercise]:
+    """All exercises of all chapters, by id."""
+    names = sorted(module.name for module in iter_modules(__path__) if module.name.startswith("ch"))
+    modules = [import_module(f"{__name__}.{name}") for name in names]
+    return {exercise.id: exercise for module in modules for exercise in module.EXERCISES}
+
+
+def find_exercise(id: str) -> Exercise:
+    """The exercise with that id.
+
+    Raises:
+        KeyError: if there is none; the message names the nearest ids.
+    """
+    known = all_exercises()
+    if id not in known:
+        near = get_close_matches(id, known, n=3, cutoff=0.5) or sorted(known)
+        raise KeyError(f"there is no exercise {id!r}; there are {', '.join(near)}")
+    return known[id]

@@ -1,0 +1,132 @@
+"""The ledger: what experiments predicted and measured, and how to measure it again.
+
+An experiment is a file `experiments/ID.py` (with "_" for "-") that holds TITLE, PREDICTION, SEEDS,
+`run(scale)`, which returns what was measured, and `verdict(measured)`, which says in a sentence
+whether the prediction held. Its result is `results/ID.json`.
+
+    python -m pretrain_lib.course.results reproduce ID [--scale smoke]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from datetime import date
+from difflib import get_close_matches
+from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from .dial import SCALES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def results(id: str) -> dict:
+    """The ledger's entry: "title", "prediction", "measured", "verdict", "seeds", "hardware", …
+
+    Raises:
+        FileNotFoundError: if it has not been measured; the message says how to.
+    """
+    path = ROOT / "results" / f"{id}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"results/{id}.json is not there: {nearest(id)}python course.py reproduce {id}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def experiments() -> dict[str, Path]:
+    """All experiments: id to file."""
+    return {path.stem.replace("_", "-"): path for path in sorted((ROOT / "experiments").glob("[0-9]*.py"))}
+
+
+def nearest(id: str) -> str:
+    if id in experiments():
+        return "measure it with "
+    near = get_close_matches(id, experiments(), n=2, cutoff=0.4)
+    return f"there is no such experiment{'; did you mean ' + ' or '.join(near) if near else ''}? "
+
+
+def load_experiment(id: str) -> ModuleType:
+    """The experiment's module.
+
+    Raises:
+        KeyError: if there is none; the message names the nearest.
+    """
+    if id not in experiments():
+        raise KeyError(f"unknown experiment {id!r}: {nearest(id)}All: {', '.join(experiments())}")
+    spec = spec_from_file_location(f"experiment_{id.replace('-', '_')}", experiments()[id])
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def hardware() -> dict:
+    """What this machine is: processor, cores, threads used, GPU."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def reproduce(id: str, scale: str = "laptop") -> Path:
+    """Measures an experiment and writes its entry; at smoke scale below build/, not into the ledger."""
+    experiment = load_experiment(id)
+    os.environ["COURSE_SCALE"] = scale
+    start = time.perf_counter()
+    measured = experiment.run(scale)
+    entry = {
+        "id": id,
+        "title": experiment.TITLE,
+        "prediction": experiment.PREDICTION,
+        "measured": measured,
+        "verdict": experiment.verdict(measured),
+        "seeds": list(experiment.SEEDS),
+        "command": f"python course.py reproduce {id}" + (f" --scale {scale}" if scale != "laptop" else ""),
+        "seconds": round(time.perf_counter() - start),
+        "date": date.today().isoformat(),
+        "hardware": hardware(),
+        "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},
+    }
+    folder = ROOT / "build" / "results" if scale == "smoke" else ROOT / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{id}.json"
+    beside = path.with_suffix(".partial")
+    beside.write_text(json.dumps(entry, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="course.py", description="Measure a result of the course again.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    again = commands.add_parser("reproduce", help="measure an experiment and write its result")
+    again.add_argument("id", help="such as " + next(iter(experiments()), "02-linear-autoencoder"))
+    again.add_argument("--scale", choices=SCALES, default="laptop")
+    options = parser.parse_args(arguments)
+    try:
+        path = reproduce(options.id, options.scale)
+    except KeyError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    print(f"{path.relative_to(ROOT)} in {entry['seconds']} s\npredicted: {entry['prediction']}\nfound: {entry['verdict']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""From a chapter's one source to the notebook that is read and the one that holds the solutions."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from pathlib import Path
+
+import jupytext
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+SOURCES = NOTEBOOKS / "src"
+
+SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION$", re.MULTILINE | re.DOTALL)
+MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
+RESULT = re.compile(r"""\bresults\(\s*["']([^"']+)["']\s*\)""")
+YOURS = "...  # your code here"
+
+
+def chapter_sources() -> list[Path]:
+    """The sources of all chapters, in order."""
+    return sorted(SOURCES.glob("[0-9][0-9]_*.py"))
+
+
+def stub(match: re.Match) -> str:
+    """What the reader sees in place of a solution."""
+    indentation, solution = match[1], match[2]
+    if indentation:
+        return indentation + YOURS
+    names = [target.id for node in ast.parse(solution).body if isinstance(node, ast.Assign)
+             for target in node.targets if isinstance(target, ast.Name)]
+    if not names:
+        raise ValueError(f"a solution outside a function must assign a name, got:\n{solution}")
+    return "\n".join(f"{name} = {YOURS}" for name in dict.fromkeys(names))
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def normal(cells: list[NotebookNode]) -> NotebookNode:
+    """A notebook of these cells with ids made from their content and no metadata but tags."""
+    notebook = jupytext.reads("", fmt="py:percent")
+    seen: dict[str, int] = {}
+    for cell in cells:
+        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[digest] = seen.get(digest, 0) + 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+        cell.metadata = NotebookNode({"tags": tags(cell)} if tags(cell) else {})
+    notebook.cells = cells
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = fixed_metadata()
+    return notebook
+
+
+def fixed_metadata() -> NotebookNode:
+    """The same for every notebook, whatever Python executes it."""
+    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return NotebookNode(kernelspec=kernelspec, language_info={"name": "python"})
+
+
+def student_notebook(source: Path) -> NotebookNode:
+    """The chapter as it is read: stubs in place of solutions."""
+    cells = jupytext.read(source, fmt="py:percent").cells
+    for cell in cells:
+        if cell.cell_type == "code":
+            cell.source = SOLUTION.sub(stub, cell.source)
+            if MARKER.search(cell.source):
+                raise ValueError(f"{source.name}: BEGIN and END SOLUTION do not match in:\n{cell.source}")
+    return normal(cells)
+
+
+def solution_notebook(source: Path) -> NotebookNode:
+    """The chapter's exercises alone, solved, with the cells that set them up."""
+    cells = [cell for cell in jupytext.read(source, fmt="py:percent").cells
+             if {"setup", "exercise"} & set(tags(cell))]
+    for cell in cells:
+        cell.source = MARKER.sub("", cell.source)
+    title = f"# Solutions to chapter {source.stem[:2]}\n\nEach exercise of `{source.stem}`, solved and checked."
+    heading = NotebookNode(cell_type="markdown", source=title, metadata={})
+    return normal([heading, *cells])
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of pretrain_lib, None if there is none."""
+    path = ROOT.joinpath(*name.split("."))
+    candidates = [path.with_suffix(".py"), path / "__init__.py"]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def imported_modules(code: str, package: str = "") -> set[str]:
+    """Names of the pretrain_lib modules that a piece of code imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parent = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parent, *([node.module] if node.module else [])])
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.startswith("pretrain_lib") and module_file(name)}
+
+
+def library_files(code: str) -> list[Path]:
+    """The library's files that a piece of code depends on, directly or through others."""
+    waiting, found = imported_modules(code), {}
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        file = found[name] = module_file(name)
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        # The top-level package only gathers names from the others: who needs one imports it.
+        if name != "pretrain_lib":
+            waiting |= imported_modules(file.read_text(encoding="utf-8"), package)
+    return sorted(found.values())
+
+
+def digest(*parts: bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()[:16]
+
+
+def read_text(path: Path) -> bytes:
+    return path.read_bytes().replace(b"\r\n", b"\n")
+
+
+def dependencies(source: Path) -> str:
+    """A digest of what the chapter's outputs depend on besides its own source."""
+    text = source.read_text(encoding="utf-8")
+    code = "\n\n".join(c.source for c in jupytext.reads(text, fmt="py:percent").cells if c.cell_type == "code")
+    exercises = ROOT / "pretrain_lib" / "course" / "exercises" / f"ch{source.stem[:2]}.py"
+    ledger = [ROOT / "results" / f"{id}.json" for id in sorted(set(RESULT.findall(text)))]
+    files = [*library_files(code), exercises, *ledger]
+    return digest(*(read_text(file) for file in files if file.is_file()))

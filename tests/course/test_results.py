@@ -1,0 +1,71 @@
+"""The ledger of results."""
+
+import json
+
+import pytest
+
+from pretrain_lib.course import results as module
+from pretrain_lib.course.results import ROOT, main, results
+
+EXPERIMENT = '''
+TITLE = "Adding"
+PREDICTION = "two"
+SEEDS = (0, 1)
+
+
+def run(scale):
+    return {"sum": 1 + 1, "scale": scale}
+
+
+def verdict(measured):
+    return "held" if measured["sum"] == 2 else "did not hold"
+'''
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "98_adding.py").write_text(EXPERIMENT)
+    return tmp_path
+
+
+def test_a_result_says_what_was_predicted_measured_and_on_what(ledger, capsys):
+    assert main(["reproduce", "98-adding"]) == 0
+    entry = results("98-adding")
+    assert entry["measured"] == {"sum": 2, "scale": "laptop"}
+    assert (entry["prediction"], entry["verdict"], entry["seeds"]) == ("two", "held", [0, 1])
+    assert entry["command"] == "python course.py reproduce 98-adding"
+    assert {"processor", "cores", "threads", "gpu"} <= entry["hardware"].keys()
+    assert "found: held" in capsys.readouterr().out
+
+
+def test_smoke_does_not_touch_the_ledger(ledger):
+    assert main(["reproduce", "98-adding", "--scale", "smoke"]) == 0
+    assert not (ledger / "results").exists()
+    assert json.loads((ledger / "build" / "results" / "98-adding.json").read_text())["measured"]["scale"] == "smoke"
+
+
+def test_a_missing_result_says_how_to_measure_it(ledger):
+    with pytest.raises(FileNotFoundError, match="python course.py reproduce 98-adding"):
+        results("98-adding")
+
+
+def test_an_unknown_experiment_names_the_nearest(ledger, capsys):
+    assert main(["reproduce", "98-addding"]) == 2
+    assert "did you mean 98-adding" in capsys.readouterr().err
+
+
+def test_every_experiment_of_the_course_has_its_result_and_every_result_its_experiment():
+    experiments = {path.stem.replace("_", "-") for path in (ROOT / "experiments").glob("[0-9]*.py")}
+    measured = {path.stem for path in (ROOT / "results").glob("*.json")}
+    assert experiments == measured
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_results_are_of_several_seeds_and_judged_by_their_experiment(path):
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    experiment = module.load_experiment(entry["id"])
+    assert (entry["title"], entry["prediction"]) == (experiment.TITLE, experiment.PREDICTION)
+    assert entry["verdict"] == experiment.verdict(entry["measured"])
+    assert len(entry["seeds"]) >= 3

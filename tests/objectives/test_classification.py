@@ -1,0 +1,41 @@
+import math
+
+import pytest
+import torch
+
+from pretrain_lib.data.keys import Keys
+from pretrain_lib.objectives.classification import Classification
+
+
+def test_the_sum_is_minus_the_log_probability_of_each_label():
+    logits = torch.randn(5, 3, dtype=torch.float64)
+    labels = [0, 2, 1, 1, 0]
+    objective = Classification()
+    batch = objective.batch({"images": torch.zeros(5, 4), "labels": torch.tensor(labels)}, Keys.of(0, 5))
+    brute = 0.0
+    for row, label in zip(logits.tolist(), labels, strict=True):
+        brute -= row[label] - math.log(sum(math.exp(v) for v in row))
+    assert objective(lambda x: logits, batch)["cross_entropy"].item() == pytest.approx(brute, rel=1e-12)
+    assert batch.counts == {"cross_entropy": 5}
+
+
+def test_nothing_is_corrupted():
+    images = torch.rand(3, 4)
+    batch = Classification().batch({"images": images, "labels": torch.arange(3)}, Keys.of(0, 3))
+    assert torch.equal(batch.inputs["images"], images)
+
+
+def test_small_integers_serve_as_labels():
+    labels = torch.tensor([1, 0], dtype=torch.uint8)
+    batch = Classification().batch({"images": torch.rand(2, 4), "labels": labels}, Keys.of(0, 2))
+    assert batch.targets["labels"].dtype == torch.int64
+
+
+def test_missing_labels_are_named():
+    with pytest.raises(ValueError, match=r"'labels'.*images"):
+        Classification().batch({"images": torch.rand(2, 4)}, Keys.of(0, 2))
+
+
+def test_another_column_can_be_read():
+    samples = {"sounds": torch.rand(2, 4), "labels": torch.arange(2)}
+    assert Classification("sounds").batch(samples, Keys.of(0, 2)).inputs.keys() == {"sounds"}

@@ -1,0 +1,149 @@
+"""A run that dies again and again; started by test_kill.py and test_signals.py in a process of its own.
+
+    python lives.py FOLDER WORKERS DEATHS
+
+DEATHS is a JSON list; each death is {"signal": "KILL", "at": "forward", "count": 3, "to": "self"}:
+that signal, at the third event of that kind in this life. Each life is a fork of this process, which
+has imported torch and done nothing else. When a run is through, it is taken up again in a new folder
+for the deaths that are left. Prints a JSON report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.data import get_worker_info
+from toys import Denoising, config, mlp, vectors
+
+from pretrain_lib.training.checkpoint import checkpoint_steps, newest_sound
+from pretrain_lib.training.log import read_log
+from pretrain_lib.training.trainer import Trainer
+
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
+
+
+class Death:
+    """Sends a signal at the n-th event of a kind: "forward", "evaluation", "batch" or "file"."""
+
+    def __init__(self, signal: str, at: str, count: int, to: str = "self"):
+        self.signal = getattr(__import__("signal"), f"SIG{signal}")
+        self.at, self.left, self.to = at, count, to
+        self.trainer = os.getpid()
+
+    def event(self, kind: str) -> None:
+        worker = get_worker_info()
+        if kind != self.at or self.left <= 0 or (worker and worker.id):
+            return
+        self.left -= 1
+        if self.left == 0:
+            target = 0 if self.to == "group" else self.trainer
+            (os.killpg if self.to == "group" else os.kill)(target, self.signal)
+            time.sleep(0.05)  # the signal arrives while this event lasts
+
+    def watch_files(self, folder: Path) -> None:
+        """Every opening for writing, renaming and deleting in the run's folder is an event."""
+
+        def hook(event, arguments):
+            if event in EVENTS and self.left > 0 and str(arguments[0]).startswith(str(folder)):
+                if event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR):
+                    self.event("file")
+
+        sys.addaudithook(hook)
+
+
+class Mortal(Denoising):
+    """Denoising in which a death may be waiting."""
+
+    death: Death | None = None
+
+    def batch(self, samples, keys):
+        if Mortal.death:
+            Mortal.death.event("batch")
+        return super().batch(samples, keys)
+
+    def forward(self, model, batch):
+        if Mortal.death:
+            Mortal.death.event("forward" if model.training else "evaluation")
+        return super().forward(model, batch)
+
+
+def build(folder: Path, workers: int) -> Trainer:
+    settings = config(steps=24, batch_size=16, accumulation=2, warmup_steps=5, weight_decay=0.01,
+                      gradient_clipping=5.0, checkpoint_every=3, evaluate_every=4, patience=3,
+                      log_every=1, workers=workers)
+    return Trainer(mlp(dropout=0.2), Mortal("gaussian", 0.2), vectors(70), settings,
+                   held_out=vectors(40, seed=1), folder=folder)
+
+
+def live(folder: Path, workers: int) -> None:
+    """Trains to the end and leaves a digest of everything that must not depend on the deaths."""
+    trainer = build(folder, workers)
+    trainer.fit()
+    digest = hashlib.sha256()
+    for name, value in trainer.module.state_dict().items():
+        digest.update(name.encode() + value.numpy().tobytes())
+    newest = folder / "checkpoints" / f"step-{checkpoint_steps(folder / 'checkpoints')[-1]:08d}"
+    for file in sorted(newest.glob("*.safetensors")):
+        digest.update(file.read_bytes())
+    log = [{k: v for k, v in r.items() if k != "samples_per_second"} for r in read_log(folder / "log.jsonl")]
+    digest.update(json.dumps(log).encode())
+    (folder / "done").write_text(digest.hexdigest())
+
+
+def life(folder: Path, workers: int, death: dict | None) -> int:
+    """One life in a process of its own; returns how it ended, as waitpid tells it."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    status = 3
+    try:
+        os.setpgid(0, 0)
+        torch.set_num_threads(1)
+        if death:
+            Mortal.death = Death(**death)
+            Mortal.death.watch_files(folder)
+        live(folder, workers)
+        status = 0
+    except KeyboardInterrupt as stop:
+        print(json.dumps({"stopped": str(stop)}), flush=True)
+        status = 130
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(status)
+
+
+def main(folder: Path, workers: int, deaths: list[dict]) -> dict:
+    alone = folder / "alone"
+    assert life(alone, 0, None) == 0
+    digests, ends, resumed = [], [], []
+    run = 0
+    while deaths or not digests or digests[-1] is None:
+        place = folder / f"run-{run}"
+        death = deaths.pop(0) if deaths else None
+        resumed.append(newest_sound(place / "checkpoints")[0] or 0)
+        ends.append(life(place, workers, death))
+        if ends[-1] == 0:
+            digests.append((place / "done").read_text())
+            run += 1
+        elif not deaths:
+            digests.append(None)
+    left = [str(p.relative_to(folder)) for p in folder.rglob(".partial*")]
+    return {"alone": (alone / "done").read_text(), "runs": [d for d in digests if d], "ends": ends,
+            "resumed": resumed, "left": left}
+
+
+if __name__ == "__main__":
+    os.fsync = lambda descriptor: None  # a killed process loses nothing that it gave to the system
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))))

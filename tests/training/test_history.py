@@ -1,0 +1,199 @@
+import json
+import math
+import os
+import signal
+
+import pytest
+import torch
+from toys import Recording, SentencePairs, TinyReader, config, mlp, seeded, sentence_pairs, trained, vectors
+
+from pretrain_lib.objectives.reconstruction import Denoising, Reconstruction
+from pretrain_lib.training.log import History, read_log
+from pretrain_lib.training.trainer import Trainer
+
+
+def test_a_record_holds_what_was_measured():
+    settings = config(steps=6, warmup_steps=3)
+    history = trained(SentencePairs(), settings, seeded(TinyReader), sentence_pairs()).history
+    assert history.steps == [1, 2, 3, 4, 5, 6]
+    for record in history.records:
+        assert record.keys() == {"step", "words", "order", "loss", "learning_rate", "gradient_norm",
+                                 "samples_per_second"}
+        assert all(math.isfinite(v) for v in record.values())
+        assert record["samples_per_second"] > 0 and record["gradient_norm"] > 0
+    assert history.losses == [r["loss"] for r in history.records]
+
+
+@pytest.mark.parametrize("steps, log_every, expected", [
+    (10, 3, [3, 6, 9, 10]), (9, 3, [3, 6, 9]), (2, 5, [2]), (1, 1, [1])])
+def test_lines_come_as_often_as_asked_for_and_at_the_end(steps, log_every, expected):
+    assert trained(Reconstruction(), config(steps=steps, log_every=log_every)).history.steps == expected
+
+
+def test_evaluations_come_as_often_as_asked_for_and_at_the_end():
+    history = trained(Reconstruction(), config(steps=10, evaluate_every=4), held_out=vectors(20)).history
+    assert [step for step, _ in history.evaluations] == [4, 8, 10]
+    assert all(means.keys() == {"reconstruction", "loss"} for _, means in history.evaluations)
+    alone = trained(Reconstruction(), config(steps=10), held_out=vectors(20)).history
+    assert [step for step, _ in alone.evaluations] == [10]
+    assert alone.evaluations[-1] == history.evaluations[-1]
+    assert trained(Reconstruction(), config(steps=10)).history.evaluations == []
+
+
+def test_the_first_loss_is_that_of_the_starting_weights():
+    objective = Recording(noise="masking", level=0.0)
+    history = trained(objective, config(steps=2)).history
+    x = objective.shown[0]
+    start = mlp()
+    assert history.losses[0] == pytest.approx(0.5 * (start(x) - x).square().sum().item() / 16, rel=1e-6)
+
+
+def test_the_file_holds_the_same_as_memory_one_object_a_line(tmp_path):
+    trainer = trained(Reconstruction(), config(evaluate_every=5), held_out=vectors(20), folder=tmp_path)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == trainer.history.records
+    assert read_log(tmp_path / "log.jsonl") == trainer.history.records
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained(Reconstruction(), config(evaluate_every=5, checkpoint_every=2, tensorboard=True),
+            held_out=vectors(20))
+    assert list(tmp_path.iterdir()) == []
+
+
+def stopped_at(step: int, folder, settings) -> None:
+    """A run that is interrupted in update `step`, with its last checkpoint an earlier one."""
+
+    class Stopping(Denoising):
+        def forward(self, model, batch):
+            if model.training:
+                self.calls = [*getattr(self, "calls", []), 1]
+                if len(self.calls) == step:
+                    raise LookupError
+            return super().forward(model, batch)
+
+    # the objective's name is part of what makes a run that run
+    Stopping.__name__ = "Denoising"
+    with pytest.raises(LookupError):
+        Trainer(mlp(), Stopping(), vectors(), settings, held_out=vectors(20, seed=1), folder=folder).fit()
+
+
+@pytest.mark.parametrize("checkpoint_every, stop", [(4, 7), (4, 3), (0, 9), (4, 5)])
+def test_the_log_of_a_resumed_run_has_each_step_once(tmp_path, checkpoint_every, stop):
+    settings = config(checkpoint_every=checkpoint_every, log_every=1)
+    stopped_at(stop, tmp_path, settings)
+    assert len(read_log(tmp_path / "log.jsonl")) == stop - 1
+    trainer = trained(Denoising(), settings, held_out=vectors(20, seed=1), folder=tmp_path)
+    whole = trained(Denoising(), settings, held_out=vectors(20, seed=1))
+    assert trainer.history.steps == list(range(1, 13))
+    assert read_log(tmp_path / "log.jsonl") == trainer.history.records
+    assert trainer.history.losses == whole.history.losses
+    assert trainer.history.evaluations == whole.history.evaluations
+
+
+@pytest.mark.parametrize("half", ['{"step": 5, "lo', '{"step": 5}garbage', "\x00\x00\x00", '{"step'])
+def test_a_last_line_that_was_half_written_is_passed_over(tmp_path, half):
+    settings = config(checkpoint_every=4)
+    stopped_at(7, tmp_path, settings)
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write(half)
+    trainer = trained(Denoising(), settings, held_out=vectors(20, seed=1), folder=tmp_path)
+    assert trainer.history.steps == list(range(1, 13))
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")][:12] == list(range(1, 13))
+
+
+def test_a_log_with_flipped_bits_does_not_stop_a_resume(tmp_path):
+    settings = config(checkpoint_every=4)
+    stopped_at(7, tmp_path, settings)
+    path = tmp_path / "log.jsonl"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x80
+    path.write_bytes(content)
+    trained(Denoising(), settings, held_out=vectors(20, seed=1), folder=tmp_path)
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path):
+    assert read_log(tmp_path / "log.jsonl") == []
+
+
+def events(folder) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard would show."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    reader = accumulator.EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
+    reader.Reload()
+    return {tag: [(e.step, e.value) for e in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
+
+
+def test_tensorboard_shows_what_the_log_holds(tmp_path):
+    pytest.importorskip("tensorboard")
+    trainer = trained(Denoising(), config(tensorboard=True, evaluate_every=4), held_out=vectors(20),
+                      folder=tmp_path)
+    shown = events(tmp_path)
+    for term in ("loss", "reconstruction", "learning_rate", "gradient_norm", "samples_per_second"):
+        steps, values = zip(*shown[f"training/{term}"], strict=True)
+        assert list(steps) == trainer.history.steps
+        expected = [r[term] for r in trainer.history.records if "evaluation" not in r]
+        assert values == pytest.approx(expected, rel=1e-6)
+    assert shown["evaluation/loss"] == [(step, pytest.approx(means["loss"], rel=1e-6))
+                                        for step, means in trainer.history.evaluations]
+
+
+def test_tensorboard_shows_each_step_of_a_resumed_run_once(tmp_path):
+    pytest.importorskip("tensorboard")
+    settings = config(tensorboard=True, checkpoint_every=4, evaluate_every=3)
+    stopped_at(7, tmp_path, settings)
+    trainer = trained(Denoising(), settings, held_out=vectors(20, seed=1), folder=tmp_path)
+    shown = events(tmp_path)
+    assert [step for step, _ in shown["training/loss"]] == list(range(1, 13))
+    assert [step for step, _ in shown["evaluation/loss"]] == [s for s, _ in trainer.history.evaluations]
+
+
+def test_tensorboard_has_everything_on_disk_when_a_run_fails(tmp_path):
+    pytest.importorskip("tensorboard")
+    stopped_at(7, tmp_path, config(tensorboard=True))
+    assert [step for step, _ in events(tmp_path)["training/loss"]] == list(range(1, 7))
+
+
+def test_a_run_started_anew_has_a_log_of_its_own_and_the_old_one_is_kept(tmp_path):
+    settings = config(checkpoint_every=3, evaluate_every=6)
+    first = trained(Denoising(), settings, held_out=vectors(20), folder=tmp_path)
+    again = Trainer(mlp(), Denoising(), vectors(), settings, held_out=vectors(20), folder=tmp_path)
+    assert again.fit(resume=False).steps == list(range(1, 13))
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl") if "loss" in r] == list(range(1, 13))
+    assert read_log(tmp_path / "earlier-1" / "log.jsonl") == first.history.records
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        p.name for p in sorted((tmp_path / "earlier-1" / "checkpoints").iterdir())]
+
+
+def test_history_works_alone():
+    history = History()
+    history.add(step=1, loss=2.0)
+    history.add(step=1, evaluation={"loss": 3.0})
+    assert history.steps == [1] and history.losses == [2.0]
+    assert history.evaluations == [(1, {"loss": 3.0})]
+    history.close()
+
+
+def test_the_throughput_is_that_of_the_samples_and_not_of_the_evaluation(monkeypatch):
+    """Time spent between two lines on evaluating does not count as training."""
+    import time
+
+    held_out = vectors(10)
+    original = held_out.take
+
+    def slow(keys):
+        time.sleep(0.2)
+        return original(keys)
+
+    held_out.take = slow
+    history = trained(Reconstruction(), config(steps=6, evaluate_every=1, log_every=2, batch_size=16),
+                      held_out=held_out).history
+    assert [r["samples_per_second"] for r in history.records if "loss" in r][0] > 0
+
+
+def test_interrupts_are_handled_as_before_once_training_ends():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    trained(Reconstruction(), config())
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert os.getpid() and torch.is_grad_enabled()

@@ -1,0 +1,212 @@
+import math
+import time
+
+import pytest
+import torch
+from torch import nn
+from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
+
+from pretrain_lib.objectives.reconstruction import Reconstruction
+from pretrain_lib.training import precision
+from pretrain_lib.training.finite import NonFiniteError
+from pretrain_lib.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+class Spy(nn.Module):
+    """Notes the format that the model computes in."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.formats = set()
+
+    def forward(self, x):
+        y = self.inner(x)
+        self.formats.add(y.dtype)
+        return y
+
+
+@pytest.mark.parametrize("name, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16),
+                                         ("fp16", torch.float16)])
+def test_the_model_computes_in_the_format_and_keeps_float32_weights(name, dtype):
+    model = Spy(mlp())
+    trainer = trained(Reconstruction(), config(precision=name), model)
+    trainer.evaluate(vectors(20))
+    assert model.formats == {dtype}
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    state = [t for s in trainer.optimizer.state.values() for t in s.values()]
+    assert state and all(t.dtype == torch.float32 for t in state)
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_half_precision_learns_what_float32_learns(name):
+    full, half = mlp(), mlp()
+    full_loss = trained(Reconstruction(), config(steps=100), full).history.losses[-1]
+    half_loss = trained(Reconstruction(), config(steps=100, precision=name), half).history.losses[-1]
+    assert half_loss == pytest.approx(full_loss, rel=0.1)
+    assert 0 < distance(weights(full), weights(half)) < 0.3
+
+
+def test_half_precision_is_as_repeatable_as_float32():
+    first, second = mlp(dropout=0.1), mlp(dropout=0.1)
+    for model in (first, second):
+        trained(Reconstruction(), config(precision="fp16"), model)
+    assert same_bits(weights(first), weights(second))
+
+
+class Steep(Reconstruction):
+    """A loss whose gradient, times a loss scale of 65536, is too large for float16."""
+
+    def forward(self, model, batch):
+        return {"reconstruction": 300 * super().forward(model, batch)["reconstruction"]}
+
+
+def test_a_gradient_that_overflows_float16_is_skipped_and_the_scale_falls():
+    model = mlp()
+    before = weights(model)
+    trainer = Trainer(model, Steep(), vectors(), config(steps=30, precision="fp16", schedule="constant"))
+    scales, moved = [], []
+
+    original = trainer.update
+
+    def watched(*args):
+        was = weights(model)
+        result = original(*args)
+        scales.append(trainer.scaler.get_scale())
+        moved.append((not same_bits(was, weights(model)), math.isfinite(result[1])))
+        return result
+
+    trainer.update = watched
+    history = trainer.fit()
+    assert scales[0] == 32768  # the first update was skipped
+    assert moved[0] == (False, False)
+    assert all(changed == finite for changed, finite in moved)
+    assert moved[-1] == (True, True)
+    assert all(math.isfinite(loss) for loss in history.losses)
+    assert not same_bits(before, weights(model))
+
+
+def test_the_gradient_is_the_same_whatever_the_loss_scale():
+    """Clipping and the logged norm see the gradient without the loss scale."""
+    standing_still = {"steps": 12, "learning_rate": 1e-12}
+    full, half = ([r["gradient_norm"] for r in trained(
+        Reconstruction(), config(precision=name, **standing_still)).history.records]
+        for name in ("fp32", "fp16"))
+    assert math.isinf(half[0]) or math.isnan(half[0])  # the scale is still being searched
+    assert half[-6:] == pytest.approx(full[-6:], rel=0.01)
+
+
+def test_the_loss_scale_is_saved_and_comes_back(tmp_path):
+    settings = config(steps=10, precision="fp16", checkpoint_every=5)
+    trainer = trained(Steep(), settings, folder=tmp_path)
+    again = Trainer(mlp(), Steep(), vectors(), settings, folder=tmp_path)
+    again.fit()
+    assert trainer.scaler.get_scale() < 65536
+    assert again.scaler.state_dict() == trainer.scaler.state_dict()
+
+
+class Hopeless(Reconstruction):
+    """A finite loss with a gradient that is not a number, at any loss scale."""
+
+    def forward(self, model, batch):
+        error = super().forward(model, batch)["reconstruction"]
+        p = next(model.parameters())
+        return {"reconstruction": error + (p - p.detach()).abs().sqrt().sum()}
+
+
+def test_a_gradient_that_no_scale_makes_finite_raises_at_last():
+    model = mlp()
+    before = weights(model)
+    with pytest.raises(NonFiniteError, match="gradient"):
+        trained(Hopeless(), config(steps=200, precision="fp16"), model)
+    assert same_bits(before, weights(model))
+
+
+class Towering(Reconstruction):
+    """A gradient that is finite, but whose norm, squared on the way, is not."""
+
+    def forward(self, model, batch):
+        return {"reconstruction": 1e20 * sum(p.float().sum() for p in model.parameters())
+                * len(batch.inputs["images"])}
+
+
+@pytest.mark.parametrize("name", ["fp32", "fp16"])
+def test_a_norm_that_overflows_by_itself_raises_and_spoils_no_weight(name):
+    model = mlp()
+    before = weights(model)
+    with pytest.raises(NonFiniteError, match="gradient"):
+        trained(Towering(), config(precision=name), model)
+    assert same_bits(before, weights(model))
+
+
+def test_a_scale_is_used_for_float16_only():
+    for name in ("fp32", "bf16"):
+        assert not precision.loss_scaler(name, CPU).is_enabled()
+    assert precision.loss_scaler("fp16", CPU).is_enabled()
+
+
+# ------------------------------------------------------------------- the probe
+
+
+def timings(monkeypatch, **seconds):
+    """Makes the probe measure what is given here."""
+    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+    precision.fastest_precision.cache_clear()
+    monkeypatch.setattr(precision, "matmul_seconds", lambda dtype, device, size: seconds[names[dtype]])
+
+
+@pytest.mark.parametrize("device, seconds, chosen", [
+    ("cpu", {"fp32": 1.0, "bf16": 100.0}, "fp32"),
+    ("cpu", {"fp32": 1.0, "bf16": 0.95}, "fp32"),
+    ("cpu", {"fp32": 1.0, "bf16": 0.3}, "bf16"),
+    ("cuda", {"fp32": 1.0, "bf16": 0.2, "fp16": 0.1}, "bf16"),
+    ("cuda", {"fp32": 1.0, "bf16": 5.0, "fp16": 0.2}, "fp16"),
+    ("cuda", {"fp32": 1.0, "bf16": 5.0, "fp16": 2.0}, "fp32"),
+])  # fmt: skip
+def test_auto_takes_what_is_measured_to_be_faster(monkeypatch, device, seconds, chosen):
+    timings(monkeypatch, **seconds)
+    assert precision.choose_precision("auto", torch.device(device)) == chosen
+    precision.fastest_precision.cache_clear()
+
+
+def test_a_name_is_taken_at_its_word():
+    for name in ("fp32", "bf16", "fp16"):
+        assert precision.choose_precision(name, CPU) == name
+
+
+def test_the_real_probe_is_quick_and_chooses_no_trap():
+    precision.fastest_precision.cache_clear()
+    start = time.perf_counter()
+    chosen = precision.choose_precision("auto", CPU)
+    assert time.perf_counter() - start < 20
+    assert chosen in ("fp32", "bf16")
+    if chosen != "fp32":
+        fast = precision.matmul_seconds(precision.DTYPES[chosen], CPU, 256)
+        assert fast < precision.matmul_seconds(torch.float32, CPU, 256)
+
+
+def test_the_probe_draws_no_random_number():
+    precision.fastest_precision.cache_clear()
+    before = torch.get_rng_state()
+    precision.choose_precision("auto", CPU)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_auto_trains():
+    objective = Recording(noise="masking", level=0.0)
+    trained(objective, config(precision="auto"))
+    assert objective.shown[0].shape == (16, SIZE)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "auto"])
+def test_every_precision_trains_on_a_gpu_and_resumes(name, tmp_path):
+    settings = config(steps=40, precision=name, device="cuda", checkpoint_every=20, workers=2)
+    trainer = trained(Reconstruction(), settings, folder=tmp_path)
+    assert trainer.history.losses[-1] < trainer.history.losses[0]
+    assert all(p.is_cuda for p in trainer.model.parameters())
+    again = trained(Reconstruction(), settings, folder=tmp_path)
+    assert same_bits(weights(trainer.model), weights(again.model))

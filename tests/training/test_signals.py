@@ -1,0 +1,101 @@
+"""Ctrl-C and SIGTERM end a run after the update at hand, with a checkpoint to go on from."""
+
+import os
+import signal
+import threading
+
+import pytest
+from test_kill import DONE, KILLED, STOPPED, lives, pytestmark  # noqa: F401
+from toys import Recording, config, mlp, same_bits, trained, vectors, weights
+
+from pretrain_lib.training.checkpoint import checkpoint_steps
+from pretrain_lib.training.trainer import Trainer
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM"])
+@pytest.mark.parametrize("at, count", [("forward", 1), ("forward", 8), ("evaluation", 2), ("batch", 5),
+                                       ("file", 12)])
+def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, name, at, count):
+    report = lives(tmp_path, 0, [{"signal": name, "at": at, "count": count}])
+    assert report["ends"] == [STOPPED, DONE]
+    assert report["resumed"][1] > 0
+    assert f"stopped after step {report['resumed'][1]}; resume from" in report["output"]
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM"])
+@pytest.mark.parametrize("at, count", [("batch", 3), ("forward", 5)])
+def test_a_signal_to_the_workers_as_well_ends_it_no_worse(tmp_path, name, at, count):
+    """Ctrl-C in a terminal reaches every process, also while training waits for a batch."""
+    report = lives(tmp_path, 2, [{"signal": name, "at": at, "count": count, "to": "group"}])
+    assert report["ends"] == [STOPPED, DONE]
+    assert report["resumed"][1] > 0
+
+
+def interrupted(folder, times: int = 1, number=signal.SIGINT) -> tuple[Trainer, BaseException]:
+    objective = Recording(noise="masking", level=0.0)
+
+    def interrupt():
+        if len(objective.seen) == 5:
+            for _ in range(times):
+                os.kill(os.getpid(), number)
+
+    objective._before_forward = interrupt
+    trainer = Trainer(mlp(dropout=0.3), objective, vectors(), config(), folder=folder)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        trainer.fit()
+    return trainer, stop.value
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_update_at_hand_is_finished_saved_and_told(tmp_path, number):
+    trainer, stop = interrupted(tmp_path, number=number)
+    assert trainer.step == 5
+    assert str(stop) == f"stopped after step 5; resume from {tmp_path}"
+    assert checkpoint_steps(tmp_path / "checkpoints") == [5]
+    model = mlp(dropout=0.3)
+    trained(Recording(noise="masking", level=0.0), config(), model, folder=tmp_path)
+    whole = mlp(dropout=0.3)
+    trained(Recording(noise="masking", level=0.0), config(), whole)
+    assert same_bits(weights(model), weights(whole))
+
+
+def test_without_a_folder_the_same_trainer_goes_on_from_memory():
+    trainer, stop = interrupted(None)
+    assert str(stop) == "stopped after step 5"
+    trainer.objective._before_forward = None
+    trainer.fit()
+    whole = mlp(dropout=0.3)
+    trained(Recording(noise="masking", level=0.0), config(), whole)
+    assert same_bits(weights(trainer.model), weights(whole))
+    assert trainer.history.steps == list(range(1, 13))
+
+
+def test_a_second_ctrl_c_acts_at_once(tmp_path):
+    trainer, stop = interrupted(tmp_path, times=2)
+    assert trainer.step == 4 and str(stop) == ""
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_handlers_are_put_back_after_an_error():
+    def mine(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        objective = Recording(noise="masking", level=0.0)
+        objective._before_forward = lambda: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            trained(objective, config())
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_in_another_thread_no_handler_is_touched():
+    seen = []
+    objective = Recording(noise="masking", level=0.0)
+    objective._before_forward = lambda: seen.append(signal.getsignal(signal.SIGINT))
+    thread = threading.Thread(target=lambda: trained(objective, config(steps=2)))
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)] * 2
