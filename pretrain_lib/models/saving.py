@@ -14,9 +14,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from . import autoencoder as ae
+from .state import load_state, state_tensors
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -26,46 +26,6 @@ CONFIGS = {
     ae.ConvAutoencoder: ae.ConvAutoencoderConfig,
     ae.MaskedAutoencoder: ae.MaskedAutoencoderConfig,
 }
-
-
-def state_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The model's parameters and buffers by name, each once: tied weights have one name."""
-    named, seen = {}, set()
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
-            named[name] = tensor
-        seen.add(id(tensor))
-    return named
-
-
-def load_state(model: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Puts `state_tensors` back into a model.
-
-    Args:
-        model: the model that receives them.
-        tensors: tensors by name.
-        source: where they come from, for the error.
-
-    Raises:
-        ValueError: if they belong to another architecture, naming what differs.
-    """
-    expected = state_tensors(model)
-    found = {
-        "missing": sorted(expected.keys() - tensors.keys()),
-        "unexpected": sorted(tensors.keys() - expected.keys()),
-        "of another shape": [
-            f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in tensors and tensors[name].shape != tensor.shape
-        ],
-    }
-    differences = [f"{kind}: {', '.join(names)}" for kind, names in found.items() if names]
-    if differences:
-        raise ValueError(
-            f"{source} does not hold the weights of this {type(model).__name__}: "
-            + "; ".join(differences)
-        )
-    model.load_state_dict(tensors, strict=False)
 
 
 def library_version() -> str:

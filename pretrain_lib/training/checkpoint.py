@@ -212,39 +212,6 @@ def prune(folder: Path, step: int, keep_last: int, best: int | None) -> None:
             shutil.rmtree(step_folder(folder, step))
 
 
-def state_tensors(module: nn.Module) -> Tensors:
-    """The module's state, with each tensor that several names share (tied weights) held once."""
-    seen = set()
-    state = {}
-    for name, tensor in module.state_dict().items():
-        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
-        if tensor.numel() and place in seen:
-            continue
-        seen.add(place)
-        state[name] = tensor
-    return state
-
-
-def load_state(module: nn.Module, tensors: Tensors, source: str) -> None:
-    """Puts `state_tensors` back.
-
-    Raises:
-        CheckpointError: if they are of another architecture, naming the keys and shapes that differ.
-    """
-    expected = state_tensors(module)
-    missing = sorted(expected.keys() - tensors.keys())
-    unexpected = sorted(tensors.keys() - expected.keys())
-    reshaped = [f"{k} {tuple(tensors[k].shape)} against {tuple(expected[k].shape)}"
-                for k in expected.keys() & tensors.keys() if tensors[k].shape != expected[k].shape]
-    found = {"missing": missing, "unexpected": unexpected, "of another shape": sorted(reshaped)}
-    if any(found.values()):
-        details = "; ".join(f"{kind}: {', '.join(keys[:6])}{' …' * (len(keys) > 6)}"
-                            for kind, keys in found.items() if keys)
-        raise CheckpointError(
-            f"{source} holds another architecture than {type(module).__name__}: {details}")
-    module.load_state_dict(tensors, strict=False)
-
-
 def optimizer_tensors(module: nn.Module, optimizer) -> Tensors:
     """The optimiser's state by parameter name: "encoder.weight|exp_avg" and so on."""
     return {f"{name}|{key}": value for name, p in module.named_parameters()

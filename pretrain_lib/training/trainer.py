@@ -7,6 +7,7 @@ import math
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys, philox
 from ..data.source import Source
+from ..models.state import load_state, state_tensors
 from ..objectives.base import Batch, Objective, Step
 from . import checkpoint as ckpt
 from .config import TrainConfig, differences
@@ -186,7 +188,7 @@ class Trainer:
         sums: dict[str, float] = {}
         size = self.config.micro_batch_size
         with _random_state_kept(self.device), _evaluation_mode(self.module):
-            torch.manual_seed(self.config.seed)
+            _seed(self.config.seed, self.device)
             for start in range(0, len(source), size):
                 ids = range(start, min(start + size, len(source)))
                 keys = Keys.of(self.config.seed, ids, progress=1.0)
@@ -205,7 +207,7 @@ class Trainer:
     def _seed_dropout(self, micro: int) -> None:
         counter = np.array([self.step, micro, 0, 0], dtype=np.uint64)
         high, low = philox(counter, (self.config.seed, 0))[:2]
-        torch.manual_seed(int(high) << 31 ^ int(low))
+        _seed(int(high) << 31 ^ int(low), self.device)
 
     def _check_terms(self, terms: dict[str, Tensor], counts: dict[str, float]) -> None:
         if terms.keys() != counts.keys():
@@ -294,12 +296,12 @@ class Trainer:
     def save(self) -> Path:
         """Writes a checkpoint of the run as it stands, then drops those no longer kept."""
         folder = self.folder / "checkpoints"
-        modules = {"model": ckpt.state_tensors(self.model), "objective": ckpt.state_tensors(self.objective)}
+        modules = {"model": state_tensors(self.model), "objective": state_tensors(self.objective)}
         tensors = {**modules, "optimizer": ckpt.optimizer_tensors(self.module, self.optimizer)}
         best = {**self.best, "loss": self.best["loss"] if math.isfinite(self.best["loss"]) else None}
         state = {"step": self.step, "best": best, "scaler": self.scaler.state_dict(),
                  "config": self._description(),
-                 "versions": {name: version(name) for name in ("torch", "numpy", "safetensors")}}
+                 "versions": _versions()}
         place = ckpt.save_checkpoint(folder, self.step, {n: t for n, t in tensors.items() if t}, state)
         ckpt.prune(folder, self.step, self.config.keep_last, self.best["step"])
         return place
@@ -335,8 +337,11 @@ class Trainer:
                 path.rename(aside / path.name)
 
     def _load_modules(self, tensors: dict, source: str) -> None:
-        ckpt.load_state(self.model, tensors.get("model", {}), source)
-        ckpt.load_state(self.objective, tensors.get("objective", {}), source)
+        try:
+            load_state(self.model, tensors.get("model", {}), source)
+            load_state(self.objective, tensors.get("objective", {}), source)
+        except ValueError as error:
+            raise ckpt.CheckpointError(str(error)) from None
 
     def _where_saved(self) -> str:
         return f"; resume from {self.folder}" if self.folder else ""
@@ -353,6 +358,11 @@ def weighted_mean(sums: dict, counts: dict[str, float], weights: dict[str, float
     return sum(weights.get(name, 1.0) / (counts[name] or 1) * sums[name] for name in counts)
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "numpy", "safetensors")}
+
+
 def _read_config(path: Path) -> dict:
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -367,6 +377,13 @@ def _progress_bar(done: int, total: int):
     from tqdm.auto import tqdm
 
     return tqdm(initial=done, total=total, unit="step", leave=False)
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """`torch.manual_seed` for the CPU and one device; where CUDA sleeps, that formats stack traces."""
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 @contextmanager

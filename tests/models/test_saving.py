@@ -161,4 +161,4 @@ def test_weights_of_another_architecture_are_named(tmp_path):
     assert "\n" not in message
     assert "missing: decoder.weight" in message
     assert "unexpected: bias" in message
-    assert "of another shape: encoder.weight (3, 6) instead of (2, 6)" in message
+    assert "of another shape: encoder.weight (3, 6) against (2, 6)" in message

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimisers import it when they are built: once is enough
 from torch.utils.data import get_worker_info
 from toys import Denoising, config, mlp, vectors
 
