@@ -2,7 +2,7 @@
 
     python -m pretrain_lib.course.build [CHAPTER ...] [--check] [--force]
 
-A chapter is executed again only if its source, or what it depends on, has changed.
+A notebook is executed again only if its code, or what its code depends on, has changed.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ def outputs_digest(notebook: NotebookNode) -> str:
     return digest(json.dumps(outputs, sort_keys=True).encode())
 
 
+def outputs_edited(built: NotebookNode) -> bool:
+    return outputs_digest(built) != built.metadata.get("course", {}).get("outputs")
+
+
 def kinds(source: Path) -> list[tuple[Path, NotebookNode, bool]]:
     """What is made of a source: (place, unexecuted notebook, whether its exercises must pass)."""
     name = f"{source.stem}.ipynb"
@@ -80,16 +84,47 @@ def build_chapter(source: Path, force: bool = False) -> None:
             print(f"{place.relative_to(ROOT)}: nothing has changed")
             continue
         start = time.perf_counter()
-        try:
-            execute(notebook, NOTEBOOKS, "smoke" if strict else "laptop", strict=strict)
-        except NotebookFailed as error:
-            raise NotebookFailed(f"{place.relative_to(ROOT)}: {error}") from None
-        for complaint in clean_outputs(notebook):
-            print(f"{place.name} wrote to stderr: {complaint}", file=sys.stderr)
+        if force or not keep_outputs(place, notebook, inputs["dependencies"]):
+            try:
+                execute(notebook, NOTEBOOKS, "smoke" if strict else "laptop", strict=strict)
+            except NotebookFailed as error:
+                raise NotebookFailed(f"{place.relative_to(ROOT)}: {error}") from None
+            for complaint in clean_outputs(notebook):
+                print(f"{place.name} wrote to stderr: {complaint}", file=sys.stderr)
+        set_aside(place, notebook, inputs["source"])
         made_from = {**inputs, "outputs": outputs_digest(notebook)}
         notebook.metadata = fixed_metadata() | {"course": made_from}
         write(place, notebook)
         print(f"{place.relative_to(ROOT)}: built in {time.perf_counter() - start:.0f} s")
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def keep_outputs(place: Path, notebook: NotebookNode, depends_on: str) -> bool:
+    """Gives a notebook the outputs of the one that is there, if only text has changed since."""
+    if not is_current(place, {"dependencies": depends_on}):
+        return False
+    built = nbformat.read(place, as_version=4)
+    before, now = code_cells(built), code_cells(notebook)
+    if outputs_edited(built) or [cell.source for cell in before] != [cell.source for cell in now]:
+        return False
+    for old, new in zip(before, now):
+        new.outputs, new.execution_count = old.outputs, old.execution_count
+    return True
+
+
+def set_aside(place: Path, notebook: NotebookNode, source: str) -> None:
+    """Keeps a copy of a notebook that somebody has worked in, before it is replaced."""
+    if not place.exists():
+        return
+    by_hand = is_current(place, {"source": source}) and differences(place, notebook)
+    if by_hand or outputs_edited(nbformat.read(place, as_version=4)):
+        kept = ROOT / "build" / "edited" / place.relative_to(NOTEBOOKS)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(place.read_bytes())
+        print(f"{place.relative_to(ROOT)} was edited by hand: a copy is in {kept.relative_to(ROOT)}")
 
 
 def write(place: Path, notebook: NotebookNode) -> None:
@@ -118,7 +153,7 @@ def differences(place: Path, expected: NotebookNode) -> list[str]:
     for number, (cell, wanted) in enumerate(zip(built.cells, expected.cells), 1):
         if any(cell.get(part) != wanted.get(part) for part in ("cell_type", "source", "id", "metadata")):
             found.append(f"cell {number} is not what the source makes")
-    if outputs_digest(built) != built.metadata.get("course", {}).get("outputs"):
+    if outputs_edited(built):
         found.append("its outputs were edited")
     return found
 

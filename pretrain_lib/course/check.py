@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
+
+import torch
 
 from .exercises import Mistake, find_exercise
 
@@ -17,23 +21,40 @@ class StillOpen(Exception):
 
 
 def is_blank(value: Any) -> bool:
+    """Whether an answer, or a part of it, is what an empty stub leaves."""
+    if isinstance(value, list | tuple | set | dict):
+        return any(part is Ellipsis for part in (value.values() if isinstance(value, dict) else value))
     return value is None or value is Ellipsis
 
 
-def watched(answer: Callable) -> Callable:
-    """The learner's function, which raises `StillOpen` when it returns what an empty stub returns."""
+def watched(answer: Callable, failures: list[Exception]) -> Callable:
+    """The learner's function, which raises `StillOpen` when it behaves as an empty stub does.
+
+    What it raises is noted in `failures` too, in case the grader catches it.
+    """
 
     @functools.wraps(answer)
     def call(*args, **kwargs):
         try:
             value = answer(*args, **kwargs)
-        except NotImplementedError:
-            raise StillOpen from None
+        except Exception as error:
+            is_stub = isinstance(error, NotImplementedError) or "ellipsis" in str(error)
+            failures.append(StillOpen() if is_stub else error)
+            raise failures[-1]
         if is_blank(value):
-            raise StillOpen
+            failures.append(StillOpen())
+            raise failures[-1]
         return value
 
     return call
+
+
+@contextmanager
+def own_randomness():
+    """Lets a grader draw the same random numbers each time, and none of the notebook's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
 
 
 def check(id: str, answer: Any) -> Any:
@@ -51,16 +72,20 @@ def check(id: str, answer: Any) -> Any:
         KeyError: if there is no such exercise.
     """
     exercise = find_exercise(id)
+    failures: list[Exception] = [StillOpen()] if is_blank(answer) else []
+    graded = watched(answer, failures) if inspect.isroutine(answer) else answer
+    cause = ""
     try:
-        if is_blank(answer):
-            raise StillOpen
-        shown = exercise.grade(watched(answer) if callable(answer) else answer)
-    except StillOpen:
-        verdict = f"{id} is open: {exercise.title} (about {exercise.minutes} min)"
+        with own_randomness():
+            shown = None if failures else exercise.grade(graded)
     except Mistake as mistake:
-        verdict = f"{id} is not right yet: {mistake}"
+        cause = str(mistake)
     except Exception as error:
-        verdict = f"{id} is not right yet: your code stopped with {describe(error)}"
+        cause = describe(error, answer, error in failures)
+    if any(isinstance(failure, StillOpen) for failure in failures):
+        verdict = f"{id} is open: {exercise.title} (about {exercise.minutes} min)"
+    elif cause:
+        verdict = f"{id} is not right yet: {cause}"
     else:
         print(f"{id} passes: {shown}")
         return answer
@@ -70,12 +95,14 @@ def check(id: str, answer: Any) -> Any:
     return exercise.reference
 
 
-def describe(error: Exception) -> str:
-    """The error in one line, with the line of the learner's code that it came from."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "pretrain_lib" not in f.filename]
-    place = f", at: {frames[-1].line}" if frames and frames[-1].line else ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}{place}"
+def describe(error: Exception, answer: Any, learners: bool) -> str:
+    """An error in one line: where the learner's code raised it, or else why grading stopped."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if not learners:
+        return f"it cannot be compared with the right answer ({text}): is it of the right type and shape?"
+    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"your code stopped with {text}" + (f", at: {lines[-1]}" if lines and lines[-1] else "")
 
 
 PREDICTIONS: dict[str, tuple[Any, str]] = {}

@@ -65,7 +65,8 @@ def execute(notebook: NotebookNode, folder: Path, scale: str, *, strict: bool = 
         KeyboardInterrupt: on SIGINT or SIGTERM, after the kernel has been shut down.
     """
     env = os.environ | {"COURSE_SCALE": scale, "COURSE_STRICT": str(int(strict)), "TQDM_DISABLE": "1",
-                        "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+                        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+                        "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     running = {"index": 0}
 
     def started(cell, cell_index):
@@ -98,6 +99,8 @@ def kill(manager: AsyncKernelManager) -> None:
     """Makes sure that the kernel's process has ended."""
     process = getattr(getattr(manager, "provisioner", None), "process", None)
     if process is not None and process.poll() is None:
+        if hasattr(os, "killpg"):  # the kernel leads a group: what its cells have started ends too
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.wait()
 

@@ -12,12 +12,14 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")  # fmt: skip
 GREY = "#777777"
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK]
+LINE_LABEL = "label of a line"
 
 STYLE = {
     "axes.prop_cycle": plt.cycler(color=COLOURS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.labelsize": 10,
@@ -49,6 +51,7 @@ def show(fig, alt: str) -> None:
 
     if not alt.strip():
         raise ValueError("every figure needs an alt text: say what there is to see in it")
+    separate_labels(fig)
     png = BytesIO()
     fig.savefig(png, format="png", metadata={"Software": None})
     plt.close(fig)
@@ -58,13 +61,29 @@ def show(fig, alt: str) -> None:
 def label_line(ax, x, y, text: str, colour: str, dy: float = 0.0) -> None:
     """Names a line at its last point, in its own colour, in place of a legend.
 
+    Labels that would overlap are moved apart when the figure is shown.
+
     Args:
         x: horizontal values of the line.
         y: its vertical values.
-        dy: points to move the label up by, where two would overlap.
+        dy: points to move the label up by.
     """
     ax.annotate(text, (x[-1], y[-1]), xytext=(6, dy), textcoords="offset points",
-                color=colour, va="center", annotation_clip=False)
+                color=colour, va="center", annotation_clip=False, gid=LINE_LABEL)
+
+
+def separate_labels(fig) -> None:
+    """Moves labels of lines up until none overlaps another in its axes."""
+    fig.canvas.draw()
+    for ax in fig.axes:
+        labels = [text for text in ax.texts if text.get_gid() == LINE_LABEL]
+        boxes = sorted(((text.get_window_extent(), text) for text in labels), key=lambda pair: pair[0].y0)
+        placed = []
+        for box, text in boxes:
+            tops = [other.y1 for other in placed if other.x0 < box.x1 and box.x0 < other.x1]
+            rise = max(0.0, max(tops, default=box.y0) - box.y0)  # pixels
+            text.xyann = (text.xyann[0], text.xyann[1] + rise * 72 / fig.dpi)
+            placed.append(box.translated(0, rise))
 
 
 def spread(ax, x, runs, label: str, colour: str, dy: float = 0.0, **style) -> None:

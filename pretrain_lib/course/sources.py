@@ -74,14 +74,20 @@ def student_notebook(source: Path) -> NotebookNode:
 
 
 def solution_notebook(source: Path) -> NotebookNode:
-    """The chapter's exercises alone, solved, with the cells that set them up."""
-    cells = [cell for cell in jupytext.read(source, fmt="py:percent").cells
-             if {"setup", "exercise"} & set(tags(cell))]
+    """The chapter's exercises alone, solved, with the text before them and the cells that set them up."""
+    chapter = jupytext.read(source, fmt="py:percent").cells
+    cells = [cell for cell, after in zip(chapter, [*chapter[1:], None])
+             if {"setup", "exercise"} & set(tags(cell)) or introduces(cell, after)]
     for cell in cells:
         cell.source = MARKER.sub("", cell.source)
     title = f"# Solutions to chapter {source.stem[:2]}\n\nEach exercise of `{source.stem}`, solved and checked."
     heading = NotebookNode(cell_type="markdown", source=title, metadata={})
     return normal([heading, *cells])
+
+
+def introduces(cell: NotebookNode, after: NotebookNode | None) -> bool:
+    """Whether a cell is the text just before an exercise."""
+    return cell.cell_type == "markdown" and after is not None and "exercise" in tags(after)
 
 
 def module_file(name: str) -> Path | None:
@@ -100,8 +106,20 @@ def imported_modules(code: str, package: str = "") -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             parent = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*parent, *([node.module] if node.module else [])])
-            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+            names |= {origin(base, alias.name) for alias in node.names}
     return {name for name in names if name.startswith("pretrain_lib") and module_file(name)}
+
+
+def origin(module: str, name: str) -> str:
+    """The module that "from module import name" is about, where a package only passes the name on."""
+    if module_file(f"{module}.{name}"):
+        return f"{module}.{name}"
+    file = module_file(module)
+    if file and file.name == "__init__.py":
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+                return origin(f"{module}.{node.module}" if node.level else node.module, name)
+    return module
 
 
 def library_files(code: str) -> list[Path]:
@@ -113,9 +131,7 @@ def library_files(code: str) -> list[Path]:
             continue
         file = found[name] = module_file(name)
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-        # The top-level package only gathers names from the others: who needs one imports it.
-        if name != "pretrain_lib":
-            waiting |= imported_modules(file.read_text(encoding="utf-8"), package)
+        waiting |= imported_modules(file.read_text(encoding="utf-8"), package)
     return sorted(found.values())
 
 
@@ -134,7 +150,7 @@ def dependencies(source: Path) -> str:
     """A digest of what the chapter's outputs depend on besides its own source."""
     text = source.read_text(encoding="utf-8")
     code = "\n\n".join(c.source for c in jupytext.reads(text, fmt="py:percent").cells if c.cell_type == "code")
-    exercises = ROOT / "pretrain_lib" / "course" / "exercises" / f"ch{source.stem[:2]}.py"
+    exercises = f"import pretrain_lib.course.exercises.ch{source.stem[:2]}"  # check() imports them
     ledger = [ROOT / "results" / f"{id}.json" for id in sorted(set(RESULT.findall(text)))]
-    files = [*library_files(code), exercises, *ledger]
+    files = [*library_files(f"{code}\n{exercises}"), *ledger]
     return digest(*(read_text(file) for file in files if file.is_file()))

@@ -294,7 +294,14 @@ class Trainer:
         ckpt.replace_text(path, json.dumps(mine, indent=1))
 
     def save(self) -> Path:
-        """Writes a checkpoint of the run as it stands, then drops those no longer kept."""
+        """Writes a checkpoint of the run as it stands, then drops those no longer kept.
+
+        Raises:
+            ValueError: if the trainer was given no folder.
+            CheckpointError: if it cannot be written.
+        """
+        if not self.folder:
+            raise ValueError("there is nowhere to save to: give the trainer a folder")
         folder = self.folder / "checkpoints"
         modules = {"model": state_tensors(self.model), "objective": state_tensors(self.objective)}
         tensors = {**modules, "optimizer": ckpt.optimizer_tensors(self.module, self.optimizer)}

@@ -5,6 +5,8 @@ import json
 import nbformat
 import pytest
 
+from pretrain_lib.course.sources import library_files
+
 from . import copied
 from .copied import CHAPTER, make_course, tool, write_chapter
 
@@ -153,3 +155,32 @@ def test_the_real_chapters_begin_alike():
         code = source.read_text(encoding="utf-8").split('# %% tags=["setup"]\n')[1]
         first.add(code.split("# %%")[0].strip())
     assert len(first) == 1
+
+
+def test_a_changed_text_needs_no_execution(built, notebook_path):
+    before = outputs(notebook_path)
+    write_chapter(built, CHAPTER.replace("# # 98 · Tiny", "# # 98 · Small"))
+    no_kernel = built / "notebooks" / "ipykernel_launcher.py"  # found first, from this folder
+    no_kernel.write_text("raise SystemExit('a kernel was started')\n")
+    answer = tool(built, "build")
+    no_kernel.unlink()
+    assert answer.returncode == 0, answer.stderr
+    assert "98 · Small" in sources(notebook_path)[0] and outputs(notebook_path) == before
+    assert not (built / "build" / "edited").exists()
+
+
+def test_what_somebody_did_in_a_notebook_is_set_aside_before_it_is_built_anew(built, notebook_path):
+    mine = notebook_path.read_text(encoding="utf-8").replace("your code here", "my own code")
+    notebook_path.write_text(mine, encoding="utf-8")
+    answer = tool(built, "build")
+    assert "98_tiny.ipynb was edited by hand: a copy is in" in answer.stdout
+    assert (built / "build" / "edited" / "98_tiny.ipynb").read_text(encoding="utf-8") == mine
+    assert "my own code" not in notebook_path.read_text(encoding="utf-8")
+
+
+def test_names_that_a_package_passes_on_are_followed_to_where_they_come_from():
+    library = copied.ROOT / "pretrain_lib"
+    files = library_files("from pretrain_lib import load_images")
+    assert library / "data" / "images.py" in files
+    assert library / "training" / "trainer.py" not in files
+    assert library / "training" / "trainer.py" in library_files("import pretrain_lib")

@@ -1,10 +1,15 @@
 """How the course answers: open, wrong, failing and right answers; predictions."""
 
-import pytest
+import importlib
 
-from pretrain_lib.course import check as module
+import pytest
+import torch
+
 from pretrain_lib.course.check import check, predict, reveal
 from pretrain_lib.course.exercises import Exercise, Mistake, all_exercises, find_exercise
+
+# The package exports a function by the name of this module.
+module = importlib.import_module("pretrain_lib.course.check")
 
 
 def grade_double(double):
@@ -93,3 +98,40 @@ def test_no_prediction_is_no_error(capsys):
     reveal("99.5", "up")
     told = capsys.readouterr().out.splitlines()
     assert told[1:] == ["99.4: measured 1.235 (no guess was made)", "99.5: measured up (no guess was made)"]
+
+
+def test_code_that_stumbles_over_the_dots_is_open(capsys):
+    assert check("99.1", lambda x: 2 * ...) is REFERENCE
+    assert check("99.2", ("a", ...)) == "b"
+    assert capsys.readouterr().out.count("is open") == 2
+
+
+def test_an_error_deep_in_a_library_is_shown_at_the_learners_line(capsys):
+    def broken(x):
+        return torch.stack([torch.zeros(x), torch.zeros(x + 1)])
+
+    check("99.1", broken)
+    told = capsys.readouterr().out
+    assert "your code stopped with RuntimeError" in told and "at: return torch.stack(" in told
+
+
+def test_an_answer_that_cannot_be_compared_is_not_blamed_on_the_learners_code(capsys):
+    assert check("99.1", lambda x: torch.zeros(2, 3)) is REFERENCE
+    told = capsys.readouterr().out
+    assert "cannot be compared" in told and "your code stopped" not in told
+
+
+def test_a_class_may_be_an_answer():
+    KNOWN["99.6"] = Exercise("99.6", "a module", 1, 1, None, lambda answer: str(issubclass(answer, torch.nn.Module)))
+    assert check("99.6", torch.nn.Linear) is torch.nn.Linear
+
+
+def test_grading_draws_the_same_numbers_each_time_and_none_of_the_notebooks(capsys):
+    KNOWN["99.7"] = Exercise("99.7", "draw", 1, 1, None, lambda answer: str(answer()))
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    for _ in range(2):
+        check("99.7", lambda: torch.rand(1).item())
+    assert len(set(capsys.readouterr().out.splitlines())) == 1
+    assert torch.rand(1) == expected

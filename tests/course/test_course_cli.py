@@ -45,7 +45,8 @@ import os, zipfile
 def write_wheel(folder, name, version, files):
     info = "{}-{}.dist-info/".format(name, version)
     files = dict(files)
-    files[info + "METADATA"] = "Metadata-Version: 2.1\\nName: {}\\nVersion: {}\\n".format(name, version)
+    head = "Metadata-Version: 2.1\\nName: {}\\nVersion: {}\\n"
+    files[info + "METADATA"] = head.format(name, version)
     files[info + "WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
     record = ["{},,{}\\n".format(path, len(text)) for path, text in files.items()]
     files[info + "RECORD"] = "".join(record) + info + "RECORD,,\\n"
@@ -280,6 +281,33 @@ def test_a_venv_of_another_python_is_not_deleted_unasked(used):
     said = course(used, "setup")
     assert said.returncode == 1
     assert "holds Python 3.9.1" in said.stderr and "Delete .venv" in said.stderr
+
+
+def test_a_venv_without_pip_gets_one_and_is_kept(fresh):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", fresh / ".venv"], check=True)
+    (fresh / ".venv" / "mine").touch()
+    said = course(fresh, "setup")
+    assert said.returncode == 0, said.stderr
+    assert (fresh / ".venv" / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "line, remedy",
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("/usr/bin/python3: No module named venv", "python3.1"),
+        ("created successfully because ensurepip is not available.", "-venv"),
+        ("/opt/python: No module named pip", "python -m ensurepip"),
+        ("error: externally-managed-environment", "Leave out --no-venv"),
+        ("[WinError 5] Access is denied: 'python.exe'", "Close the programs"),
+        ("Retrying (Retry(total=4)) after connection broken by 'NewConnectionError'", "no network"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "not to be had"),
+        ("something nobody foresaw", "give the same command again"),
+    ],
+)
+def test_a_failed_stage_names_its_remedy(line, remedy):
+    message = load(REPOSITORY).diagnosis("packages", ["before", line], "setup.log")
+    assert remedy in message and line in message
 
 
 # --- Interruptions --------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """The ledger of results."""
 
+import importlib
 import json
 
 import pytest
 
-from pretrain_lib.course import results as module
 from pretrain_lib.course.results import ROOT, main, results
+
+# The package exports a function by the name of this module.
+module = importlib.import_module("pretrain_lib.course.results")
 
 EXPERIMENT = '''
 TITLE = "Adding"
