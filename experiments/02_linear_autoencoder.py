@@ -106,6 +106,7 @@ def verdict(measured: dict) -> str:
         f"The worst loss is {worst:.1e} above its bound: {held[worst <= 1e-3]}. Where the next "
         f"eigenvalue is at least 5 % smaller the largest angle is {clear:.3f} degrees: "
         f"{held[clear < 1]}. Elsewhere it is {min(tied[short]):.2f} to {max(tied[short]):.2f} "
-        f"degrees after {short} steps, and {min(tied[long]):.2f} to {max(tied[long]):.2f} "
-        f"after {long}."
+        f"degrees after {short} steps, where tens were predicted: {held[min(tied[short]) >= 10]}; and "
+        f"{min(tied[long]):.2f} to {max(tied[long]):.2f} after {long}, where less than 1 was: "
+        f"{held[max(tied[long]) < 1]}."
     )
