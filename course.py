@@ -134,13 +134,15 @@ def perform(command, rest, python, env):
         return 0
     if command == "test":
         return run_tests(rest, python, env)
-    modules = {
-        "lab": ["jupyterlab", "--ServerApp.root_dir=" + ROOT, "notebooks/00_start_here.ipynb"],
-        "run": ["pretrain_lib.course.run"],
-        "build": ["pretrain_lib.course.build"],
-        "reproduce": ["pretrain_lib.course.results", "reproduce"],
+    start = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    reproduce = "import sys; from pretrain_lib.course.results import main; sys.exit(main())"
+    programs = {
+        "lab": ["-m", "jupyterlab", "--ServerApp.root_dir=" + ROOT, start],
+        "run": ["-m", "pretrain_lib.course.run"],
+        "build": ["-m", "pretrain_lib.course.build"],
+        "reproduce": ["-c", reproduce, "reproduce"],
     }
-    return hand_over([python, "-m"] + modules[command] + rest, env)
+    return hand_over([python] + programs[command] + rest, env)
 
 
 def hand_over(command, env):
@@ -338,14 +340,16 @@ def wait_for(lock):
 
 def make_venv(installer):
     """See to it that .venv holds a Python with pip; one that was left half-made is replaced."""
-    whole = os.path.exists(VENV_PYTHON) and not os.path.exists(UNFINISHED)
-    if whole and tuple(int(part) for part in venv_version().split(".")[:2]) not in PYTHONS:
+    version = venv_version()
+    whole = version and os.path.exists(VENV_PYTHON) and not os.path.exists(UNFINISHED)
+    if whole and tuple(release(version)[:2]) not in PYTHONS:
         raise Failure(
             "the folder .venv holds Python {0}; the course needs 3.11, 3.12 or 3.13. "
-            "Delete .venv and give the same command again.".format(venv_version())
+            "Delete .venv and give the same command again.".format(version)
         )
-    if whole and answers([VENV_PYTHON, "-m", "pip", "--version"]):
-        return
+    for module in (["pip", "--version"], ["ensurepip"]):
+        if whole and answers([VENV_PYTHON, "-m"] + module):
+            return
     clear_venv()
     base = getattr(sys, "_base_executable", sys.executable)  # not a Python inside .venv itself
     installer.stage("virtual environment", [base, "-m", "venv", VENV])
@@ -565,7 +569,7 @@ def diagnosis(title, lines, log):
         ),
         (
             "No module named '?pip",
-            "this Python has no pip. Install it ({0} -m ensurepip), ".format(sys.executable) + again,
+            "this Python has no pip. Install it (python -m ensurepip), " + again,
         ),
         (
             "externally-managed-environment",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jupytext
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -18,6 +19,20 @@ SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTIO
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 RESULT = re.compile(r"""\bresults\(\s*["']([^"']+)["']\s*\)""")
 YOURS = "...  # your code here"
+FIRST_CELL = """\
+# Finds the course's folder, and installs what this Python lacks. Nothing to change here.
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+here = Path.cwd()
+root = next((p for p in [here, *here.parents, *here.glob("*/")] if (p / "pretrain_lib").is_dir()), None)
+if root is None:
+    raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")
+if not all(map(find_spec, ["matplotlib", "mlxtend", "safetensors", "sklearn", "torch"])):
+    subprocess.run([sys.executable, str(root / "course.py"), "setup", "--no-venv"], check=True)
+sys.path.insert(0, str(root))"""
 
 
 def chapter_sources() -> list[Path]:
@@ -62,9 +77,16 @@ def fixed_metadata() -> NotebookNode:
     return NotebookNode(kernelspec=kernelspec, language_info={"name": "python"})
 
 
+def chapter_cells(source: Path) -> list[NotebookNode]:
+    """The cells of a source, with the one that finds the course before its first code."""
+    cells = jupytext.read(source, fmt="py:percent").cells
+    first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+    return [*cells[:first], new_code_cell(FIRST_CELL, metadata={"tags": ["setup"]}), *cells[first:]]
+
+
 def student_notebook(source: Path) -> NotebookNode:
     """The chapter as it is read: stubs in place of solutions."""
-    cells = jupytext.read(source, fmt="py:percent").cells
+    cells = chapter_cells(source)
     for cell in cells:
         if cell.cell_type == "code":
             cell.source = SOLUTION.sub(stub, cell.source)
@@ -75,13 +97,13 @@ def student_notebook(source: Path) -> NotebookNode:
 
 def solution_notebook(source: Path) -> NotebookNode:
     """The chapter's exercises alone, solved, with the text before them and the cells that set them up."""
-    chapter = jupytext.read(source, fmt="py:percent").cells
+    chapter = chapter_cells(source)
     cells = [cell for cell, after in zip(chapter, [*chapter[1:], None])
              if {"setup", "exercise"} & set(tags(cell)) or introduces(cell, after)]
     for cell in cells:
         cell.source = MARKER.sub("", cell.source)
     title = f"# Solutions to chapter {source.stem[:2]}\n\nEach exercise of `{source.stem}`, solved and checked."
-    heading = NotebookNode(cell_type="markdown", source=title, metadata={})
+    heading = new_markdown_cell(title)
     return normal([heading, *cells])
 
 

@@ -27,12 +27,6 @@ CHAPTER = '''
 # %% [markdown]
 # # 98 · Tiny
 # %% tags=["setup"]
-import sys
-from pathlib import Path
-
-root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "pretrain_lib").is_dir()), None)
-sys.path.insert(0, str(root))
-# %% tags=["setup"]
 from pretrain_lib.course.check import check
 from pretrain_lib.course.dial import SCALE
 from pretrain_lib.course.headline import headline

@@ -7,6 +7,8 @@ import pytest
 
 from pretrain_lib.course.sources import library_files
 
+from pretrain_lib.course.sources import FIRST_CELL
+
 from . import copied
 from .copied import CHAPTER, make_course, tool, write_chapter
 
@@ -148,13 +150,14 @@ def test_a_solution_that_is_never_ended_is_an_error(tmp_path):
     assert answer.returncode == 1 and "BEGIN and END SOLUTION do not match" in answer.stderr
 
 
-def test_the_real_chapters_begin_alike():
-    """The first code cell, which finds the library, is the same in every chapter."""
-    first = set()
+def test_every_notebook_begins_by_finding_the_course(built):
+    """The builder adds that cell, so that no source repeats it."""
+    for path in built.glob("notebooks/**/*.ipynb"):
+        code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert code[0] == FIRST_CELL and FIRST_CELL not in code[1:]
     for source in sorted((copied.ROOT / "notebooks" / "src").glob("*.py")):
-        code = source.read_text(encoding="utf-8").split('# %% tags=["setup"]\n')[1]
-        first.add(code.split("# %%")[0].strip())
-    assert len(first) == 1
+        assert "sys.path" not in source.read_text(encoding="utf-8")
+
 
 
 def test_a_changed_text_needs_no_execution(built, notebook_path):

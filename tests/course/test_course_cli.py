@@ -230,6 +230,22 @@ def test_commands_hand_over_arguments_and_exit_codes(ready):
     assert said.returncode == 7
 
 
+@pytest.mark.parametrize(
+    "command, program",
+    [
+        ("lab", "-m jupyterlab"),
+        ("run", "-m pretrain_lib.course.run"),
+        ("build", "-m pretrain_lib.course.build"),
+        ("reproduce", "from pretrain_lib.course.results import main"),
+    ],
+)
+def test_each_command_has_its_program(monkeypatch, command, program):
+    module, handed = load(REPOSITORY), []
+    monkeypatch.setattr(module, "hand_over", lambda line, env: handed.append(" ".join(line)))
+    module.perform(command, ["02"], "python", {})
+    assert program in handed[0] and handed[0].endswith("02")
+
+
 def test_the_library_is_importable_anywhere(ready):
     assert imports(ready, "pretrain_lib.course, tiny")
 
