@@ -1,4 +1,4 @@
-"""Thirty numbers an image: PCA against deep autoencoders, one change a rung."""
+"""Thirty numbers an image: PCA against deep autoencoders, one idea a rung."""
 
 from __future__ import annotations
 
