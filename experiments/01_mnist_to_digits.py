@@ -23,7 +23,7 @@ SEEDS = (0, 1, 2, 3, 4)
 PER_CLASS = (1, 5, 10, 50)
 SIZES = ConvAutoencoderConfig(channels=(16, 32), hidden_size=128, code_size=16)
 MOVES = (RandomRotate(15), RandomScale(0.85, 1.15), RandomCrop(2))
-RATES = (3e-3, 1e-3, 3e-4, 1e-2)
+RATES = (1e-2, 3e-3, 1e-3, 2e-2)
 MARGIN = 4  # black pixels around a digit, as in MNIST
 
 

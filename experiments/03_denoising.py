@@ -82,8 +82,8 @@ def verdict(measured: dict) -> str:
     as_predicted = masked[-1] < plain[-1] and abs(plain[-1] - scratch[-1]) <= 0.01
     probe_held = probe["masking 50 %"] < probe["plain"] and probe["plain"] >= probe["no pretraining"] - 0.005
     return (
-        f"Fine-tuned with {many} labels a class, predicted denoising below plain and plain near none: errors {masked[-1]:.1%}, "
-        f"{plain[-1]:.1%}, {scratch[-1]:.1%}: {'held' if as_predicted else 'failed'}. With {few}: {masked[0]:.1%}, {plain[0]:.1%}, "
-        f"{scratch[0]:.1%}. Probes with {many}: {probe['masking 50 %']:.1%}, {probe['plain']:.1%}, random weights "
+        f"Fine-tuned with {many} labels a class, predicted denoising below plain and plain near none: errors "
+        f"{masked[-1]:.1%}, {plain[-1]:.1%}, {scratch[-1]:.1%}: {'held' if as_predicted else 'failed'}. With {few}: "
+        f"{masked[0]:.1%}, {plain[0]:.1%}, {scratch[0]:.1%}. Probes with {many}: {probe['masking 50 %']:.1%}, {probe['plain']:.1%}, random weights "
         f"{probe['no pretraining']:.1%}, raw pixels {probe['raw pixels']:.1%}: {'held' if probe_held else 'failed'}."
     )

@@ -34,8 +34,9 @@ class Batch:
 
     def map(self, function) -> Batch:
         """The same batch with `function` applied to every tensor."""
-        apply = lambda columns: {name: function(tensor) for name, tensor in columns.items()}  # noqa: E731
-        return replace(self, inputs=apply(self.inputs), targets=apply(self.targets))
+        inputs, targets = ({name: function(tensor) for name, tensor in columns.items()}
+                           for columns in (self.inputs, self.targets))
+        return replace(self, inputs=inputs, targets=targets)
 
     def to(self, device) -> Batch:
         """The same batch on another device."""

@@ -59,7 +59,8 @@ class MaskedImage(Objective):
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         images = take_column(samples, "images")  # (B, C, H, W)
         if images.ndim != 4:
-            raise ValueError(f"images must be (B, C, H, W) to be cut into patches, got {tuple(images.shape)}")
+            raise ValueError(
+                f"images must be (B, C, H, W) to be cut into patches, got {tuple(images.shape)}")
         channels, height, width = images.shape[1:]
         if height % self.patch or width % self.patch or height * width == self.patch**2:
             raise ValueError(
@@ -73,4 +74,5 @@ class MaskedImage(Objective):
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         mask = batch.inputs["mask"]
         prediction = model(batch.inputs["images"], mask)
-        return {"masked_pixels": half_squared_error(prediction, batch.targets["images"], where=mask)}
+        error = half_squared_error(prediction, batch.targets["images"], where=mask)
+        return {"masked_pixels": error}

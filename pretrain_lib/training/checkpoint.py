@@ -49,6 +49,11 @@ def free_name(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
+def not_written(path: Path, error: OSError) -> CheckpointError:
+    """The error for a file of the run that could not be written."""
+    return CheckpointError(f"{path} could not be written: {error.strerror}")
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a text file beside its place and renames it into it: it is never half written.
 
@@ -61,7 +66,7 @@ def replace_text(path: Path, text: str) -> None:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise CheckpointError(f"{path} could not be written: {error.strerror}") from error
+        raise not_written(path, error) from error
 
 
 def _sync(path: Path) -> None:
@@ -145,7 +150,8 @@ def _why_not_written(folder: Path, step: int, tensors: dict[str, Tensors], error
     needed = sum(t.numel() * t.element_size() for group in tensors.values() for t in group.values())
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     earlier = [s for s in checkpoint_steps(folder) if s != step]
-    kept = f"the checkpoint of step {earlier[-1]} is untouched" if earlier else "no earlier one exists"
+    kept = (f"the checkpoint of step {earlier[-1]} is untouched" if earlier
+            else "no earlier one exists")
     cause = (f"the disk is full: it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free. "
              "Free some space and resume" if full else str(error))
     return f"checkpoint of step {step} was not written to {folder}: {cause}; {kept}"
@@ -161,10 +167,12 @@ def verify(place: Path) -> None:
         raise CheckpointError(f"{place} is not a checkpoint: it has no {MANIFEST}")
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        expected = [(place / name, entry["bytes"], entry["sha256"]) for name, entry in manifest.items()]
+        expected = [(place / name, entry["bytes"], entry["sha256"])
+                    for name, entry in manifest.items()]
         manifest[STATE]
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise CheckpointError(f"{place / MANIFEST} is damaged: it is not the JSON of a manifest") from None
+        raise CheckpointError(
+            f"{place / MANIFEST} is damaged: it is not the JSON of a manifest") from None
     for file, size, digest in expected:
         if not file.is_file():
             raise CheckpointError(f"{file} is missing")
@@ -191,7 +199,7 @@ def newest_sound(folder: Path) -> tuple[int | None, list[str]]:
 
 
 def load_checkpoint(place: Path) -> tuple[dict[str, Tensors], dict]:
-    """Reads a checkpoint back, on the CPU: (tensors by file, state), as `save_checkpoint` took them.
+    """Reads a checkpoint back on the CPU: (tensors by file, state), as `save_checkpoint` took them.
 
     Raises:
         CheckpointError: if the folder is no checkpoint, or not whole.

@@ -98,7 +98,8 @@ class TrainConfig:
                       "two numbers, each at least 0 and below 1")
         self._require(self.momentum < 1, "momentum", "below 1")
         self._require(self.final_learning_rate <= 1, "final_learning_rate", "at most 1")
-        self._require(self.warmup_steps <= self.steps, "warmup_steps", f"at most steps={self.steps}")
+        self._require(self.warmup_steps <= self.steps, "warmup_steps",
+                      f"at most steps={self.steps}")
         self._require(self.seed < 2**32, "seed", "below 2**32")
         self._require(self.batch_size % self.accumulation == 0, "accumulation",
                       f"a divisor of batch_size={self.batch_size}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .checkpoint import CheckpointError, replace_text
+from .checkpoint import not_written, replace_text
 
 
 class History:
@@ -38,7 +38,7 @@ class History:
                 with self.path.open("a", encoding="utf-8") as log:
                     log.write(json.dumps(record) + "\n")
             except OSError as error:
-                raise CheckpointError(f"{self.path} could not be written: {error.strerror}") from error
+                raise not_written(self.path, error) from error
         if self.writer:
             values = record.get("evaluation", record)
             prefix = "evaluation/" if "evaluation" in record else "training/"
@@ -47,7 +47,7 @@ class History:
                     self.writer.add_scalar(prefix + name, value, record["step"])
 
     def open(self, step: int) -> None:
-        """Takes up the log at `step`: what an interrupted run wrote past it will be measured again."""
+        """Takes up the log at `step`: what came after it will be measured again."""
         if self.path:
             self.records = [r for r in read_log(self.path) if r["step"] <= step]
             replace_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
@@ -78,13 +78,14 @@ class History:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The records of a log; a last line that a killed run left half written is passed over."""
+    """The records of a log; lines that a killed run left half written are passed over."""
     if not path.exists():
         return []
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            record = json.loads(line)
+            records.append({**record, "step": int(record["step"])})
+        except (ValueError, TypeError, KeyError):
+            continue
     return records

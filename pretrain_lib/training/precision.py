@@ -76,5 +76,6 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
     present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if not present.get(device.type, lambda: True)():
-        raise ValueError(f"device {name!r} was asked for, but this machine has none: use 'auto' or 'cpu'")
+        raise ValueError(
+            f"device {name!r} was asked for, but this machine has none: use 'auto' or 'cpu'")
     return device

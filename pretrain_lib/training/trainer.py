@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.keys import Keys, philox
+from ..data.keys import Keys
 from ..data.source import Source
 from ..models.state import load_state, state_tensors
 from ..objectives.base import Batch, Objective, Step
 from . import checkpoint as ckpt
-from .config import TrainConfig, differences
+from .config import TrainConfig
 from .finite import NonFiniteError, non_finite
 from .interrupt import stop_on_signal
 from .loader import micro_batches
 from .log import History
+from .means import total_counts, weighted_mean
 from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
 from .precision import autocast, choose_device, choose_precision, loss_scaler
+from .random_state import random_state_kept, seed_dropout, seed_torch
+from .run_folder import claim, library_versions, move_aside
 
 
 class Trainer:
@@ -41,8 +41,8 @@ class Trainer:
         folder: the run's folder, for config, log and checkpoints; None keeps nothing on disk.
 
     Raises:
-        ValueError: if the source is empty, the loss couples samples and accumulation is asked for, or
-            early stopping is asked for and nothing is held out.
+        ValueError: if the source is empty, if the loss couples samples and accumulation is asked
+            for, or if early stopping is asked for and nothing is held out.
         CheckpointError: if the folder holds a run with another config.
     """
 
@@ -52,8 +52,9 @@ class Trainer:
             raise ValueError("the source is empty: training needs at least one sample")
         if config.accumulation > 1 and not objective.separable:
             raise ValueError(
-                f"{type(objective).__name__} couples the samples of a batch, so {config.accumulation} "
-                "micro-batches would be another objective than one batch: set accumulation=1"
+                f"{type(objective).__name__} couples the samples of a batch, so "
+                f"{config.accumulation} micro-batches would be another objective than one batch: "
+                "set accumulation=1"
             )
         if config.patience and held_out is None:
             raise ValueError(f"patience is {config.patience}, but there is nothing to evaluate: "
@@ -71,7 +72,7 @@ class Trainer:
         self.best_state = None
         self.folder = Path(folder) if folder else None
         if self.folder:
-            self._claim_folder()
+            claim(self.folder, self._description())
         self.history = History(self.folder, config.tensorboard)
 
     @property
@@ -96,18 +97,18 @@ class Trainer:
                 what lies there is moved into a folder `earlier-1` below it.
 
         Raises:
-            NonFiniteError: as soon as a loss or gradient is NaN or infinite; weights stay as they were.
+            NonFiniteError: as soon as a loss or gradient is not finite; weights stay as they were.
             CheckpointError: if a checkpoint cannot be written or does not fit.
         """
         if self.folder:
             self._resume() if resume else self._start_anew()
         self.history.open(self.step)
         config = self.config
-        pin_memory = self.device.type == "cuda"
+        stream = micro_batches(self.source, self.objective, config, self.step,
+                               pin_memory=self.device.type == "cuda")
         clock, samples_seen = time.perf_counter(), 0
-        with (_random_state_kept(self.device), stop_on_signal() as stop, closing(self.history),
-              closing(micro_batches(self.source, self.objective, config, self.step, pin_memory)) as batches,
-              _progress_bar(self.step, config.steps) as progress):
+        with (random_state_kept(self.device), stop_on_signal() as stop, closing(self.history),
+              closing(stream) as batches, _progress_bar(self.step, config.steps) as progress):
             while self.step < config.steps and not self._out_of_patience():
                 learning_rate = learning_rate_at(self.step, config)
                 losses, gradient_norm = self.update(
@@ -121,7 +122,7 @@ class Trainer:
                     self.history.add(step=self.step, **losses, learning_rate=learning_rate,
                                      gradient_norm=gradient_norm, samples_per_second=rate)
                     progress.set_postfix(loss=f"{losses['loss']:.4g}", refresh=False)
-                improved = self.held_out is not None and self._due("evaluate", last) and self._evaluate()
+                improved = self._due("evaluate", last) and self._evaluate()
                 ended = last or self._out_of_patience()
                 if self.folder and (improved or self._due("checkpoint", ended) or stop.requested):
                     self.save()
@@ -147,7 +148,7 @@ class Trainer:
         counts = total_counts(batches)
         sums: dict[str, float] = dict.fromkeys(counts, 0.0)
         for micro, batch in enumerate(batches):
-            self._seed_dropout(micro)
+            seed_dropout(self.config.seed, self.step, micro, self.device)
             with autocast(self.precision, self.device):
                 terms = self.module(batch.to(self.device))
             self._check_terms(terms, counts)
@@ -187,8 +188,8 @@ class Trainer:
         counts: dict[str, float] = {}
         sums: dict[str, float] = {}
         size = self.config.micro_batch_size
-        with _random_state_kept(self.device), _evaluation_mode(self.module):
-            _seed(self.config.seed, self.device)
+        with random_state_kept(self.device), _evaluation_mode(self.module):
+            seed_torch(self.config.seed, self.device)
             for start in range(0, len(source), size):
                 ids = range(start, min(start + size, len(source)))
                 keys = Keys.of(self.config.seed, ids, progress=1.0)
@@ -203,11 +204,6 @@ class Trainer:
         return {**means, "loss": weighted_mean(sums, counts, self.objective.weights)}
 
     # ---------------------------------------------------------------- parts of an update
-
-    def _seed_dropout(self, micro: int) -> None:
-        counter = np.array([self.step, micro, 0, 0], dtype=np.uint64)
-        high, low = philox(counter, (self.config.seed, 0))[:2]
-        _seed(int(high) << 31 ^ int(low), self.device)
 
     def _check_terms(self, terms: dict[str, Tensor], counts: dict[str, float]) -> None:
         if terms.keys() != counts.keys():
@@ -244,13 +240,16 @@ class Trainer:
         return last or (every > 0 and self.step % every == 0)
 
     def _evaluate(self) -> bool:
-        """Evaluates on the held-out samples; returns whether it was the best so far."""
+        """Evaluates on the held-out samples, if any; returns whether it was the best so far."""
+        if self.held_out is None:
+            return False
         means = self.evaluate(self.held_out)
         self.history.add(step=self.step, evaluation=means)
         if means["loss"] < self.best["loss"]:
             self.best = {"loss": means["loss"], "step": self.step, "evaluations_since": 0}
             if self.config.patience:
-                self.best_state = {k: t.detach().cpu().clone() for k, t in self.module.state_dict().items()}
+                self.best_state = {name: tensor.detach().cpu().clone()
+                                   for name, tensor in self.module.state_dict().items()}
             return True
         self.best = {**self.best, "evaluations_since": self.best["evaluations_since"] + 1}
         return False
@@ -273,25 +272,9 @@ class Trainer:
         settings = {k: v for k, v in vars(self.objective).items()
                     if isinstance(v, plain) and not k.startswith("_") and k != "training"}
         return {"train": asdict(self.config) | {"betas": list(self.config.betas)},
-                "objective": {"name": type(self.objective).__name__, "weights": self.objective.weights,
-                              **settings},
+                "objective": {"name": type(self.objective).__name__,
+                              "weights": self.objective.weights, **settings},
                 "model": type(self.model).__name__, "samples": len(self.source)}
-
-    def _claim_folder(self) -> None:
-        """Writes config.json, or makes sure that the one there is this run's."""
-        path, mine = self.folder / "config.json", self._description()
-        if path.exists():
-            there = _read_config(path)
-            differ = differences(there["train"], mine["train"]) + [
-                f"{name}: {there.get(name)!r}, now {mine[name]!r}"
-                for name in ("objective", "model", "samples") if there.get(name) != mine[name]]
-            if differ:
-                raise ckpt.CheckpointError(
-                    f"{self.folder} holds a run with another config ({'; '.join(differ)}): "
-                    "choose another folder, or the config of that run"
-                )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        ckpt.replace_text(path, json.dumps(mine, indent=1))
 
     def save(self) -> Path:
         """Writes a checkpoint of the run as it stands, then drops those no longer kept.
@@ -305,11 +288,12 @@ class Trainer:
         folder = self.folder / "checkpoints"
         modules = {"model": state_tensors(self.model), "objective": state_tensors(self.objective)}
         tensors = {**modules, "optimizer": ckpt.optimizer_tensors(self.module, self.optimizer)}
-        best = {**self.best, "loss": self.best["loss"] if math.isfinite(self.best["loss"]) else None}
+        loss = self.best["loss"]
+        best = {**self.best, "loss": loss if math.isfinite(loss) else None}
         state = {"step": self.step, "best": best, "scaler": self.scaler.state_dict(),
-                 "config": self._description(),
-                 "versions": _versions()}
-        place = ckpt.save_checkpoint(folder, self.step, {n: t for n, t in tensors.items() if t}, state)
+                 "config": self._description(), "versions": library_versions()}
+        filled = {name: group for name, group in tensors.items() if group}
+        place = ckpt.save_checkpoint(folder, self.step, filled, state)
         ckpt.prune(folder, self.step, self.config.keep_last, self.best["step"])
         return place
 
@@ -320,8 +304,8 @@ class Trainer:
             print(f"skipped: {problem}")
         if step is None:
             if problems:
-                raise ckpt.CheckpointError(
-                    f"{folder} holds no sound checkpoint, only damaged ones: move them away to start anew")
+                raise ckpt.CheckpointError(f"{folder} holds no sound checkpoint, only damaged "
+                                           "ones: move them away to start anew")
             return
         place = ckpt.step_folder(folder, step)
         tensors, state = ckpt.load_checkpoint(place)
@@ -334,14 +318,8 @@ class Trainer:
         print(f"resumed from step {self.step} of {self.config.steps}")
 
     def _start_anew(self) -> None:
-        """Moves what an earlier run left in the folder out of the way."""
-        left = [path for name in ("checkpoints", "log.jsonl", "tensorboard")
-                if (path := self.folder / name).exists()]
-        if left and self.step == 0:
-            aside = ckpt.free_name(self.folder / "earlier")
-            aside.mkdir()
-            for path in left:
-                path.rename(aside / path.name)
+        if self.step == 0:
+            move_aside(self.folder)
 
     def _load_modules(self, tensors: dict, source: str) -> None:
         try:
@@ -354,50 +332,12 @@ class Trainer:
         return f"; resume from {self.folder}" if self.folder else ""
 
 
-def total_counts(batches: list[Batch]) -> dict[str, float]:
-    """The count of each term over all micro-batches."""
-    names = {name: None for batch in batches for name in batch.counts}
-    return {name: sum(batch.counts.get(name, 0) for batch in batches) for name in names}
-
-
-def weighted_mean(sums: dict, counts: dict[str, float], weights: dict[str, float]):
-    """Σ over terms of weight · sum / count; a term that counts nothing weighs nothing."""
-    return sum(weights.get(name, 1.0) / (counts[name] or 1) * sums[name] for name in counts)
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "numpy", "safetensors")}
-
-
-def _read_config(path: Path) -> dict:
-    try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-        return {**there, "train": dict(there["train"])}
-    except (ValueError, TypeError, KeyError):
-        raise ckpt.CheckpointError(
-            f"{path} is damaged, so nobody can tell what was trained here: choose another folder, or "
-            "delete that file to go on with this config") from None
-
-
 def _progress_bar(done: int, total: int):
     from tqdm.auto import tqdm
 
-    return tqdm(initial=done, total=total, unit="step", leave=False)
-
-
-def _seed(seed: int, device: torch.device) -> None:
-    """`torch.manual_seed` for the CPU and one device; where CUDA sleeps, that formats stack traces."""
-    torch.default_generator.manual_seed(seed)
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(seed)
-
-
-@contextmanager
-def _random_state_kept(device: torch.device):
-    """Leaves torch's global random state as it was found: dropout is seeded step by step."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
+    # tqdm's bar for notebooks does not read its own TQDM_DISABLE.
+    quiet = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return tqdm(initial=done, total=total, unit="step", leave=False, disable=quiet)
 
 
 @contextmanager

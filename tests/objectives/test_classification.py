@@ -11,11 +11,13 @@ def test_the_sum_is_minus_the_log_probability_of_each_label():
     logits = torch.randn(5, 3, dtype=torch.float64)
     labels = [0, 2, 1, 1, 0]
     objective = Classification()
-    batch = objective.batch({"images": torch.zeros(5, 4), "labels": torch.tensor(labels)}, Keys.of(0, 5))
+    samples = {"images": torch.zeros(5, 4), "labels": torch.tensor(labels)}
+    batch = objective.batch(samples, Keys.of(0, 5))
     brute = 0.0
     for row, label in zip(logits.tolist(), labels, strict=True):
         brute -= row[label] - math.log(sum(math.exp(v) for v in row))
-    assert objective(lambda x: logits, batch)["cross_entropy"].item() == pytest.approx(brute, rel=1e-12)
+    total = objective(lambda x: logits, batch)["cross_entropy"].item()
+    assert total == pytest.approx(brute, rel=1e-12)
     assert batch.counts == {"cross_entropy": 5}
 
 

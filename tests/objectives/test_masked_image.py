@@ -10,7 +10,8 @@ from pretrain_lib.objectives.masked_image import MaskedImage, patch_mask
 
 
 def images(n: int, channels: int = 1, height: int = 8, width: int = 12) -> torch.Tensor:
-    return 0.1 + 0.8 * torch.rand(n, channels, height, width, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    return 0.1 + 0.8 * torch.rand(n, channels, height, width, generator=generator)
 
 
 @given(rows=st.integers(1, 7), columns=st.integers(1, 7), patch=st.integers(1, 4),

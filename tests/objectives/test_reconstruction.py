@@ -42,9 +42,10 @@ def test_denoising_is_scored_against_the_clean_image(noise):
     batch = objective.batch({"images": clean}, Keys.of(0, 4))
     noisy = batch.inputs["images"]
     assert not torch.equal(noisy, clean)
-    brute = sum(0.5 * (a - b) ** 2 for a, b in zip(noisy.flatten().tolist(), clean.flatten().tolist(),
-                                                     strict=True))
-    assert objective(nn.Identity(), batch)["reconstruction"].item() == pytest.approx(brute, rel=1e-5)
+    pairs = zip(noisy.flatten().tolist(), clean.flatten().tolist(), strict=True)
+    brute = sum(0.5 * (a - b) ** 2 for a, b in pairs)
+    total = objective(nn.Identity(), batch)["reconstruction"].item()
+    assert total == pytest.approx(brute, rel=1e-5)
 
 
 def test_the_clean_samples_are_not_written_to():
@@ -65,7 +66,8 @@ def test_the_same_key_gives_the_same_noise_in_any_company(noise, ids, epoch, see
 
     def take(chosen):
         stacked = torch.stack([clean[i] for i in chosen])
-        return dict(zip(chosen, corrupted(objective, stacked, Keys.of(seed, chosen, epoch)), strict=True))
+        noisy = corrupted(objective, stacked, Keys.of(seed, chosen, epoch))
+        return dict(zip(chosen, noisy, strict=True))
 
     together = take(ids)
     shuffled = list(ids)

@@ -1,16 +1,17 @@
-"""A run that dies again and again; started by test_kill.py and test_signals.py in a process of its own.
+"""A run that dies again and again, started by test_kill.py and test_signals.py.
 
     python lives.py FOLDER WORKERS DEATHS
 
 DEATHS is a JSON list; each death is {"signal": "KILL", "at": "forward", "count": 3, "to": "self"}:
-that signal, at the third event of that kind in this life. Each life is a fork of this process, which
-has imported torch and done nothing else. When a run is through, it is taken up again in a new folder
-for the deaths that are left. Prints a JSON report.
+that signal, at the third event of that kind in this life. Each life is a fork of this process,
+which has imported torch and done nothing else. When a run is through, another one starts in a new
+folder for the deaths that are left. Prints a JSON report.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from pretrain_lib.training.checkpoint import checkpoint_steps, newest_sound
 from pretrain_lib.training.log import read_log
 from pretrain_lib.training.trainer import Trainer
 
+FAILED, STOPPED = 3, 130
 EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 
 
@@ -49,8 +51,25 @@ class Death:
             time.sleep(0.05)  # the signal arrives while this event lasts
 
     def watch_files(self, folder: Path) -> None:
-        """Every opening for writing, renaming and deleting in the run's folder is an event."""
+        """In the run's folder, every opening, half write, renaming and deletion is an event."""
+        open_file = io.open
 
+        def open_slowly(path, mode="r", *rest, **more):
+            file = open_file(path, mode, *rest, **more)
+            if str(path).startswith(str(folder)) and mode[0] in "wa":
+                write = file.write
+
+                def write_in_halves(content):
+                    half = len(content) // 2
+                    write(content[:half])
+                    file.flush()
+                    self.event("file")
+                    return half + write(content[half:])
+
+                file.write = write_in_halves
+            return file
+
+        io.open = open_slowly
         def hook(event, arguments):
             if event in EVENTS and self.left > 0 and str(arguments[0]).startswith(str(folder)):
                 if event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR):
@@ -93,8 +112,9 @@ def live(folder: Path, workers: int) -> None:
     newest = folder / "checkpoints" / f"step-{checkpoint_steps(folder / 'checkpoints')[-1]:08d}"
     for file in sorted(newest.glob("*.safetensors")):
         digest.update(file.read_bytes())
-    log = [{k: v for k, v in r.items() if k != "samples_per_second"} for r in read_log(folder / "log.jsonl")]
-    digest.update(json.dumps(log).encode())
+    for record in read_log(folder / "log.jsonl"):
+        record.pop("samples_per_second", None)
+        digest.update(json.dumps(record).encode())
     (folder / "done").write_text(digest.hexdigest())
 
 
@@ -103,7 +123,7 @@ def life(folder: Path, workers: int, death: dict | None) -> int:
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
-    status = 3
+    status = FAILED
     try:
         os.setpgid(0, 0)
         torch.set_num_threads(1)
@@ -114,7 +134,7 @@ def life(folder: Path, workers: int, death: dict | None) -> int:
         status = 0
     except KeyboardInterrupt as stop:
         print(json.dumps({"stopped": str(stop)}), flush=True)
-        status = 130
+        status = STOPPED
     except BaseException:
         import traceback
 
@@ -127,21 +147,18 @@ def life(folder: Path, workers: int, death: dict | None) -> int:
 def main(folder: Path, workers: int, deaths: list[dict]) -> dict:
     alone = folder / "alone"
     assert life(alone, 0, None) == 0
-    digests, ends, resumed = [], [], []
-    run = 0
-    while deaths or not digests or digests[-1] is None:
-        place = folder / f"run-{run}"
-        death = deaths.pop(0) if deaths else None
+    runs, ends, resumed = [], [], []
+    while deaths or ends[-1:] != [0]:  # until the last run is through
+        place = folder / f"run-{len(runs)}"
         resumed.append(newest_sound(place / "checkpoints")[0] or 0)
-        ends.append(life(place, workers, death))
+        ends.append(life(place, workers, deaths.pop(0) if deaths else None))
         if ends[-1] == 0:
-            digests.append((place / "done").read_text())
-            run += 1
-        elif not deaths:
-            digests.append(None)
+            runs.append((place / "done").read_text())
+        elif os.waitstatus_to_exitcode(ends[-1]) == FAILED:
+            break
     left = [str(p.relative_to(folder)) for p in folder.rglob(".partial*")]
-    return {"alone": (alone / "done").read_text(), "runs": [d for d in digests if d], "ends": ends,
-            "resumed": resumed, "left": left}
+    return {"alone": (alone / "done").read_text(), "runs": runs, "ends": ends, "resumed": resumed,
+            "left": left}
 
 
 if __name__ == "__main__":

@@ -199,6 +199,8 @@ def test_damage_is_noticed_and_the_file_named(tmp_path, name, damage):
     # a bit flipped in the manifest may show as any file that no longer agrees with it
     assert (name in message or name == "manifest.json") and place.name in message
     assert "\n" not in message
+    if damage in (truncate, empty) and name != "manifest.json":
+        assert "is truncated" in message
     with pytest.raises(CheckpointError):
         load_checkpoint(place)
     step, problems = newest_sound(tmp_path)
@@ -252,7 +254,8 @@ def test_the_newest_sound_one_is_found_behind_several_damaged_ones(tmp_path):
         if step in (2, 4, 5):
             truncate(place / "model.safetensors")
     step, problems = newest_sound(tmp_path)
-    assert step == 3 and ["step-00000005" in problems[0], "step-00000004" in problems[1]] == [True, True]
+    assert step == 3 and len(problems) == 2
+    assert "step-00000005" in problems[0] and "step-00000004" in problems[1]
     assert checkpoint_steps(tmp_path) == [1, 2, 3, 4, 5]
 
 
@@ -280,6 +283,15 @@ def small_disk(megabytes: int, where: Path):
         subprocess.run(["umount", "-l", str(where)], check=True)
 
 
+def fill(disk: Path) -> Path:
+    """Leaves no block of a disk free."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
 def test_a_full_disk_is_called_that_and_costs_nothing(tmp_path):
     with small_disk(1, tmp_path / "disk") as disk:
         sound = save_checkpoint(disk, 1, tensors(1), STATE)
@@ -298,9 +310,7 @@ def test_a_full_disk_is_called_that_and_costs_nothing(tmp_path):
 def test_a_disk_that_is_full_to_the_last_byte_is_called_that(tmp_path):
     with small_disk(1, tmp_path / "disk") as disk:
         sound = save_checkpoint(disk, 1, tensors(1), STATE)
-        with pytest.raises(OSError, match="No space"), (disk / "filler").open("wb", buffering=0) as filler:
-            while True:
-                filler.write(bytes(4096))
+        fill(disk)
         with pytest.raises(CheckpointError, match="disk is full"):
             save_checkpoint(disk, 2, tensors(2), STATE)
         assert sorted(p.name for p in disk.iterdir()) == ["filler", sound.name]
@@ -336,7 +346,7 @@ print(newest_sound(folder), [p.name for p in folder.iterdir()])
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="step 1 was not written.*file.*no earlier one exists"):
+    with pytest.raises(CheckpointError, match="step 1 was not written.*file.*no earlier one"):
         save_checkpoint(tmp_path / "file", 1, tensors(), STATE)
 
 
@@ -397,8 +407,9 @@ def test_another_architecture_is_told_by_its_keys_and_nothing_is_loaded():
     with pytest.raises(ValueError) as error:
         load_state(model, found, "the checkpoint")
     message = str(error.value)
-    for word in ("the checkpoint", "another architecture than Sequential", "missing: 1.bias, 1.weight",
-                 "unexpected: 2.weight", "of another shape: 0.bias (9,) against (4,)"):
+    for word in ("the checkpoint", "another architecture than Sequential",
+                 "missing: 1.bias, 1.weight", "unexpected: 2.weight",
+                 "of another shape: 0.bias (9,) against (4,)"):
         assert word in message
     assert same_bits(before, weights(model))
 

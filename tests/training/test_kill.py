@@ -1,4 +1,4 @@
-"""Killed anywhere, a run that is taken up again ends with the very bits of one that was left alone."""
+"""Killed anywhere, a run that is taken up again ends with the bits of one that was left alone."""
 
 import json
 import os
@@ -13,7 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KILLED, DONE, STOPPED = signal.SIGKILL, 0, 130 << 8
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")]
+pytestmark = [pytest.mark.slow,
+              pytest.mark.skipif(not hasattr(os, "fork"), reason="each life is a fork")]
+
+
+def kills(at: str, counts) -> list[dict]:
+    return [{"signal": "KILL", "at": at, "count": count} for count in counts]
 
 
 def lives(folder: Path, workers: int, deaths: list[dict]) -> dict:
@@ -35,23 +40,22 @@ def lives(folder: Path, workers: int, deaths: list[dict]) -> dict:
 def test_killed_at_ten_random_steps_and_while_evaluating(tmp_path, workers):
     """In the forward passes of training, which come twice a step, and in those of evaluations."""
     random.seed(workers)
-    deaths = [{"signal": "KILL", "at": "forward", "count": random.randint(1, 16)} for _ in range(10)]
-    deaths += [{"signal": "KILL", "at": "evaluation", "count": count} for count in (2, 5)]
+    deaths = kills("forward", [random.randint(1, 16) for _ in range(10)])
+    deaths += kills("evaluation", [2, 5])
     report = lives(tmp_path, workers, deaths)
     assert report["ends"].count(KILLED) >= 10
     assert len(set(report["resumed"])) >= 3  # and from several places
 
 
 def test_killed_at_every_file_of_the_first_saves_and_of_later_ones(tmp_path):
-    """Each life ends at a later opening, renaming or deletion of a file, in the folder of the last."""
+    """Each life ends at a later opening, half write, renaming or deletion than the one before."""
     random.seed(0)
-    counts = [*range(1, 36), *random.sample(range(36, 130), 6)]
-    report = lives(tmp_path, 0, [{"signal": "KILL", "at": "file", "count": count} for count in counts])
+    counts = [*range(1, 46), *random.sample(range(46, 200), 8)]
+    report = lives(tmp_path, 0, kills("file", counts))
     assert report["ends"].count(KILLED) >= 30
 
 
 def test_killed_inside_a_save_with_workers(tmp_path):
     random.seed(1)
-    counts = random.sample(range(4, 60), 6)
-    report = lives(tmp_path, 2, [{"signal": "KILL", "at": "file", "count": count} for count in counts])
+    report = lives(tmp_path, 2, kills("file", random.sample(range(4, 90), 6)))
     assert report["ends"].count(KILLED) >= 4

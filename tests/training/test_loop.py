@@ -142,7 +142,14 @@ def test_an_evaluation_is_the_same_each_time_and_at_any_batch_size():
     small = Trainer(model, Denoising(), vectors(), config(batch_size=4))
     large = Trainer(model, Denoising(), vectors(), config(batch_size=64))
     assert small.evaluate(held_out) == small.evaluate(held_out)
-    assert small.evaluate(held_out)["loss"] == pytest.approx(large.evaluate(held_out)["loss"], rel=1e-6)
+    small, large = small.evaluate(held_out), large.evaluate(held_out)
+    assert small["loss"] == pytest.approx(large["loss"], rel=1e-6)
+
+
+def test_every_evaluation_of_a_run_corrupts_a_sample_in_the_same_way():
+    still = config(optimizer="sgd", momentum=0.0, learning_rate=1e-30, evaluate_every=3)
+    evaluations = trained(Denoising(), still, held_out=vectors(20)).history.evaluations
+    assert len(evaluations) == 4 and len({means["loss"] for _, means in evaluations}) == 1
 
 
 class Sampling(Reconstruction):
@@ -165,7 +172,8 @@ def test_an_evaluation_of_an_objective_that_draws_numbers_is_the_same_each_time(
 
 @pytest.mark.parametrize("training", [True, False])
 def test_an_evaluation_changes_nothing(training):
-    model = nn.Sequential(nn.Linear(SIZE, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, SIZE))
+    model = nn.Sequential(nn.Linear(SIZE, 8), nn.BatchNorm1d(8), nn.Dropout(0.3),
+                          nn.Linear(8, SIZE))
     trainer = Trainer(model, Denoising(), vectors(), config())
     model.train(training)
     model[1].eval()  # a part that its owner keeps still

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from toys import SIZE, config, distance, mlp, same_bits, trained, vectors, weights
+from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
 from pretrain_lib.objectives.base import Batch, Objective
 from pretrain_lib.objectives.reconstruction import Reconstruction
@@ -20,7 +20,8 @@ def rates(**settings) -> list[float]:
 
 
 def test_warm_up_rises_in_equal_parts_and_reaches_the_full_rate():
-    assert rates(steps=6, warmup_steps=4, schedule="constant") == pytest.approx([0.5, 1, 1.5, 2, 2, 2])
+    expected = [0.5, 1, 1.5, 2, 2, 2]
+    assert rates(steps=6, warmup_steps=4, schedule="constant") == pytest.approx(expected)
 
 
 def test_without_warm_up_the_first_update_has_the_full_rate():
@@ -105,18 +106,20 @@ def test_weight_decay_is_that_of_torch():
     ours = mlp()
     seen = record_batches(ours, settings)
     theirs = mlp()
-    matrices = [p for p in theirs.parameters() if p.ndim > 1]
-    vectors_ = [p for p in theirs.parameters() if p.ndim < 2]
+    matrices, others = matrices_and_others(theirs)
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1},
-                                   {"params": vectors_, "weight_decay": 0.0}], lr=1e-2)
+                                   {"params": others, "weight_decay": 0.0}], lr=1e-2)
     replay(theirs, optimizer, seen)
     assert distance(weights(ours), weights(theirs)) < 1e-6
 
 
+def matrices_and_others(model) -> tuple[list, list]:
+    parameters = list(model.parameters())
+    return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim < 2]
+
+
 def record_batches(model, settings) -> list[torch.Tensor]:
     """Trains the model and returns the inputs of each update."""
-    from toys import Recording
-
     objective = Recording(noise="masking", level=0.0)
     trained(objective, settings, model)
     return objective.shown
@@ -137,7 +140,7 @@ def test_l2_under_adamw_is_that_of_torchs_adam_and_not_decoupled_decay():
     seen = record_batches(ours, settings)
 
     adam = mlp()
-    matrices, others = ([p for p in adam.parameters() if (p.ndim > 1) == big] for big in (True, False))
+    matrices, others = matrices_and_others(adam)
     replay(adam, torch.optim.Adam([{"params": matrices, "weight_decay": 0.5}, {"params": others}],
                                   lr=1e-2), seen)
     assert distance(weights(ours), weights(adam)) < 1e-5
@@ -148,11 +151,12 @@ def test_l2_under_adamw_is_that_of_torchs_adam_and_not_decoupled_decay():
 
 
 def test_l2_under_sgd_is_torchs_weight_decay():
-    settings = config(optimizer="sgd", l2=0.1, momentum=0.8, learning_rate=1e-3, schedule="constant")
+    settings = config(optimizer="sgd", l2=0.1, momentum=0.8, learning_rate=1e-3,
+                      schedule="constant")
     ours = mlp()
     seen = record_batches(ours, settings)
     theirs = mlp()
-    matrices, others = ([p for p in theirs.parameters() if (p.ndim > 1) == big] for big in (True, False))
+    matrices, others = matrices_and_others(theirs)
     replay(theirs, torch.optim.SGD([{"params": matrices, "weight_decay": 0.1}, {"params": others}],
                                    lr=1e-3, momentum=0.8), seen)
     assert distance(weights(ours), weights(theirs)) < 1e-6
@@ -176,8 +180,8 @@ def test_betas_and_eps_reach_the_optimiser():
 def test_the_gradient_is_clipped_as_a_whole_and_its_norm_before_that_is_logged():
     model = nn.Linear(SIZE, SIZE)
     before = weights(model)
-    settings = config(steps=1, optimizer="sgd", momentum=0, learning_rate=1.0, gradient_clipping=0.5,
-                      schedule="constant")
+    settings = config(steps=1, optimizer="sgd", momentum=0, learning_rate=1.0,
+                      gradient_clipping=0.5, schedule="constant")
     history = trained(ConstantGradient(slope=3.0), settings, model).history
     n = sum(p.numel() for p in model.parameters())
     assert history.records[0]["gradient_norm"] == pytest.approx(3.0 * math.sqrt(n), rel=1e-6)
@@ -187,11 +191,8 @@ def test_the_gradient_is_clipped_as_a_whole_and_its_norm_before_that_is_logged()
 
 
 def test_clipping_leaves_a_smaller_gradient_alone():
-    settings = config(optimizer="sgd", learning_rate=1e-3)
-    free, loose = mlp(), mlp()
-    trained(Reconstruction(), settings, free)
-    trained(Reconstruction(), config(optimizer="sgd", learning_rate=1e-3, gradient_clipping=1e9), loose)
-    assert same_bits(weights(free), weights(loose))
+    free, loose = (trained(Reconstruction(), config(gradient_clipping=limit)) for limit in (0, 1e9))
+    assert same_bits(weights(free.model), weights(loose.model))
 
 
 def test_frozen_weights_stay_and_are_not_the_optimisers():

@@ -1,9 +1,11 @@
 """Which samples an update sees is a function of its number alone."""
 
+import multiprocessing
 import os
 import signal
 import sys
 from collections import Counter
+from itertools import combinations
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import Recording, config, mlp, trained, vectors
 
+from pretrain_lib.objectives.reconstruction import Denoising
+from pretrain_lib.training.loader import micro_batches
 from pretrain_lib.training.trainer import Trainer
 
 
@@ -37,11 +41,13 @@ def test_the_order_differs_between_epochs_and_seeds():
     assert seen != sum(recorded(64, steps=8, seed=1).seen, [])
 
 
-def test_a_sample_meets_other_noise_in_the_next_epoch():
-    objective = recorded(16, steps=2, batch_size=16)
-    first, second = (dict(zip(ids, shown, strict=True))
-                     for ids, shown in zip(objective.seen, objective.shown, strict=True))
-    assert all(not torch.equal(first[i], second[i]) for i in range(16))
+def test_a_sample_meets_other_noise_in_every_epoch():
+    objective = recorded(16, steps=5, batch_size=16)
+    epochs = [dict(zip(ids, shown, strict=True))
+              for ids, shown in zip(objective.seen, objective.shown, strict=True)]
+    for first, second in combinations(epochs, 2):
+        assert all(not torch.equal(first[i], second[i]) for i in range(16))
+        assert list(first) != list(second)
 
 
 def test_the_samples_of_an_update_do_not_depend_on_how_it_is_split():
@@ -53,10 +59,36 @@ def test_the_samples_of_an_update_do_not_depend_on_how_it_is_split():
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_workers_change_nothing(accumulation):
-    runs = [recorded(50, steps=9, accumulation=accumulation, workers=workers) for workers in (0, 1, 2)]
+    runs = [recorded(50, steps=9, accumulation=accumulation, workers=n) for n in (0, 1, 2)]
     for other in runs[1:]:
         assert other.seen == runs[0].seen
         assert all(torch.equal(a, b) for a, b in zip(other.shown, runs[0].shown, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_drawing_batches_leaves_the_global_random_state_alone(workers):
+    before = torch.get_rng_state()
+    batches = micro_batches(vectors(), Denoising(), config(workers=workers), 0, pin_memory=False)
+    next(batches)
+    batches.close()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_worker_outlives_the_training(fails):
+    class Failing(Denoising):
+        def forward(self, model, batch):
+            if fails and 7 in batch.samples:
+                raise LookupError
+            return super().forward(model, batch)
+
+    failure = None
+    try:
+        trained(Failing(), config(workers=2, steps=20))
+    except LookupError as error:
+        failure = error  # its traceback holds every frame of the loop
+    assert bool(failure) == fails
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as POSIX has them")

@@ -1,4 +1,4 @@
-"""Several processes are one process: each holds some of the micro-batches and all know the counts."""
+"""Several processes are one: each holds some of the micro-batches, and all know the counts."""
 
 import json
 import os
@@ -22,6 +22,7 @@ from toys import (
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
 from pretrain_lib.objectives.base import Step
+from pretrain_lib.objectives.reconstruction import Denoising
 from pretrain_lib.training.loader import micro_batches
 from pretrain_lib.training.trainer import Trainer, total_counts, weighted_mean
 
@@ -97,8 +98,8 @@ def test_the_trainers_update_is_that_of_one_process():
     settings = config(batch_size=32, accumulation=4, optimizer="sgd", momentum=0.0)
     step = sentence_step()
     trainer = Trainer(step.model, step.objective, sentence_pairs(), settings)
-    batches = [next(it) for it in [micro_batches(sentence_pairs(), SentencePairs(), settings, 0, False)]
-               for _ in range(4)]
+    stream = micro_batches(sentence_pairs(), SentencePairs(), settings, 0, pin_memory=False)
+    batches = [next(stream) for _ in range(4)]
     before = {n: p.detach().clone() for n, p in trainer.module.named_parameters()}
     expected = gradients(sentence_step(), batches, total_counts(batches))
     trainer.update(batches, 1.0)
@@ -109,28 +110,23 @@ def test_the_trainers_update_is_that_of_one_process():
 def test_ranks_take_turns_in_the_run_that_one_process_sees():
     """Micro-batch i is a function of i: ranks that share out the numbers share out the samples."""
     settings = config(batch_size=16, accumulation=4)
-    stream = list(micro_batches(vectors(), DenoisingOf(), settings, 0, False))
+    stream = list(micro_batches(vectors(), Denoising(), settings, 0, False))
     assert len(stream) == 12 * 4
     positions = [stream[i].samples for rank in (0, 1) for i in range(rank, 48, 2)]
     alone = [b.samples for b in stream]
     assert sorted(map(tuple, positions)) == sorted(map(tuple, alone))
 
 
-def DenoisingOf():
-    from pretrain_lib.objectives.reconstruction import Denoising
-
-    return Denoising()
-
-
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no distributed here")
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over a file needs POSIX")
 def test_two_real_processes_under_ddp_end_with_the_weights_of_one(tmp_path):
     """Step, wrapped in DistributedDataParallel: every hook fires, every parameter is seen."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}",
                    "OMP_NUM_THREADS": "1"}
-    ranks = [subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "ranks.py"), str(tmp_path / "meet"), str(rank)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+    script, meeting = str(Path(__file__).parent / "ranks.py"), str(tmp_path / "meeting")
+    ranks = [subprocess.Popen([sys.executable, script, meeting, str(rank)], env=environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             for rank in (0, 1)]
     results = []
     for process in ranks:
         out, err = process.communicate(timeout=120)
@@ -142,5 +138,5 @@ def test_two_real_processes_under_ddp_end_with_the_weights_of_one(tmp_path):
     for result in results:
         assert result.keys() == expected.keys()
         for name in expected:
-            assert torch.allclose(torch.tensor(result[name], dtype=torch.float64),
-                                  torch.tensor(expected[name], dtype=torch.float64), rtol=0, atol=1e-12)
+            ours, theirs = (torch.tensor(r[name], dtype=torch.float64) for r in (result, expected))
+            assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_checkpoint import FILES, flip, small_disk, truncate
+from test_checkpoint import FILES, fill, flip, small_disk, truncate
 from test_early_stopping import run as overfitted
 from toys import (
     SIZE,
@@ -38,6 +38,10 @@ from pretrain_lib.training.log import History, read_log
 from pretrain_lib.training.trainer import Trainer
 
 SETTINGS = {"steps": 12, "checkpoint_every": 2, "keep_last": 4}
+
+
+def build(folder: Path) -> Trainer:
+    return Trainer(mlp(dropout=0.2), Contrastive(), vectors(), config(**SETTINGS), folder=folder)
 
 
 def run(folder: Path, objective=None, **settings) -> Trainer:
@@ -118,7 +122,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_told_and_kept(tmp_path, caps
     newest = tmp_path / "checkpoints" / "step-00000012"
     damage(newest / name)
     before = tree(tmp_path / "checkpoints")
-    trainer = Trainer(mlp(dropout=0.2), Contrastive(), vectors(), config(**SETTINGS), folder=tmp_path)
+    trainer = build(tmp_path)
     capsys.readouterr()
     trainer.fit()
     out = capsys.readouterr().out
@@ -255,8 +259,8 @@ def test_housekeeping_may_change_between_lives(tmp_path):
     trained(Denoising(), config(**SETTINGS), mlp(dropout=0.2), folder=tmp_path)
     shutil.rmtree(tmp_path / "checkpoints" / "step-00000012")
     model = mlp(dropout=0.2)
-    trained(Denoising(), config(steps=12, checkpoint_every=1, keep_last=1, workers=2, log_every=5), model,
-            folder=tmp_path)
+    other = config(steps=12, checkpoint_every=1, keep_last=1, workers=2, log_every=5)
+    trained(Denoising(), other, model, folder=tmp_path)
     assert same_bits(weights(model), weights(whole))
     assert checkpoint_steps(tmp_path / "checkpoints") == [12]
     assert json.loads((tmp_path / "config.json").read_text())["train"]["workers"] == 2
@@ -278,7 +282,7 @@ def test_a_run_started_anew_ignores_what_lies_there(tmp_path):
     truncate(tmp_path / "checkpoints" / "step-00000012" / "model.safetensors")
     before = tree(tmp_path / "checkpoints")
     for round_ in (1, 2):
-        trainer = Trainer(mlp(dropout=0.2), Contrastive(), vectors(), config(**SETTINGS), folder=tmp_path)
+        trainer = build(tmp_path)
         trainer.fit(resume=False)
         assert same_bits(weights(trainer.module), weights(first.module))
         assert checkpoint_steps(tmp_path / "checkpoints") == [6, 8, 10, 12]
@@ -382,16 +386,6 @@ def test_running_statistics_resume_bit_for_bit(tmp_path):
 # ------------------------------------------------------------------- a full disk
 
 
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return filler
-
-
 def test_a_disk_that_fills_up_ends_the_run_and_the_last_checkpoint_serves(tmp_path):
     chosen = config(**{**SETTINGS, "keep_last": 100, "checkpoint_every": 1})
     big = {"hidden": 1500}  # about half a megabyte a checkpoint
@@ -402,7 +396,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_the_last_checkpoint_serves(tmp_pa
             trained(Denoising(), chosen, mlp(**big), folder=disk)
         left = checkpoint_steps(disk / "checkpoints")
         assert left and newest_sound(disk / "checkpoints") == (left[-1], [])
-        assert [p.name for p in (disk / "checkpoints").iterdir() if not p.name.startswith("step-")] == []
+        assert all(p.name.startswith("step-") for p in (disk / "checkpoints").iterdir())
         again = mlp(**big)
         room_for_two = config(**{**SETTINGS, "keep_last": 1, "checkpoint_every": 1})
         for step in left[:-1]:  # the user makes room
@@ -441,7 +435,7 @@ def test_a_log_that_cannot_be_written_is_a_clear_error(tmp_path):
                 history.add(step=step, loss=0.1)
 
 
-# ------------------------------------------------------------------- the newest need not be the last
+# ------------------------------------------------------------------- taking up a run
 
 
 def test_resuming_prints_where_it_goes_on(tmp_path, capsys):

@@ -15,7 +15,8 @@ from pretrain_lib.training.trainer import Trainer
 
 def stops(report: dict) -> list[int]:
     """The steps after which a run said that it was stopped."""
-    return [int(step) for step in re.findall(r"stopped after step (\d+); resume from", report["output"])]
+    found = re.findall(r"stopped after step (\d+); resume from", report["output"])
+    return [int(step) for step in found]
 
 
 def test_a_signal_ends_the_run_with_a_checkpoint_wherever_it_comes(tmp_path):

@@ -50,7 +50,8 @@ class Mlp(nn.Sequential):
     """A small autoencoder with dropout."""
 
     def __init__(self, dropout: float = 0.0, hidden: int = 16):
-        super().__init__(nn.Linear(SIZE, hidden), nn.Tanh(), nn.Dropout(dropout), nn.Linear(hidden, SIZE))
+        super().__init__(nn.Linear(SIZE, hidden), nn.Tanh(), nn.Dropout(dropout),
+                         nn.Linear(hidden, SIZE))
 
 
 def mlp(seed: int = 0, dtype=torch.float32, **settings) -> Mlp:
@@ -147,7 +148,8 @@ class Contrastive(Objective):
 
     def batch(self, samples, keys):
         images = samples["images"]
-        views = {name: images + 0.3 * keys.normal(name, tuple(images.shape[1:])) for name in ("a", "b")}
+        shape = tuple(images.shape[1:])
+        views = {name: images + 0.3 * keys.normal(name, shape) for name in ("a", "b")}
         return Batch(views, {}, {"contrastive": len(images)})
 
     def forward(self, model, batch):

@@ -36,7 +36,8 @@ def grade_mask_pixels(answer) -> str:
     original = images.clone()
     noisy = as_tensor(answer(images, keys, level), tuple(images.shape))
     if not torch.equal(images, original):
-        raise Mistake("your function changes the images it was given: work on a new tensor, the loss still needs the clean one")
+        raise Mistake("your function changes the images it was given: work on a new tensor, "
+                      "the loss still needs the clean one")
     if not torch.equal(noisy, answer(original.clone(), keys, level)):
         raise Mistake("the same key gave other noise the second time: draw it with keys.uniform, not with torch.rand")
     zero = noisy == 0
@@ -87,7 +88,8 @@ def grade_best_guess(answer) -> str:
             "you left out the prior p: a point that is rare needs more evidence": a * torch.tanh(a * noisy / sigma**2),
             "the exponent of the normal density has σ², you have σ":
                 a * torch.tanh(a * noisy / sigma + prior),
-            "the normal density has ½ in its exponent: (x̃ − x)² / (2σ²)": a * torch.tanh(2 * a * noisy / sigma**2 + prior),
+            "the normal density has ½ in its exponent: (x̃ − x)² / (2σ²)":
+                a * torch.tanh(2 * a * noisy / sigma**2 + prior),
             "that is the best straight line; the mean of two points is not a straight line in x̃":
                 centre + variance / (variance + sigma**2) * (noisy - centre),
         }
@@ -117,10 +119,10 @@ CLUES = {
 def printed_logs() -> dict[str, dict[str, float]]:
     """Three invented, but typical, ends of training logs: losses in ½Σ(x−y)² a sample, accuracies of probes."""
     return {
-        "A": {"training loss, all pixels": 2.3, "held-out loss, all pixels": 2.4, "held-out loss, hidden pixels": 21.0,
-              "  filling in the mean image": 21.4, "probe": 0.79, "probe, untrained": 0.78},
-        "B": {"training loss, all pixels": 0.006, "held-out loss, all pixels": 0.007, "probe": 0.88, "probe, untrained": 0.88},
-        "C": {"training loss, all pixels": 0.9, "held-out loss, all pixels": 7.6, "probe": 0.83, "probe, untrained": 0.78},
+        "A": {"training loss": 2.3, "held-out loss": 2.4, "held-out loss on hidden pixels": 21.0,
+              "the mean image's": 21.4, "probe": 0.79, "untrained probe": 0.78},
+        "B": {"training loss": 0.006, "held-out loss": 0.007, "probe": 0.88, "untrained probe": 0.88},
+        "C": {"training loss": 0.9, "held-out loss": 7.6, "probe": 0.83, "untrained probe": 0.78},
     }
 
 
@@ -154,18 +156,20 @@ def grade_hide_patches(answer) -> str:
             raise Mistake("a mask holds 0 and 1 only")
         if not torch.equal(mask, answer(keys, size, patch, ratio).float()):
             raise Mistake("the same keys gave another mask the second time: draw it from the keys")
-        blocks = mask.reshape(30, size // patch, patch, size // patch, patch).transpose(2, 3).flatten(3)  # (B, rows, columns, p²)
+        rows = size // patch
+        blocks = mask.reshape(30, rows, patch, rows, patch).transpose(2, 3).flatten(3)  # (B, rows, rows, patch²)
         if not (blocks == blocks[..., :1]).all():
             raise Mistake("patches are torn apart: a patch must be hidden as a whole. "
                           "repeat_interleave stretches each entry to a block, repeat tiles the whole grid")
         hidden = blocks[..., 0].flatten(1).sum(1)  # (B,)
-        wanted = round(ratio * (size // patch) ** 2)
+        wanted = round(ratio * rows**2)
         if (hidden != hidden[0]).any():
-            raise Mistake("the number of hidden patches varies from image to image: hide an exact number, the first of a random order")
-        if hidden[0] == (size // patch) ** 2 - wanted:
+            raise Mistake("the number of hidden patches varies from image to image: hide an exact number, "
+                          "the first of a random order")
+        if hidden[0] == rows**2 - wanted:
             raise Mistake("1 should mean hidden: yours is 1 where the image stays visible")
         if hidden[0] != wanted:
-            raise Mistake(f"at ratio {ratio} of {(size // patch) ** 2} patches, {wanted} should be hidden, not {int(hidden[0])}")
+            raise Mistake(f"at ratio {ratio} of {rows**2} patches, {wanted} should be hidden, not {int(hidden[0])}")
         if (mask == mask[:1]).all():
             raise Mistake("every image hides the same patches: use a row of the permutation for each")
     return "whole patches, an exact number of them, and others in every image"
@@ -197,7 +201,8 @@ def grade_masked_loss(answer) -> str:
         "those are the visible pixels: 1 in the mask means hidden": (half * (1 - mask)).sum() / ((1 - mask).sum() * 3),
         "you took a mean in each image and then a mean of those: images with few hidden pixels weigh too much":
             ((half * mask).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) * 3)).mean(),
-        "the mask has one channel and the image three: count a hidden pixel once a channel": (half * mask).sum() / mask.sum(),
+        "the mask has one channel and the image three: count a hidden pixel once a channel":
+            (half * mask).sum() / mask.sum(),
         "the ½ is missing": 2 * right,
         "that is the sum: divide by the number of hidden pixels": (half * mask).sum(),
     }

@@ -1,0 +1,61 @@
+"""A run's folder: whose it is, and what to do with what an earlier run left there."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from .checkpoint import CheckpointError, free_name, replace_text
+from .config import differences
+
+CONFIG = "config.json"
+
+
+def claim(folder: Path, mine: dict) -> None:
+    """Writes a run's description to config.json, or makes sure that the one there is the same.
+
+    Raises:
+        CheckpointError: if the folder is another run's, naming what differs.
+    """
+    path = folder / CONFIG
+    if path.exists():
+        there = read_config(path)
+        differ = differences(there["train"], mine["train"]) + [
+            f"{name}: {there.get(name)!r}, now {mine[name]!r}"
+            for name in ("objective", "model", "samples") if there.get(name) != mine[name]]
+        if differ:
+            raise CheckpointError(
+                f"{folder} holds a run with another config ({'; '.join(differ)}): "
+                "choose another folder, or the config of that run"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps(mine, indent=1))
+
+
+def move_aside(folder: Path) -> None:
+    """Moves what an earlier run left in the folder out of the way."""
+    left = [path for name in ("checkpoints", "log.jsonl", "tensorboard")
+            if (path := folder / name).exists()]
+    if left:
+        aside = free_name(folder / "earlier")
+        aside.mkdir()
+        for path in left:
+            path.rename(aside / path.name)
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """The versions that a checkpoint was written with."""
+    return {name: version(name) for name in ("torch", "numpy", "safetensors")}
+
+
+def read_config(path: Path) -> dict:
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        return {**there, "train": dict(there["train"])}
+    except (ValueError, TypeError, KeyError):
+        raise CheckpointError(
+            f"{path} is damaged, so nobody can tell what was trained here: choose another folder, "
+            "or delete that file to go on with this config") from None
