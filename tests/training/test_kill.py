@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KILLED, DONE, STOPPED = signal.SIGKILL, 0, 130 << 8
 
-pytestmark = [pytest.mark.slow,
-              pytest.mark.skipif(not hasattr(os, "fork"), reason="each life is a fork")]
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="each life is a fork")
+pytestmark = [pytest.mark.slow, needs_fork]
 
 
 def kills(at: str, counts) -> list[dict]:

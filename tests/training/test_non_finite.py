@@ -7,7 +7,8 @@ from toys import SIZE, Recording, config, mlp, same_bits, trained, vectors, weig
 from pretrain_lib.data.source import Columns
 from pretrain_lib.objectives.reconstruction import Denoising, Reconstruction
 from pretrain_lib.training.checkpoint import checkpoint_steps
-from pretrain_lib.training.trainer import NonFiniteError, Trainer
+from pretrain_lib.training.finite import NonFiniteError
+from pretrain_lib.training.trainer import Trainer
 
 
 def spoilt(*ids: int, value: float = math.nan) -> Columns:

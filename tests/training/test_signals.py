@@ -6,7 +6,7 @@ import signal
 import threading
 
 import pytest
-from test_kill import STOPPED, lives, pytestmark  # noqa: F401
+from test_kill import STOPPED, lives, needs_fork
 from toys import Recording, config, mlp, same_bits, trained, vectors, weights
 
 from pretrain_lib.training.checkpoint import checkpoint_steps
@@ -19,6 +19,7 @@ def stops(report: dict) -> list[int]:
     return [int(step) for step in found]
 
 
+@needs_fork
 def test_a_signal_ends_the_run_with_a_checkpoint_wherever_it_comes(tmp_path):
     moments = [("forward", 1), ("forward", 4), ("evaluation", 2), ("batch", 3), ("file", 12)]
     deaths = [{"signal": name, "at": at, "count": count} for name in ("INT", "TERM")
@@ -30,6 +31,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_wherever_it_comes(tmp_path):
     assert starts == [step for step in stops(report) if step in starts]
 
 
+@needs_fork
 def test_a_signal_to_the_workers_as_well_ends_it_no_worse(tmp_path):
     """Ctrl-C in a terminal reaches every process, also while training waits for a batch."""
     deaths = [{"signal": name, "at": at, "count": count, "to": "group"} for name in ("INT", "TERM")
