@@ -6,15 +6,6 @@
 # and does it show when only fifty labels follow?** Run the next cells and see.
 
 # %% tags=["setup"]
-import sys
-from pathlib import Path
-
-root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "pretrain_lib").is_dir()), None)
-if root is None:
-    raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")
-sys.path.insert(0, str(root))
-
-# %% tags=["setup"]
 import torch
 
 from pretrain_lib import ConvAutoencoder, ConvAutoencoderConfig
@@ -29,9 +20,8 @@ from pretrain_lib.transfer.fine_tune import FineTuning
 from pretrain_lib.transfer.probe import LinearProbe
 
 # %% [markdown]
-# A linear classifier on the raw pixels, given those fifty labels, will be our yardstick. How often is a
-# classifier right that reads a *pretrained* network instead? Ten classes, so guessing gives 0.1. Commit to a
-# number before you look: replace the dots, then run.
+# Ten classes, so guessing is right one time in ten. How often is a network right that was pretrained without
+# labels and then trained on fifty? Commit to a number before you look: replace the dots, then run.
 
 # %%
 predict("00.pretrained", ..., unit="of the test images right")
@@ -44,6 +34,10 @@ predict("00.pretrained", ..., unit="of the test images right")
 images, test = load_images("mnist"), load_images("mnist", "test")  # step 1: samples
 
 
+def moves(source):
+    return Augmented(source, [RandomRotate(15), RandomScale(0.85, 1.15), RandomCrop(2)])
+
+
 def fresh_network(seed=0):
     torch.manual_seed(seed)
     return ConvAutoencoder(ConvAutoencoderConfig(channels=(16, 32), hidden_size=128, code_size=16))
@@ -51,55 +45,59 @@ def fresh_network(seed=0):
 
 network = fresh_network()  # step 2: a model, its weights drawn at random
 task = Reconstruction()  # step 3: a task that needs no labels
-moved = Augmented(images, [RandomRotate(15), RandomScale(0.85, 1.15), RandomCrop(2)])
-config = TrainConfig(steps=dial(smoke=60, laptop=1000), learning_rate=2e-3, warmup_steps=20)
-history = Trainer(network, task, moved, config).fit()  # step 4: training
+config = TrainConfig(steps=dial(smoke=60, laptop=1000), batch_size=100, learning_rate=2e-3, warmup_steps=20)
+history = Trainer(network, task, moves(images), config).fit()  # step 4: training
 first, last = history.losses[0], history.losses[-1]
 print(f"{len(images)} images, no labels, {history.steps[-1]} updates: loss {first:.1f} → {last:.1f}")
 
 # %% [markdown]
-# **Fifty labels.** Now four ways to use them. The first reads the raw pixels. The second trains the same
-# network from scratch. The third reads the code of that network *untrained*, to be sure that it is the
-# pretraining that helps and not the shape of the network. The fourth reads the code of the pretrained one. All
-# four choose among four settings by cross-validation on the fifty labels, and all see the same fifty.
+# **Fifty labels.** Now five ways to use them. Three know nothing of the pretraining: a linear classifier on the
+# raw pixels; the same on the code of the network *untrained*; and the whole network trained from scratch. Two
+# start from the pretrained network: a linear classifier on its code as it is (frozen), and the whole network
+# trained on (fine-tuned). All see the same fifty. Wherever a network is trained, it gets the same number of
+# updates, the same learning rate, and images moved in the same way.
 
 # %%
-fine_tuning = TrainConfig(steps=dial(smoke=10, laptop=100), batch_size=32, warmup_steps=10)
+updates = TrainConfig(steps=dial(smoke=10, laptop=150), batch_size=32, warmup_steps=10)
 ways = {  # step 5: transfer
-    "raw pixels": LinearProbe(),
-    "from scratch": FineTuning(fresh_network, 10, fine_tuning, grid=(3e-3, 1e-3, 3e-4, 1e-2)),
-    "untrained code": LinearProbe(fresh_network()),
-    "pretrained code": LinearProbe(network),
+    "raw pixels": LinearProbe(grid=(1.0,)),
+    "untrained, frozen": LinearProbe(fresh_network(), grid=(1.0,)),
+    "from scratch": FineTuning(fresh_network, 10, updates, grid=(1e-2,), view=moves),
+    "pretrained, frozen": LinearProbe(network, grid=(1.0,)),
+    "pretrained, fine-tuned": FineTuning(network, 10, updates, grid=(1e-2,), view=moves),
 }
-seeds = range(dial(smoke=1, laptop=3, gpu=5))
+seeds = range(dial(smoke=1, laptop=5))
 accuracy = few_label_curve(ways, images, test, per_class=[5], seeds=seeds)  # {way: (1, seeds)}
 
 # %%
-fig, ax = plots.figure(width=7, height=2.6)
-colours = [plots.GREY, plots.ORANGE, plots.SKY, plots.BLUE]
+fig, ax = plots.figure(width=7, height=2.8)
+colours = [plots.GREY, plots.SKY, plots.ORANGE, plots.BLUE, plots.GREEN]
 plots.bars(ax, list(ways), [accuracy[way][0].tolist() for way in ways], colours)
 ax.set(xlim=(0, 1), title="Fifty labels, five of each digit",
        xlabel="test images right (fraction); guessing gives 0.1")
-plots.show(fig, alt="Four bars, the accuracy with fifty labels: the untrained code and training from scratch are "
-                    "lower than raw pixels, the pretrained code is the highest. Dots are draws of the labels.")
+plots.show(fig, alt="Five bars, the accuracy with fifty labels. The untrained code is lowest, raw pixels and training from "
+                    "scratch follow, and fine-tuning the pretrained network is highest. Dots are draws of the labels.")
 
 # %%
 mean = {way: values.mean().item() for way, values in accuracy.items()}
-reveal("00.pretrained", mean["pretrained code"])
-gain = mean["pretrained code"] - max(mean[way] for way in ways if way != "pretrained code")
-headline("fifty labels: pretrained code over the best of three without", gain, 0.03,
+reveal("00.pretrained", mean["pretrained, fine-tuned"])
+without = max(mean["raw pixels"], mean["untrained, frozen"], mean["from scratch"])
+gain = mean["pretrained, fine-tuned"] - without
+headline("fifty labels: pretrained and fine-tuned, over the best way without", gain, 0.02,
          at_most=False, unit="of accuracy")
-claim(gain > 0.03, "with fifty labels, pretraining on unlabelled images beats every way without it")
+claim(gain > 0.02, "with fifty labels, pretraining on unlabelled images beats every way without it")
 
 # %% [markdown]
 # That is pre-training, and the whole course is about why it works, when it doesn't, and how to do it well. Each
 # dot is another draw of the fifty labels: look how far luck alone moves a bar, and distrust any comparison that
 # shows one dot.
 #
-# The chart has a pedigree you should ask of every such chart. The two bars in the middle are **the baselines
-# that could explain the gain away**: perhaps any network of this shape would do (the untrained code says no),
-# perhaps the labels alone would do (from scratch says no). Chapter 01 repeats it with more labels, more seeds
-# and a second data set.
+# The chart holds what you should ask of every such chart: **the baselines that could explain the gain away**.
+# Perhaps any network of this shape would do? The untrained code says no. Perhaps the fifty labels alone would
+# do, if the network is trained with all one knows about digits, such as that a turned 3 is still a 3? From
+# scratch comes much closer, as close as the frozen network. A weaker version of that baseline nearly fooled us,
+# and with more updates this one comes closer still: chapter 01 measures both, and repeats the chart with more
+# labels, more seeds and a second data set.
 
 # %% [markdown]
 # ## What you will be able to do after this chapter
@@ -160,18 +158,18 @@ print(f"this run is at the scale {SCALE!r}, so the pretraining above took {dial(
 # %% [markdown]
 # ## Predict, then look
 #
-# You met `predict` and `reveal` at the top. A guess that you had to write down is a guess that can surprise you,
-# and surprise is what stays. Nobody marks it. Try one more: with a single label a class, ten in all, how often is
-# the pretrained code right?
+# You met `predict` and `reveal` at the top. A guess that you had to write down is a guess that can surprise
+# you, and surprise is what stays. Nobody marks it. Try one more: with a single label a class, ten in all, how
+# often is the pretrained code right?
 
 # %%
 predict("00.ten labels", ..., unit="of the test images right")
 
 # %%
-probes = {way: ways[way] for way in ("raw pixels", "pretrained code")}
+probes = {way: ways[way] for way in ("raw pixels", "pretrained, frozen")}
 ten = few_label_curve(probes, images, test, per_class=[1], seeds=range(dial(smoke=1, laptop=5)))
-reveal("00.ten labels", ten["pretrained code"].mean().item())
-low, high = ten["pretrained code"].min().item(), ten["pretrained code"].max().item()
+reveal("00.ten labels", ten["pretrained, frozen"].mean().item())
+low, high = ten["pretrained, frozen"].min().item(), ten["pretrained, frozen"].max().item()
 print(f"from {low:.2f} to {high:.2f}, as luck has it with which ten")
 print(f"raw pixels: {ten['raw pixels'].mean():.2f} on average")
 
@@ -243,20 +241,20 @@ for name in ("mnist", "digits"):
 #
 # * Pre-training is five steps: samples, a model, a task that needs no labels, training, transfer. The library
 #   has a folder for each.
-# * With fifty labels, a classifier on the pretrained code beat raw pixels, training from scratch and the same
-#   network untrained.
+# * With fifty labels, fine-tuning a pretrained network beat raw pixels, the untrained network, and training
+#   from scratch.
 # * A claim about pre-training stands beside the baselines that could explain it away, over several seeds.
 # * The dial chooses the scale, `predict` asks before it tells, and `check` names the likely mistake.
 #
 # ## What we measured
 #
-# One chart: accuracy on test images with fifty labels, four ways, live on this machine. The long version, with
+# One chart: accuracy on test images with fifty labels, five ways, live on this machine. The long version, with
 # a network pretrained anew for every seed, is in `results/01-few-labels.json`; chapter 01 draws it.
 #
 # ## Going further
 #
-# Change one thing in the first cells and run them again: pretrain for a tenth of the updates; leave the
-# `Augmented` view out; make the code 4 numbers. Write your guess down first.
+# Change one thing in the first cells and run them again: pretrain for a tenth of the updates; give scratch and
+# fine-tuning twice as many; leave the moves out; make the code 4 numbers. Write your guess down first.
 #
 # ## References
 #

@@ -18,15 +18,6 @@
 # **Time** about 1½ hours of reading and exercises. Computing takes about a minute on a laptop with two cores.
 
 # %% tags=["setup"]
-import sys
-from pathlib import Path
-
-root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "pretrain_lib").is_dir()), None)
-if root is None:
-    raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")
-sys.path.insert(0, str(root))
-
-# %% tags=["setup"]
 import math
 
 import torch
@@ -94,8 +85,8 @@ for labels in (50, 500, 4_000, 1_281_167):
 # %% [markdown]
 # ## 3 · The few-label curve
 #
-# We hide the labels of the 4 000 training images, pretrain on them, then reveal 1, 5, 10 or 50 labels a class.
-# The pretraining is chapter 00's: give back the image through 16 numbers.
+# We hide the labels of the training images, pretrain on them, then reveal 1, 5, 10 or 50 labels a class. The
+# pretraining is chapter 00's: give back the image, turned, scaled and shifted at random, through 16 numbers.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 images, test = load_images("mnist"), load_images("mnist", "test")
@@ -108,16 +99,20 @@ def fresh_network(seed=0):
     return ConvAutoencoder(ConvAutoencoderConfig(channels=(16, 32), hidden_size=128, code_size=16))
 
 
-moved = Augmented(images, [RandomRotate(15), RandomScale(0.85, 1.15), RandomCrop(2)])
-config = TrainConfig(steps=dial(smoke=60, laptop=1000), learning_rate=2e-3, warmup_steps=20)
-pretrained = fresh_network()
-history = Trainer(pretrained, Reconstruction(), moved, config).fit()
-print(f"½ Σ (x − y)² an image: {history.losses[0]:.1f} → {history.losses[-1]:.1f}, and no label was read")
+def moved(source):
+    return Augmented(source, [RandomRotate(15), RandomScale(0.85, 1.15), RandomCrop(2)])
+
+
+pretrained, steps = fresh_network(), dial(smoke=60, laptop=1000)
+config = TrainConfig(steps=steps, batch_size=100, learning_rate=2e-3, warmup_steps=20)
+losses = Trainer(pretrained, Reconstruction(), moved(images), config).fit().losses
+print(f"½ Σ (x − y)² an image: {losses[0]:.1f} → {losses[-1]:.1f}, and no label was read")
 
 # %% [markdown]
-# Frozen features never change, so they are computed once and kept as columns beside the images. Each way to
-# learn gets the same labelled images and the same tuning: four settings, chosen by cross-validation on those
-# labels and nothing else.
+# Frozen features never change, so they are computed once and kept as columns beside the images. Every way to
+# learn gets the same labelled images. A probe chooses its regularisation among four by cross-validation on
+# those labels and nothing else. (What trains all weights has one learning rate in the live cells, to save your
+# time, and four to choose from in the long measurement.)
 
 # %%
 def with_codes(data, **networks):
@@ -131,48 +126,63 @@ train_codes, test_codes = (with_codes(data, **networks) for data in (images, tes
 print({name: tuple(column.shape) for name, column in train_codes.columns.items()})
 
 # %% [markdown]
-# Before it is drawn: with 5 labels a class, by how much does the probe on the pretrained code beat raw pixels?
+# Before it is drawn: with 5 labels a class, by how much does a linear probe on the pretrained code beat the
+# same probe on raw pixels?
 
 # %%
 predict("01.gain", ..., unit="of accuracy, at 5 labels a class")
 
 # %%
 seeds = range(dial(smoke=1, laptop=3, gpu=5))
-probes = {"raw pixels": LinearProbe(), "untrained code": LinearProbe(None, "untrained"),
-          "pretrained code": LinearProbe(None, "pretrained")}  # fmt: skip
 counts = dial(smoke=(1, 5), laptop=(1, 5, 10, 50))
+probes = {"raw pixels": LinearProbe(), "untrained": LinearProbe(None, "untrained"),
+          "pretrained": LinearProbe(None, "pretrained")}  # fmt: skip
 live = few_label_curve(probes, train_codes, test_codes, counts, seeds)
-fine_tuning = TrainConfig(steps=dial(smoke=10, laptop=100), batch_size=32, warmup_steps=10)
-scratch = FineTuning(fresh_network, 10, fine_tuning, grid=(3e-3, 1e-3, 3e-4, 1e-2))
+
+# %%
+def fine_tuning(start, updates):
+    """All weights trained, from `start`, on labelled images moved as in pretraining."""
+    config = TrainConfig(steps=updates, batch_size=32, warmup_steps=10)
+    return FineTuning(start, 10, config, grid=(1e-2,), view=moved)
+
+
+scratch = fine_tuning(fresh_network, dial(smoke=10, laptop=150))
 live_scratch = few_label_curve({"scratch": scratch}, train_codes, test_codes, (1, 5), seeds)["scratch"]
 
 # %%
-fig, ax = plots.figure(width=7, height=3.6)
-colours = {"raw pixels": plots.GREY, "untrained code": plots.SKY, "pretrained code": plots.BLUE}
-for way, curve in live.items():
-    plots.spread(ax, counts, curve, way, colours[way])
-plots.spread(ax, (1, 5), live_scratch, "scratch", plots.ORANGE)
+fig, ax = plots.figure(width=7.5, height=3.8)
+colours = {"raw pixels": plots.GREY, "untrained": plots.SKY, "pretrained": plots.BLUE}
+for way, colour in colours.items():
+    plots.spread(ax, counts, live[way], way, colour)
+plots.spread(ax, (1, 5), live_scratch, "scratch, all weights", plots.ORANGE, 16)
 ax.set(xscale="log", xlabel="labels a class", ylabel="test accuracy (fraction)",
-       title="Live: bands reach over draws of the labels")
+       title="Live: probes, and training from scratch; bands: draws of the labels")
 ax.set_xticks(counts, counts)
-ax.margins(x=0.22)
-plots.show(fig, alt="Accuracy rises with labels a class from 1 to 50. The pretrained code is highest, raw pixels "
-                    "next, the untrained code lowest; training from scratch, drawn at 1 and 5 labels, stays "
-                    "below raw pixels.")
+ax.minorticks_off()
+ax.margins(x=0.25)
+plots.show(fig, alt="Accuracy rises with labels a class from 1 to 50. The probe on the pretrained code is above the probe on "
+                    "raw pixels, that on the untrained network far below. Training from scratch, drawn at 1 and 5 "
+                    "labels, rises steeply and passes the raw pixels.")
 
 # %%
 five = counts.index(5)
-gain = (live["pretrained code"] - live["raw pixels"])[five].mean().item()
+gain = (live["pretrained"] - live["raw pixels"])[five].mean().item()
 reveal("01.gain", gain)
-claim(gain > 0.03, "at 5 labels a class, the pretrained code beats raw pixels")
+claim(gain > 0.03, "at 5 labels a class, a probe on the pretrained code beats one on raw pixels")
+
+# %% [markdown]
+# Against the probe on raw pixels, pretraining wins clearly. Against training from scratch it does not: at 5
+# labels the orange line has passed the blue one, or nearly. Do not draw a conclusion yet; the network that was
+# pretrained has not been allowed to move its weights.
 
 # %% [markdown]
 # ### The long measurement
 #
 # The live run has one pretrained network. The one below pretrains five, each with its own weights, order of
-# images and draw of labels, for longer, and adds three ways: training from scratch at every count, fine-tuning
-# the pretrained network, and PCA to the same 16 numbers (the best *linear* code, as chapter 02 proves: is the
-# network worth its trouble?). This was written down before it ran:
+# images and draw of labels, and adds three ways: training from scratch at every count, fine-tuning the
+# pretrained network, and PCA to the same 16 numbers (the best *linear* code, as chapter 02 proves: is the
+# network worth its trouble?). Whatever trains on labels sees them moved as well. This was written down before
+# it ran:
 
 # %%
 few = results("01-few-labels")
@@ -186,15 +196,16 @@ for way, curve in curves.items():
     print(f"{way:24}", *(f"{row.mean():.3f} ± {row.std():.3f}" for row in curve))
 
 # %%
-styles = {"raw pixels": (plots.GREY, -6), "scratch": (plots.ORANGE, 0), "frozen random": (plots.SKY, 0),
-          "PCA": (plots.BLACK, -14), "pretrained, frozen": (plots.BLUE, 6),
-          "pretrained, fine-tuned": (plots.GREEN, 16)}  # fmt: skip
+styles = {"raw pixels": (plots.GREY, 0), "scratch": (plots.ORANGE, 10), "frozen random": (plots.SKY, 0),
+          "PCA": (plots.BLACK, 0), "pretrained, frozen": (plots.BLUE, 0),
+          "pretrained, fine-tuned": (plots.GREEN, 0)}  # fmt: skip
 fig, ax = plots.figure(width=7.5, height=4.4)
 for way, (colour, dy) in styles.items():
     plots.spread(ax, per_class, curves[way], way, colour, dy)
 ax.set(xscale="log", xlabel="labels a class", ylabel="test accuracy (fraction)",
        title="MNIST, five seeds; bands from worst to best")
 ax.set_xticks(per_class, per_class)
+ax.minorticks_off()
 ax.margins(x=0.25)
 plots.show(fig, alt="Six few-label curves on MNIST from 1 to 50 labels a class. The pretrained ones lie above raw "
                     "pixels and PCA, frozen random features far below all others, training from scratch starts "
@@ -203,12 +214,54 @@ plots.show(fig, alt="Six few-label curves on MNIST from 1 to 50 labels a class. 
 # %%
 print("found:", few["verdict"])
 at_five = {way: curve[per_class.index(5)].mean().item() for way, curve in curves.items()}
-gain = at_five["pretrained, frozen"] - max(at_five[way] for way in ("raw pixels", "scratch", "frozen random"))
-headline("5 labels a class: pretrained, frozen, over the best way without", gain, 0.05,
+gain = at_five["pretrained, fine-tuned"] - max(at_five[way] for way in curves if "pretrained" not in way)
+headline("5 labels a class: pretrained and fine-tuned, over the best way without", gain, 0.02,
          at_most=False, unit="of accuracy")
 
 # %% [markdown]
-# FINDINGS
+# Take the lines of the prediction in turn.
+#
+# * **Held.** Frozen random features stay below raw pixels at every count: the shape of this network explains
+#   nothing. (Sixteen random numbers are few; a wide random layer would be a stronger rival.)
+# * **Held.** With one label a class the frozen pretrained code is the best of all, and luck rules: its band is
+#   wide.
+# * **Held.** From five labels on, training all weights from scratch beats a probe on that frozen code.
+# * **Held.** Fine-tuning moves all weights too, from a better start, and is the best at 5 and 10 labels, by a
+#   few points.
+# * **Failed.** At 50 labels the advantage should have been gone, and it was not.
+#
+# And PCA, a linear code of the same size, does no better than the raw pixels that it summarises: being short is
+# not what makes a code useful.
+
+# %% [markdown]
+# ### Was it labels that scratch lacked, or patience?
+#
+# A failed prediction deserves a second look. The band of *scratch* at 50 labels is wide, as if training had not
+# finished: every way had the same 150 updates, and the one that starts from nothing has the longest way to go.
+# So give both three times as many.
+
+# %%
+predict("01.patience", ..., unit="of accuracy left of the gain at 50 labels a class, with three times the updates")
+
+# %%
+most, patience = counts[-1], dial(smoke=(10, 20), laptop=(150, 450))
+gaps = []
+for updates in patience:
+    ways = {"scratch": fine_tuning(fresh_network, updates), "pretrained": fine_tuning(pretrained, updates)}
+    curve = few_label_curve(ways, train_codes, test_codes, [most], seeds)  # {way: (1, seeds)}
+    gaps.append((curve["pretrained"] - curve["scratch"]).mean().item())
+    print(f"{most} labels a class, {updates} updates:", {way: round(values.mean().item(), 3) for way, values in curve.items()})
+
+# %%
+reveal("01.patience", gaps[1])
+claim(gaps[1] < gaps[0], "with more updates the gain at the most labels shrinks")
+
+# %% [markdown]
+# Most of the gain at 50 labels was speed: from scratch one gets nearly as far, later. He, Girshick and Dollár
+# (2019) found the same for ImageNet and object detection: with many labels and a longer schedule, training from
+# scratch catches up (their Figure 1), while with very few it breaks down. Our sign and shape agree, in
+# miniature. So a gain needs three numbers to mean anything: how many labels, how many updates, and against
+# what.
 
 # %% [markdown]
 # ### Read it sideways
@@ -243,15 +296,16 @@ def labels_needed(per_class, accuracy, target):
 labels_needed = check("01.1", labels_needed)
 
 # %%
-predict("01.saved", ..., unit="times as many labels, for raw pixels to reach 5 a class pretrained")
+predict("01.saved", ..., unit="times as many labels, for scratch to do what pretraining does with 5 a class")
 
 # %%
 means = {way: curve.mean(1).tolist() for way, curve in curves.items()}
-saved = labels_needed(per_class, means["raw pixels"], at_five["pretrained, frozen"]) / 5
+target = at_five["pretrained, fine-tuned"]
+saved = labels_needed(per_class, means["scratch"], target) / 5
 reveal("01.saved", saved)
-for way in ("raw pixels", "scratch", "PCA"):
-    needed = labels_needed(per_class, means[way], at_five["pretrained, frozen"])
-    print(f"{way:12} needs {needed:.0f} labels a class for what the pretrained code does with 5")
+for way in ("scratch", "raw pixels", "PCA"):
+    needed = labels_needed(per_class, means[way], target)
+    print(f"{way:12} needs {needed:.0f} labels a class for what fine-tuning the pretrained network does with 5")
 
 # %% [markdown]
 # ## 4 · What could explain it away
@@ -259,11 +313,14 @@ for way in ("raw pixels", "scratch", "PCA"):
 # A gain after pretraining is not yet a gain *from* pretraining. Three rivals explain most gains that are not:
 #
 # * **the task is easy**: a linear classifier on the raw input does as well;
-# * **the architecture does it**: a convolutional network with random weights is already a fair feature
-#   extractor;
-# * **the other side was tuned less**: one learning rate for the baseline, a search for one's own method.
+# * **the architecture does it**: a convolutional network with random weights is already a feature extractor;
+# * **the other side was given less**: fewer settings tried, fewer updates, or images that were never turned.
 #
-# That is why every claim in this course comes with raw input, frozen random features and equal tuning.
+# The third one nearly caught us. In the first version of the experiment above, pretraining saw moved images and
+# training from scratch did not. The probe on the pretrained code won by a wide margin, every line of the
+# prediction held, and the conclusion was too good: most of the margin over scratch was the moving, which needs
+# no pretraining. The prediction printed above records it. That is why every claim in this course comes with raw
+# input, frozen random features, training from scratch, and equal treatment of all of them.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01.2 · what could explain the claim away? (★★☆, 5 min)
@@ -350,8 +407,8 @@ predict("01.digits", ..., unit="of accuracy more than raw pixels, at 5 labels a 
 pile, pile_test = (with_codes(data, **networks) for data in (digits, digits_test))
 across = few_label_curve(probes, pile, pile_test, (5,), range(dial(smoke=1, laptop=5)))
 for way, values in across.items():
-    print(f"{way:16} {values.mean():.3f}, from {values.min():.3f} to {values.max():.3f}")
-reveal("01.digits", (across["pretrained code"].mean() - across["raw pixels"].mean()).item())
+    print(f"{way:18} {values.mean():.3f}, from {values.min():.3f} to {values.max():.3f}")
+reveal("01.digits", (across["pretrained"].mean() - across["raw pixels"].mean()).item())
 
 # %% [markdown]
 # And now **the ImageNet way**: pretrain on MNIST *with its 4 000 labels*, throw the head away, and learn the
@@ -373,15 +430,26 @@ for ax, kind in zip(axes, ("frozen", "fine-tuned")):
         curve = transfer[way if way == "raw pixels" else f"{way}, {kind}"]
         label = "scratch" if (way, kind) == ("random", "fine-tuned") else way
         plots.spread(ax, per_class, curve, label, colour, dy)
-    ax.set(xscale="log", ylim=(0.1, 1), xlabel="labels a class", title=f"{kind}, pretrained on MNIST")
+    ax.set(xscale="log", ylim=(0.45, 1), xlabel="labels a class", title=f"{kind}, pretrained on MNIST")
     ax.set_xticks(per_class, per_class)
+    ax.minorticks_off()
     ax.margins(x=0.3)
 axes[0].set_ylabel("accuracy on digits (fraction)")
 plots.show(fig, alt="Two panels of few-label curves on scikit-learn's digits, frozen on the left and fine-tuned on "
                     "the right: raw pixels, random weights, pretrained on MNIST without and with labels.")
 
 # %% [markdown]
-# TRANSFERFINDINGS
+# * **The ImageNet way works.** Pretrained with labels is the best at every count, frozen or fine-tuned, and by
+#   most with one label. No wonder: MNIST's ten classes are the very classes asked for, and that is its limit
+#   too.
+# * **Without labels, a mixed answer.** The frozen code is far above random features, yet does not beat raw
+#   pixels: we predicted a small gain at 5 labels and found a small loss. Fine-tuned, it beats raw pixels at 5
+#   and 10 labels, and training from scratch at every count.
+# * **The task is easy.** With 50 labels raw pixels do about as well as anything: rival number one.
+# * **Predictions that failed**: a lead of ten points for the labelled network at 5 labels (it was about half of
+#   that), and all fine-tuned starts close together at 50. Scratch lies far below there, in a wide band, lower
+#   than with 5 labels: it had not finished training in the updates that all ways were given. After the last
+#   section you know how to read that: it says nothing in favour of pretraining but speed.
 
 # %% [markdown]
 # ## 6 · Who had the idea
@@ -400,8 +468,8 @@ plots.show(fig, alt="Two panels of few-label curves on scikit-learn's digits, fr
 # * **2003.** Yoshua Bengio, Réjean Ducharme, Pascal Vincent and Christian Jauvin learn word features by
 #   predicting the next word.
 # * **2006.** Geoffrey Hinton, Simon Osindero and Yee-Whye Teh train deep belief nets one layer at a time
-#   without labels; Hinton and Ruslan Salakhutdinov initialise deep autoencoders that way. The
-#   revival of deep networks begins with pre-training.
+#   without labels; Hinton and Ruslan Salakhutdinov initialise deep autoencoders that way. The revival of deep
+#   networks begins with pre-training.
 # * **2010.** Dumitru Erhan and colleagues ask why it helps, and find that it acts mostly as a regulariser: it
 #   chooses a region of weights from which training generalises better. That fits section 3, where it helps most
 #   when labels are few.
@@ -423,8 +491,8 @@ for year, label, row in events:
     ax.plot([year, year], [0.5, row], color=colour, linewidth=1)
     side = "bottom" if row > 0.5 else "top"
     ax.annotate(f"{year}\n{label}", (year, row), ha="center", va=side, color=colour, fontsize=8)
-ax.text(1983.2, 0.62, "from data alone", color=plots.BLUE)
-ax.text(1983.2, 0.18, "from labels", color=plots.RED)
+ax.text(1997.5, 0.65, "from data alone", color=plots.BLUE, ha="center", va="bottom")
+ax.text(1997.5, 0.35, "from labels", color=plots.RED, ha="center", va="top")
 ax.set(xlim=(1983, 2022), ylim=(-1.9, 2.9), yticks=[], xlabel="year")
 ax.spines["left"].set_visible(False)
 ax.grid(False)
@@ -507,7 +575,7 @@ class Autoencoder(nn.Module):
 # Before you run the rest: what will the last line say? (The article says 0.0079.)
 
 # %%
-predict("01.article", ..., unit="is the loss printed after epoch 10")
+predict("01.article", ..., unit="(mean squared error)")
 
 # %%
 torch.manual_seed(0)
@@ -691,38 +759,54 @@ print(f"a projection to 32 directions: {kept:.3f}   another rank-32 map: {lost:.
 # the input, still noise; and the target is the input, and the input is 1 000 images of MNIST.
 
 # %%
-fig, ax = plots.figure(width=8, height=4.4)
 epochs = list(range(1, 11))
-drawn = [("as printed, fresh pairs", "as_printed", "fresh", plots.RED, 7),
-         ("as printed, epoch means", "as_printed", "epoch_means", plots.ORANGE, -5),
-         ("x → x, noise, fresh", "copied_noise", "fresh", plots.GREEN, -14),
-         ("x → x, images, fresh", "copied_images", "fresh", plots.BLUE, 0)]  # fmt: skip
-for label, run, kind, colour, dy in drawn:
-    plots.spread(ax, epochs, torch.tensor([seed[kind] for seed in runs[run]]).T, label, colour, dy)
-limits = {"independent_targets": "independent targets", "linear_code": "x → x, linear code, noise",
+limits = {"independent_targets": "independent targets", "linear_code": "x → x on noise, linear code",
           "sigmoid_output": "memoriser with a sigmoid"}  # fmt: skip
-for name, text in limits.items():
-    ax.axhline(bounds[name], color=plots.GREY, linestyle="--", linewidth=1)
-    ax.annotate(f"{bounds[name]:.3g}: {text}", (1, bounds[name]), xytext=(0, -3), textcoords="offset points",
-                va="top", fontsize=8, color=plots.GREY)
-ax.plot([1, 2, 10], [article["first"], article["second"], article["last"]], "x", color=plots.BLACK)
-plots.label_line(ax, [10], [article["last"]], "the article's print-out", plots.BLACK)
-ax.set(yscale="log", xlabel="epoch", ylabel="mean squared error", xlim=(0.7, 16), xticks=epochs)
-plots.show(fig, alt="Loss against epoch on a logarithmic axis. The program as printed stays at 1; copying noise stays "
-                    "just below 1 and above 0.75; on images it falls to a few hundredths. The article's crosses lie "
+
+
+def losses(run, kind):
+    """(epochs, seeds)"""
+    return torch.tensor([seed[kind] for seed in runs[run]]).T
+
+
+def draw_bounds(ax, text=True):
+    for name, meaning in limits.items():
+        ax.axhline(bounds[name], color=plots.GREY, linestyle="--", linewidth=1)
+        if text:
+            ax.annotate(f"{bounds[name]:.3g}: {meaning}", (1, bounds[name]), xytext=(0, -3), fontsize=8,
+                        textcoords="offset points", va="top", color=plots.GREY)
+
+# %%
+fig, (left, right) = plots.figure(columns=2, width=10.5, height=4.2)
+left.plot(epochs, losses("as_printed", "printed"), ".", color=plots.ORANGE, markersize=4)
+plots.spread(left, epochs, losses("as_printed", "fresh"), "as printed", plots.RED, 5)
+plots.spread(left, epochs, losses("copied_noise", "fresh"), "x → x on noise", plots.GREEN, -7)
+draw_bounds(left)
+left.set(xlim=(0.6, 14.5), ylim=(0.5, 1.15), xticks=epochs, xlabel="epoch", ylabel="mean squared error",
+         title="Lines: fresh pairs. Dots: what is printed")
+plots.spread(right, epochs, losses("as_printed", "fresh"), "as printed", plots.RED)
+plots.spread(right, epochs, losses("copied_images", "fresh"), "x → x on images", plots.BLUE)
+draw_bounds(right, text=False)
+right.plot([1, 2, 10], [article["first"], article["second"], article["last"]], "x", color=plots.BLACK)
+plots.label_line(right, [10], [article["last"]], "in the article", plots.BLACK)
+right.set(yscale="log", xlim=(0.6, 14.8), xticks=epochs, xlabel="epoch", title="The same on a logarithmic axis")
+plots.show(fig, alt="Left, losses between 0.5 and 1.15: the program as printed stays at 1, its printed losses scatter around "
+                    "it, copying noise sinks a little below 1; the bounds 0.75 and 0.575 lie far below. Right, on a "
+                    "logarithmic axis: on images the loss falls to a few hundredths; the article's three crosses lie "
                     "lower still, far below every bound for noise.")
 
 # %%
 print(results("01-article-program")["verdict"])
 long = runs["as_printed_for_long"]
 trained, fresh = (sum(seed[kind][-1] for seed in long) / len(long) for kind in ("epoch_means", "fresh"))
+print(f"one printed number scatters by ±{bounds['std_of_a_printed_loss']:.2f}: √(2 / (10 · 128)), one batch")
 print(f"after {len(long[0]['fresh'])} epochs as printed: {trained:.3f} on the training pairs, {fresh:.3f} on fresh ones")
 
 # %% [markdown]
 # Trained for longer, the program begins to learn its pairs by heart, and gets *worse* on fresh ones:
-# over-fitting in its purest form, since there is nothing else to learn. A single printed number also jumps by
-# about ±0.04 from epoch to epoch, because it is one batch of 10 × 128 squared normal numbers, and the variance
-# of each is 2.
+# over-fitting in its purest form, since there is nothing else to learn. And a printed number jumps from epoch
+# to epoch for no reason but chance: it is the mean over one batch, 10 × 128 squared errors whose variance is
+# about that of a squared normal number, 2.
 #
 # The last variant is the kindest reading. Given real images, and its own input as the target, the *same
 # program* prints numbers of the article's size, a few hundredths. (We predicted below 0.03 for its last line,
@@ -758,8 +842,8 @@ except RuntimeError:
 # %% [markdown]
 # **A masked word is predicted as a distribution.** The article says that BERT predicts "the word vectors" (词向量)
 # of masked words. It predicts a probability for every word of the vocabulary, and the loss is the cross-entropy
-# to the word that was there (Devlin et al. 2019, section 3.1). The difference is not pedantic: "bank" and
-# "river" can both have a third of the probability; a vector in between would be neither.
+# to the word that was there (Devlin et al. 2019, section 3.1). The difference is not pedantic: two words can
+# share the probability where both would fit; a vector halfway between them would be neither.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 vocabulary = ["bank", "river", "boat", "the", "runs"]
@@ -785,7 +869,8 @@ for name, labels in [("splitting only", split_in_two), ("with negatives", with_n
 #
 # | the article says | what we found | evidence |
 # |---|---|---|
-# | pre-training lowers the need for labels | **yes**, where the unlabelled data resembles the task | sections 3 and 5 |
+# | pre-training lowers the need for labels | **yes**, by a modest factor here, where the unlabelled data resembles the task | sections 3 and 5 |
+# | it speeds up training | **yes**: much of the gain at many labels was speed | section 3 |
 # | it learns from unlabelled data, as ResNet on ImageNet did | one is the definition, the other is supervised; both work | sections 1 and 5 |
 # | its program prints 0.0265 → 0.0079 | **impossible**: targets are independent of inputs, and the sigmoid alone forbids it | section 8, bounds 1 to 4 |
 # | the `train` function defines training; the tokenizer prepares the text | there is no such function, and the tokenizer is never used | the listing in section 8 |
@@ -793,8 +878,7 @@ for name, labels in [("splitting only", split_in_two), ("with negatives", with_n
 # | four types of pre-training | four properties on different axes; its own example has none of them | section 7 |
 # | it began in the 1990s in speech and translation | unsupported; 1987 and 1992 without labels, 1991 in speech with labels | section 6 |
 #
-# Not yet judged, because these chapters are still to come: that it speeds up training (chapter 12), mixed
-# precision "with the fractional part" (chapter 09), L2 and Adam (chapter 02).
+# Not yet judged: mixed precision "with the fractional part" (chapter 09), and L2 beside Adam (chapter 02).
 
 # %% [markdown]
 # ## Summary
@@ -802,8 +886,10 @@ for name, labels in [("splitting only", split_in_two), ("with negatives", with_n
 # * Pre-training is a first training whose weights a second one starts from. The first may read labels of
 #   another task, or none.
 # * Read few-label curves sideways: what matters is how many labels are saved.
-# * Raw input, frozen random features and equal tuning are the rivals of every claim; held-out data is its
-#   judge.
+# * Raw input, frozen random features and a baseline that was given as much are the rivals of every claim;
+#   held-out data is its judge.
+# * With few labels pretraining raised accuracy; with many, mostly speed. How many updates each side had belongs
+#   to the claim.
 # * "Self-supervised", "multi-task", "knowledge-enhanced" and "multi-modal" are answers to four different
 #   questions.
 # * Ask of every printed loss what its bound is. Independent targets: the variance.
@@ -817,10 +903,11 @@ for name, labels in [("splitting only", split_in_two), ("with negatives", with_n
 #
 # ## Going further
 #
-# * He, Girshick and Dollár (2019) found that with *many* labels and patience, training detectors from scratch
-#   catches up with ImageNet pre-training. Which of our curves already shows the beginning of that?
-# * Take the pretraining's augmentation away (`moved` → `images` in section 3) and draw the live chart again.
-#   Predict first.
+# * Give scratch and fine-tuning ever more updates at 5 labels a class. Does any gain remain? What does that say
+#   about what pretraining put into the weights?
+# * Take the moves away from pretraining (`moved(images)` → `images` in section 3) and draw the live chart
+#   again; then take them away from scratch. Two things went into the pretrained network, unlabelled images and
+#   the knowledge of which changes do not matter: which was worth more? Predict first.
 #
 # ## References
 #

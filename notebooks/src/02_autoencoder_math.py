@@ -25,15 +25,6 @@
 # **Time** about 2½ hours of reading and exercises. Computing takes about a minute on a laptop.
 
 # %% tags=["setup"]
-import sys
-from pathlib import Path
-
-root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "pretrain_lib").is_dir()), None)
-if root is None:
-    raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")
-sys.path.insert(0, str(root))
-
-# %% tags=["setup"]
 import math
 
 import torch
@@ -483,12 +474,8 @@ claim(torch.isclose(torch.trace(S2), total), "tr S is the total variance")
 # %%
 eigenvalues, vectors = torch.linalg.eigh(S2)  # ascending; eigenvectors are the columns
 first = vectors[:, 1]
-print(
-    "angle of e₁:",
-    round(math.degrees(math.atan2(first[1], first[0])) % 180, 1),
-    "degrees; best of the sweep:",
-    best,
-)
+angle = math.degrees(math.atan2(first[1], first[0])) % 180
+print(f"angle of e₁: {angle:.1f}°; best of the sweep: {best}°")
 claim(torch.allclose(S2 @ first, eigenvalues[1] * first), "S e₁ = λ₁ e₁")
 claim(losses.min() >= 0.5 * eigenvalues[0], "no angle of the sweep falls below ½ λ₂")
 
@@ -613,8 +600,7 @@ claim(
 
 # %% tags=["exercise"]
 def linear_gradients(W1, W2, S):
-    """Returns (∂L/∂W₁, ∂L/∂W₂) of L = ½ tr[(I − W₂W₁) S (I − W₂W₁)ᵀ]; W1 is (K, D), W2 is (D, "
-    "K), S is (D, D)."""
+    """Returns (∂L/∂W₁, ∂L/∂W₂) for W1 (K, D), W2 (D, K) and the covariance S (D, D)."""
     ### BEGIN SOLUTION
     error = (W2 @ W1 - torch.eye(len(S), dtype=S.dtype)) @ S  # (D, D), the mean of e xᵀ
     return W2.T @ error, error @ W1.T
@@ -700,14 +686,9 @@ sizes = [2, 4, 8, 16, 32, 64]
 for size in sizes:
     basis = E[:, :size]
     reached = linear_loss(basis.T, basis, S).item()
-    print(
-        f"code {size:2d}: ½ Σ discarded eigenvalues {linear_bound(lam, size):8.4f}   loss of "
-        f"the projection {reached:8.4f}"
-    )
-    claim(
-        abs(reached / bound(pixels, size) - 1) < 1e-9,
-        f"projection onto {size} components meets the bound",
-    )
+    limit = bound(pixels, size)
+    print(f"code {size:2d}: the bound {limit:8.4f}   loss of the projection {reached:8.4f}")
+    claim(abs(reached / limit - 1) < 1e-9, f"projection onto {size} components meets the bound")
 
 # %% [markdown]
 # Step 3 of the proof, the weights $c_i$, can be watched. Take any subspace of dimension $K$, a
@@ -739,8 +720,7 @@ predict("02.excess", ..., unit="%")
 
 # %%
 def train_linear(S, code_size, steps=1000, seed=0, learning_rate=0.01):
-    """W₁ and W₂ of a linear autoencoder after Adam on hand-derived gradients, from a random "
-    "start."""
+    """W₁ and W₂ of a linear autoencoder after Adam on our own gradients, from a random start."""
     D, S = len(S), S.float()
     generator = torch.Generator().manual_seed(seed)
     W1 = torch.randn(code_size, D, generator=generator) / D**0.5
@@ -796,8 +776,9 @@ plots.show(fig, alt="The bound falls as the code grows from 1 to 100; the losses
 # The loss matches. Do the columns of $W_2$ span the same subspace as $e_1 \dots e_K$? Two planes
 # through the origin can share a line and differ in the rest, so one number needs care. **Principal
 # angles**: take the unit vector in one subspace and the unit vector in the other that are
-# closest; their angle is the first. Remove both and repeat. The *largest* of the $K$ angles is 0
-# exactly if the subspaces are equal. With orthonormal bases $Q_a$ and $Q_b$, the cosines of the
+# closest; their angle is the first. Repeat among the vectors at right angles to those found, until
+# all $K$ dimensions are used up. The *largest* of the $K$ angles is 0 exactly if the subspaces are
+# equal. With orthonormal bases $Q_a$ and $Q_b$, the cosines of the
 # angles are the singular values of $Q_a^\top Q_b$.
 
 # %% [markdown] tags=["exercise"]
@@ -810,8 +791,7 @@ plots.show(fig, alt="The bound falls as the code grows from 1 to 100; the losses
 
 # %% tags=["exercise"]
 def largest_angle(A, B):
-    """The largest principal angle, in degrees, between the spans of the columns of A (D, K) "
-    "and B (D, K)."""
+    """The largest angle, in degrees, between the column spans of A (D, K) and B (D, K)."""
     ### BEGIN SOLUTION
     basis_a, _ = torch.linalg.qr(A)
     basis_b, _ = torch.linalg.qr(B)
@@ -859,10 +839,8 @@ for size in (16, 32):
     basis = turned_basis(size, 40)
     excess = linear_loss(basis.T, basis, S) - linear_bound(lam, size)
     formula = 0.5 * (lam[size - 1] - lam[size]) * math.sin(math.radians(40)) ** 2
-    print(
-        f"code {size}: turning 40° raises the loss by {excess / linear_bound(lam, size):.4%} of "
-        f"the bound"
-    )
+    percent = 100 * excess / linear_bound(lam, size)
+    print(f"code {size}: turning 40° raises the loss by {percent:.4f} % of the bound")
     claim(abs(excess - formula) < 1e-8, "the formula holds to 1e-8")
 
 # %% [markdown]
@@ -894,8 +872,7 @@ def slow_rate(size):
 
 
 def measured_rate(size, steps=100, learning_rate=0.05):
-    """How fast plain gradient descent shrinks a 2° error of the last direction, per unit of "
-    "time."""
+    """The rate at which plain gradient descent shrinks a 2° error of the last direction."""
     W2 = turned_basis(size, 2.0)
     W1, angles = W2.T.clone(), []
     for step in range(2 * steps):
@@ -923,13 +900,9 @@ for size in (4, 16, 32):
 # %%
 longer = train_linear(S, 32, steps=dial(smoke=100, laptop=3000))
 excess = (linear_loss(*longer, S) / linear_bound(lam, 32)).item() - 1
-print(
-    f"code 32, three times the steps: loss / bound − 1 = {excess:.1e}, largest angle "
-    f"{largest_angle(E[:, :32], longer[1]):.3f}°"
-)
-claim(
-    largest_angle(E[:, :32], longer[1]) < 1, "with more steps the 32-d code finds the subspace too"
-)
+angle = largest_angle(E[:, :32], longer[1])
+print(f"three times the steps: loss / bound − 1 = {excess:.1e}, largest angle {angle:.3f}°")
+claim(angle < 1, "with more steps the code of 32 finds the subspace too")
 
 # %% [markdown]
 # One run proves little; the same for three random starts each is in the ledger. `results` reads
@@ -988,11 +961,10 @@ claim(
 #
 # ## 9 · Saddles, but no traps
 #
-# Where else does the gradient vanish? Baldi and Hornik (1989) found all such places: if the
-# eigenvalues are distinct and positive, the critical points are exactly the projections onto **any**
-# $K$ eigenvectors (or fewer), and their loss is half the sum of the eigenvalues left out. There
-# are very many of them. Only the choice of the first $K$ is a minimum; every other one is a
-# saddle.
+# Where else does the gradient vanish? Baldi and Hornik (1989) found all such places. If the
+# eigenvalues are distinct and positive, $W_2W_1$ is there the projection onto **any** $K$
+# eigenvectors (or fewer), and the loss is half the sum of the eigenvalues left out. There are very
+# many such choices. Only that of the first $K$ is a minimum; every other one is a saddle.
 #
 # Seeing why takes one swap. Suppose a code of size 2 keeps $e_1$ and $e_3$. Turn $e_3$ by
 # $\vartheta$ towards the missing $e_2$: the variance kept grows by
@@ -1030,9 +1002,7 @@ def descent_log(W1, W2, S, steps, learning_rate=0.1):
 
 
 nudged = stuck + 1e-6 * numbers(784, 2, seed=19)
-top = E[
-    :, :40
-]  # the same problem in the coordinates of the first 40 components, which is quicker to compute
+top = E[:, :40]  # the same problem in the coordinates of 40 components: quicker to compute
 small_S = torch.diag(lam[:40])
 log = descent_log((top.T @ nudged).T, top.T @ nudged, small_S, steps=dial(smoke=1000, laptop=1000))
 log = [value + 0.5 * lam[40:].sum().item() for value in log]  # what 40 components cannot show
@@ -1070,8 +1040,8 @@ claim(
 #
 # So each strength must follow the sigmoid of section 2, at its own speed $2\lambda_i$. Large
 # variance first, fine detail later: **learning happens in stages**. Saxe, McClelland and Ganguli
-# (2014) found this for deep linear networks in general. Two conditions are needed: small weights,
-# and *balanced* ones ($W_2 = W_1^\top$ at the start).
+# (2014) found this for deep linear networks in general. The start must be *balanced*,
+# $W_2 = W_1^\top$, as $w = v$ was in section 2.
 #
 # For a random start the vectors are only roughly at right angles, so there the sigmoid is an
 # approximation. Components 1 and 12 begin alike below; look at their eigenvalues and predict how
@@ -1082,15 +1052,14 @@ print(f"λ₁ = {lam[0]:.2f}, λ₁₂ = {lam[11]:.2f}")
 predict("02.later", ..., unit="times later")
 
 # %% [markdown]
-# To see it quickly we write the images in the coordinates of their first 100 components. That is
-# a rotation; gradient descent doesn't notice. The covariance becomes diagonal, with the
-# eigenvalues on the diagonal.
+# To see it quickly we write the images in the coordinates of their first 100 components. Turning
+# the coordinates changes nothing for plain gradient descent, and the components left out are too
+# faint to matter here. The covariance becomes diagonal, with the eigenvalues on the diagonal.
 
 
 # %%
 def strengths(W2, variances, steps, learning_rate=0.002, every=10):
-    """Gradient descent from W₁ = W₂ᵀ: the strengths (steps / every, D) of the components on "
-    "the way."""
+    """Gradient descent from W₁ = W₂ᵀ: the strengths (steps / every, D) on the way."""
     W1, S, log = W2.T.clone(), torch.diag(variances), []
     for step in range(steps):
         if step % every == 0:
@@ -1191,12 +1160,8 @@ layers = [
     numbers(128, 64, seed=24),
 ]
 product = layers[3] @ layers[2] @ layers[1] @ layers[0]  # (128, 128)
-print(
-    "four layers are one matrix",
-    tuple(product.shape),
-    "of rank",
-    torch.linalg.matrix_rank(product).item(),
-)
+rank = torch.linalg.matrix_rank(product).item()
+print(f"four layers are one matrix {tuple(product.shape)} of rank {rank}")
 
 # %% [markdown]
 # ### Backpropagation, derived once for all
@@ -1222,8 +1187,7 @@ print(
 
 # %%
 def backpropagate(x, weights, biases):
-    """Hand-derived gradients of ½‖x − y‖² for ReLU layers and a sigmoid output: all ∂L/∂W, "
-    "then all ∂L/∂b."""
+    """All ∂L/∂W, then all ∂L/∂b, for ReLU layers and a sigmoid output."""
     activations = [x]
     for W, b in zip(weights[:-1], biases[:-1]):
         activations.append((W @ activations[-1] + b).clamp(min=0))
@@ -1516,17 +1480,17 @@ chosen = test.images[:10]
 with torch.no_grad():
     rows = [chosen, linear.reconstruct(chosen, 30), model(chosen)]
 fig = plots.image_grid(rows, row_labels=["held-out", "PCA, 30 numbers", "deep, 30 numbers"])
-plots.show(fig, alt="Ten held-out digits; their reconstructions from 30 principal components, "
-           "blurred with grey halos; and from the deep autoencoder's code of 30 numbers, cleaner "
-           "on a black ground.")
+plots.show(fig, alt="Ten held-out digits; below them their reconstructions from 30 principal "
+           "components, blurred with grey halos; and from the deep autoencoder's 30 numbers, a "
+           "little sharper, on a ground with faint specks.")
 
 # %% [markdown]
-# Compare the grounds. PCA leaves grey halos: a sum of patterns can't be exactly black everywhere.
-# And compare the two columns of errors: PCA's are close to each other, the deep network's aren't.
+# Compare the strokes. PCA's are blurred and wear grey halos, for it can only add up fixed patterns.
+# The deep network's are a little sharper, though its ground isn't quite black either. And compare the two columns of errors: PCA's are close to each other, the deep network's aren't.
 # It has begun to learn the training images themselves.
 #
-# How far can one go, and what helps? The ledger has longer runs of a ladder, one change a rung,
-# three random starts each.
+# How far can one go, and what helps? The ledger has longer runs of a ladder, one idea a rung,
+# three random starts each. (The convolutional rungs also have a learning rate of their own.)
 
 # %%
 ledger = results("02-deep-autoencoder")["measured"]

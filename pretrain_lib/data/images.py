@@ -68,7 +68,7 @@ def labelled_subset(dataset: Columns, per_class: int, seed: int = 0) -> Columns:
 
 
 def load_images(
-    name: str,
+    name: str | Path,
     split: str = "train",
     size: int | None = None,
     margin: int = 0,
@@ -96,6 +96,7 @@ def load_images(
         ValueError: for an unknown name, split or size, or images that do not fit together.
         ConnectionError: if the Hub cannot be reached and `fallback` is None.
     """
+    name = str(name)
     if name.startswith("hub:"):
         try:
             dataset = load_hub(name.removeprefix("hub:"), split, config, revision)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Source
+from ..models.mode import evaluation_mode
+from ..objectives.base import take_column
+from ..objectives.reconstruction import half_squared_error
 
 
 @torch.no_grad()
@@ -25,17 +28,16 @@ def reconstruction_error(
         source: what to reconstruct.
         column: the column that holds it.
         batch_size: samples in one forward pass; the result does not depend on it.
+
+    Raises:
+        ValueError: if the source has no such column, or the model's answer another shape.
     """
     module = model if isinstance(model, nn.Module) else nn.Module()
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-    was_training = module.training
-    module.eval()
     total = 0.0
-    try:
+    with evaluation_mode(module):
         for start in range(0, len(source), batch_size):
             ids = range(start, min(start + batch_size, len(source)))
-            x = source.take(Keys.of(0, ids))[column].to(device)
-            total += 0.5 * (x.double() - model(x).double()).square().sum().item()
-    finally:
-        module.train(was_training)
+            x = take_column(source.take(Keys.of(0, ids)), column).to(device)
+            total += half_squared_error(model(x).double(), x.double()).item()
     return total / len(source)

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from .checkpoint import CheckpointError, free_name, replace_text
+from .checkpoint import CheckpointError, free_name, not_written, replace_text
 from .config import differences
 
 CONFIG = "config.json"
@@ -17,7 +17,7 @@ def claim(folder: Path, mine: dict) -> None:
     """Writes a run's description to config.json, or makes sure that the one there is the same.
 
     Raises:
-        CheckpointError: if the folder is another run's, naming what differs.
+        CheckpointError: if the folder is another run's, naming what differs, or cannot be made.
     """
     path = folder / CONFIG
     if path.exists():
@@ -30,7 +30,10 @@ def claim(folder: Path, mine: dict) -> None:
                 f"{folder} holds a run with another config ({'; '.join(differ)}): "
                 "choose another folder, or the config of that run"
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(folder, error) from error
     replace_text(path, json.dumps(mine, indent=1))
 
 

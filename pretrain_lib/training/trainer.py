@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Source
+from ..models.mode import evaluation_mode
 from ..models.state import load_state, state_tensors
 from ..objectives.base import Batch, Objective, Step
 from . import checkpoint as ckpt
@@ -182,24 +183,32 @@ class Trainer:
 
         Every evaluation corrupts a sample in the same way, so that two can be compared. It leaves
         the model and the global random state as they were.
+
+        Raises:
+            ValueError: if the source is empty.
+            NonFiniteError: as soon as a loss is not finite.
         """
         if not len(source):
             raise ValueError("the source is empty: there is nothing to evaluate")
         counts: dict[str, float] = {}
         sums: dict[str, float] = {}
         size = self.config.micro_batch_size
-        with random_state_kept(self.device), _evaluation_mode(self.module):
+        with random_state_kept(self.device), evaluation_mode(self.module):
             seed_torch(self.config.seed, self.device)
             for start in range(0, len(source), size):
                 ids = range(start, min(start + size, len(source)))
                 keys = Keys.of(self.config.seed, ids, progress=1.0)
                 batch = self.objective.batch(source.take(keys), keys)
+                batch.samples = keys.sample
                 with autocast(self.precision, self.device):
                     terms = self.module(batch.to(self.device))
                 self._check_terms(terms, batch.counts)
                 for name, value in terms.items():
                     counts[name] = counts.get(name, 0) + batch.counts[name]
                     sums[name] = sums.get(name, 0.0) + value.item()
+                    if not math.isfinite(sums[name]):
+                        raise non_finite(f"the evaluation's loss {name!r}", sums[name], self.step,
+                                         [batch])
         means = {name: sums[name] / (counts[name] or 1) for name in counts}
         return {**means, "loss": weighted_mean(sums, counts, self.objective.weights)}
 
@@ -243,7 +252,12 @@ class Trainer:
         """Evaluates on the held-out samples, if any; returns whether it was the best so far."""
         if self.held_out is None:
             return False
-        means = self.evaluate(self.held_out)
+        try:
+            means = self.evaluate(self.held_out)
+        except NonFiniteError:
+            if self.folder:
+                self.save()  # nothing is wrong with the updates so far
+            raise
         self.history.add(step=self.step, evaluation=means)
         if means["loss"] < self.best["loss"]:
             self.best = {"loss": means["loss"], "step": self.step, "evaluations_since": 0}
@@ -338,15 +352,3 @@ def _progress_bar(done: int, total: int):
     # tqdm's bar for notebooks does not read its own TQDM_DISABLE.
     quiet = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
     return tqdm(initial=done, total=total, unit="step", leave=False, disable=quiet)
-
-
-@contextmanager
-def _evaluation_mode(module: nn.Module):
-    """Switches dropout and the like off, and back to what each part was in before."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Source
+from ..models.mode import evaluation_mode
+from ..objectives.base import take_column
 
 
 @torch.no_grad()
@@ -23,11 +25,10 @@ def features(model: nn.Module, source: Source, column: str = "images", batch_siz
         (N, features) float32, on the CPU.
     """
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     codes = []
-    for start in range(0, len(source), batch_size):
-        keys = Keys.of(0, range(start, min(start + batch_size, len(source))))
-        codes.append(model.encode(source.take(keys)[column].to(device)).float().cpu())
-    model.train(was_training)
+    with evaluation_mode(model):
+        for start in range(0, len(source), batch_size):
+            keys = Keys.of(0, range(start, min(start + batch_size, len(source))))
+            x = take_column(source.take(keys), column).to(device)
+            codes.append(model.encode(x).float().cpu())
     return torch.cat(codes)

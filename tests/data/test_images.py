@@ -167,7 +167,7 @@ def test_folder_with_classes(tmp_path):
 def test_folder_without_classes(tmp_path):
     for i in range(5):
         save(tmp_path / f"{i}.png", np.full((4, 5, 3), i, dtype=np.uint8))
-    dataset = load_images(str(tmp_path), "all")
+    dataset = load_images(tmp_path, "all")
     assert dataset.image_shape == (3, 4, 5)
     assert "labels" not in dataset.columns
     assert sorted(dataset.columns["images"][:, 0, 0, 0].tolist()) == [0, 1, 2, 3, 4]

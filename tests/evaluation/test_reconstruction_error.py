@@ -32,6 +32,16 @@ def test_dropout_is_off_and_then_as_before():
     assert model.training
 
 
+def test_an_answer_that_would_be_broadcast_is_refused():
+    with pytest.raises(ValueError, match=r"answer has shape \(5, 1\), the target has \(5, 4\)"):
+        reconstruction_error(lambda x: x[:, :1], Columns(images=torch.rand(5, 4)))
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(ValueError, match="no column 'images'; its columns are x"):
+        reconstruction_error(nn.Identity(), Columns(x=torch.rand(5, 4)))
+
+
 def test_the_mode_is_restored_after_an_error():
     model = nn.Sequential(nn.Linear(3, 3)).train()
     with pytest.raises(RuntimeError):

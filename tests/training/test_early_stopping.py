@@ -7,6 +7,7 @@ from toys import SIZE, config, mlp, same_bits, trained, vectors, weights
 from pretrain_lib.data.source import Columns
 from pretrain_lib.objectives.reconstruction import Denoising, Reconstruction
 from pretrain_lib.training.checkpoint import checkpoint_steps, load_checkpoint
+from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.trainer import Trainer
 
 
@@ -126,9 +127,12 @@ def test_the_state_of_early_stopping_survives_resuming_anywhere(tmp_path, keep_l
     assert trainer.history.evaluations == whole.history.evaluations
 
 
-def test_a_held_out_loss_that_is_not_a_number_never_counts_as_best():
+def test_bad_held_out_data_are_named_by_step_and_sample_and_cost_no_update(tmp_path):
     held_out = vectors(20)
     held_out.columns["images"][3, 3] = math.nan
-    trainer = trained(Denoising(), config(evaluate_every=2, patience=2), held_out=held_out)
-    assert trainer.step == 4
-    assert all(math.isnan(means["loss"]) for _, means in trainer.history.evaluations)
+    trainer = Trainer(mlp(), Denoising(), vectors(), config(evaluate_every=2, patience=2),
+                      held_out=held_out, folder=tmp_path)
+    with pytest.raises(NonFiniteError, match=r"evaluation.* is nan at step 2; .*samples \[3\]"):
+        trainer.fit()
+    assert checkpoint_steps(tmp_path / "checkpoints") == [2]
+    assert trainer.best["step"] is None

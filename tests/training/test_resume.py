@@ -316,6 +316,13 @@ def test_save_after_the_end_replaces_the_last(tmp_path):
         f"step-{s:08d}" for s in (6, 8, 10, 12)]
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(CheckpointError, match=f"{folder.name} could not be written: "):
+            Trainer(mlp(), Denoising(), vectors(), config(), folder=folder)
+
+
 def test_save_without_a_folder_says_so():
     with pytest.raises(ValueError, match="folder"):
         Trainer(mlp(), Contrastive(), vectors(), config()).save()

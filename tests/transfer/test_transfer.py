@@ -39,7 +39,11 @@ def blobs(n=90, seed=0, spread=0.3):
 def test_features_are_the_codes_without_dropout_and_leave_the_mode_alone():
     torch.manual_seed(0)
     model, data = Encoder().train(), blobs(11)
+    frozen = next(model.children()).eval()
     codes = features(model, data, batch_size=4)
+    assert model.training and not frozen.training
+    with pytest.raises(ValueError, match="no column 'sounds'; its columns are images, labels"):
+        features(model, data, "sounds")
     assert model.training
     model.eval()
     torch.testing.assert_close(codes, model.encode(data.images).detach())
