@@ -13,6 +13,8 @@ from .models.autoencoder import (
     MaskedAutoencoder,
     MaskedAutoencoderConfig,
 )
+from .models.init import initialise
+from .models.saving import load_pretrained, save_pretrained
 from .objectives.base import Batch, Objective
 from .objectives.classification import Classification
 from .objectives.masked_image import MaskedImage
@@ -25,5 +27,33 @@ from .transfer.probe import LinearProbe
 
 __version__ = "0.1.0"
 
-__all__ = [name for name in dir() if name[0] != "_" and name not in
-           ("data", "models", "objectives", "training", "transfer", "evaluation")]
+__all__ = [
+    "Augmented",
+    "Autoencoder",
+    "AutoencoderConfig",
+    "Batch",
+    "Classification",
+    "Columns",
+    "ConvAutoencoder",
+    "ConvAutoencoderConfig",
+    "Denoising",
+    "few_label_curve",
+    "fine_tune",
+    "FineTuning",
+    "ImageDataset",
+    "initialise",
+    "Keys",
+    "labelled_subset",
+    "LinearAutoencoder",
+    "LinearProbe",
+    "load_images",
+    "load_pretrained",
+    "MaskedAutoencoder",
+    "MaskedAutoencoderConfig",
+    "MaskedImage",
+    "Objective",
+    "Reconstruction",
+    "save_pretrained",
+    "TrainConfig",
+    "Trainer",
+]

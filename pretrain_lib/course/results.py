@@ -48,7 +48,8 @@ def nearest(id: str) -> str:
     if id in experiments():
         return "measure it with "
     near = get_close_matches(id, experiments(), n=2, cutoff=0.4)
-    return f"there is no such experiment{'; did you mean ' + ' or '.join(near) if near else ''}? "
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    return f"there is no such experiment{hint} "
 
 
 def load_experiment(id: str) -> ModuleType:

@@ -92,9 +92,10 @@ def load_pretrained(folder: str | Path) -> ae.AutoencoderBase:
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder} is not a saved model: it has no {name}; save_pretrained writes it"
-            )
+            remedy = "save_pretrained writes it"
+            if (folder / "checkpoints").is_dir():
+                remedy = "it holds a run: resume that with its Trainer, then save_pretrained the model"
+            raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}; {remedy}")
     model = build(folder / CONFIG)
     try:
         tensors = load_file(folder / WEIGHTS)

@@ -328,6 +328,7 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         best = state["best"]
         self.best = {**best, "loss": math.inf if best["loss"] is None else best["loss"]}
+        self.best_state = None
         self.step = state["step"]
         print(f"resumed from step {self.step} of {self.config.steps}")
 

@@ -162,3 +162,10 @@ def test_weights_of_another_architecture_are_named(tmp_path):
     assert "missing: decoder.weight" in message
     assert "unexpected: bias" in message
     assert "of another shape: encoder.weight (3, 6) against (2, 6)" in message
+
+
+def test_the_folder_of_a_run_is_answered_with_the_way_to_its_model(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="it holds a run: resume that with its Trainer"):
+        load_pretrained(tmp_path)
