@@ -107,12 +107,13 @@ print(f"raw pixels: {raw:.3f}")
 claim(abs(copied - raw) < 0.02, "a perfect copier's code is worth as much as the raw pixels, no more")
 
 # %% [markdown]
-# Of course: its code *is* the raw pixels. **A low reconstruction error proves nothing about a representation.** In
-# chapter 02 it seemed to, because the bottleneck made copying impossible; it was the bottleneck that did the work.
+# Of course: its code *is* the raw pixels, and what little difference there is comes from fitting the probe. **A low
+# reconstruction error proves nothing about a representation.** In chapter 02 it seemed to, because the bottleneck
+# made copying impossible; it was the bottleneck that did the work.
 #
 # One may hope that gradient descent, starting from random weights, finds something nobler than the identity. We look.
 # `layer` builds one hidden layer of 1 000 rectified units for 784 pixels; `pretrain` trains a network on an
-# objective. Everything this chapter trains goes through it.
+# objective. Every network that this chapter trains on images goes through it.
 
 # %%
 STEPS = dial(smoke=15, laptop=300, gpu=2000)
@@ -264,6 +265,10 @@ plots.show(fig, alt="Eight held-out digits: clean; with half of their pixels bla
                     "keeps the holes; answered by the denoising layer, which fills most strokes in.")
 
 # %% [markdown]
+# One number may surprise you: the layer that was trained to copy pays less than a copier, too. Probably that is because
+# it is no perfect one: it was fitted to clean digits only, so it reproduces holes less faithfully than strokes, and
+# that happens to be a small repair. Being asked to repair gains more.
+#
 # ## 3 · What the best denoiser does
 #
 # How low can a denoising loss go, with any network and any amount of data? Fix one corrupted input $\tilde x$. Many
@@ -437,8 +442,8 @@ plots.show(fig, alt="Two arrow fields over a spiral of points, hard to tell apar
 
 # %% [markdown]
 # There it is, the answer to the opening question. A copier's field has no arrows at all. The denoiser's field had to
-# learn **where the data lie**, and no bottleneck forced it: compression is one way to make an autoencoder learn, it
-# isn't a necessary one. The article's "compressed representation" should read: *a representation from which the data
+# learn **where the data lie**, and no bottleneck forced it: compression is one way to make an autoencoder learn, not
+# a necessary one. The article's "compressed representation" should read: *a representation from which the data
 # can be told from what is not data*.
 #
 # ### The linear case, once more
@@ -583,10 +588,10 @@ claim(difference.abs().max() < 1e-6, "shifting the input by the stride shifts th
 # ## 6 · Masked autoencoders
 #
 # Single lost pixels are easy to guess from their neighbours. Make the holes larger: cut the image into **patches**
-# and hide whole patches. Then a neighbour no longer helps, and the model has to know how digits go on. He et al.
-# (2022) hide 75 % of the patches of photographs and train a vision transformer this way. Ours is a convolutional
-# network, small enough for a laptop, with three ingredients of its own: a patch mask, a mask channel, and a loss on
-# hidden pixels only.
+# and hide whole patches. Then the nearest pixels are hidden as well, and the model has to know how digits go on. He
+# et al. (2022) hide 75 % of the patches of photographs and train a vision transformer this way. Ours is a
+# convolutional network, small enough for a laptop, with three ingredients: a patch mask, a mask channel, and a loss
+# on hidden pixels only.
 #
 # ### The patch mask
 
@@ -668,8 +673,8 @@ masked_loss = check("03.5", masked_loss)
 # %% [markdown]
 # What happens if visible pixels are counted? Take an answer that understands nothing: it copies what it sees, and
 # fills each hole with the mean image. Let $\ell$ be its mean loss on a hidden pixel. Visible pixels cost it nothing,
-# so over *all* pixels its loss is $\rho\,\ell$, where $\rho$ is the masking ratio. Hide little, and it looks
-# brilliant.
+# so over *all* pixels its loss is $\rho\,\ell$, where $\rho$ is the share of pixels that is really hidden: the masking
+# ratio, rounded to whole patches. Hide little, and it looks brilliant.
 
 # %%
 mean_image = train.images.mean(0)  # (1, 28, 28)
@@ -794,7 +799,8 @@ for kind, trained in [("dense", ("plain", "denoising")), ("convolutional", ("pla
 # %% [markdown]
 # Read each trained bar against *its own* untrained one: the architecture is the same, only the training differs.
 #
-# * **Dense, plain** gains a little over its random weights at this length. Remember it: section 9 trains longer.
+# * **Dense, plain** gains a little over its random weights in a laptop's short run. Remember it: section 9 trains
+#   longer.
 # * **Dense, denoising** makes fewer errors: same start, same number of steps, same images. The one difference is that
 #   its input was damaged.
 # * **Convolutional, plain** was shown everything. Its feature map holds $32\cdot 7\cdot 7$ numbers, twice as many as
@@ -825,12 +831,13 @@ reveal("03.ratio", measured["ratios"][probe_means.index(max(probe_means))])
 
 # %%
 fig, axes = plots.figure(columns=2, width=9, height=3.4)
-panels = [("probe", "linear probe", plots.BLUE, "random_probe"), ("fine_tuned", "fine-tuned", plots.ORANGE, "scratch")]
-for ax, (kind, title, colour, reference) in zip(axes, panels):
+panels = [("probe", "linear probe", plots.BLUE, "random_probe", "the same network, untrained"),
+          ("fine_tuned", "fine-tuned", plots.ORANGE, "scratch", "trained from scratch")]  # fmt: skip
+for ax, (kind, title, colour, reference, name) in zip(axes, panels):
     plots.spread(ax, measured["ratios"], measured[kind], "", colour)
     base = sum(measured[reference]) / len(measured[reference])
     ax.axhline(base, color=plots.GREY, ls="--", lw=1)
-    ax.annotate("the same network, untrained", (0.9, base), ha="right", va="bottom", color=plots.GREY)
+    ax.annotate(name, (0.9, base), ha="right", va="bottom", color=plots.GREY)
     ax.set(title=title, xlabel="masking ratio (0: nothing hidden)",
            ylabel=f"test accuracy, {measured['per_class']} labels a class")
 pixels = sum(measured["raw_pixels"]) / len(measured["raw_pixels"])
@@ -841,11 +848,12 @@ lowest = min(axes[0].get_ylim()[0], axes[1].get_ylim()[0])
 for ax in axes:
     ax.set_ylim(lowest, max(axes[0].get_ylim()[1], axes[1].get_ylim()[1]))
 plots.show(fig, alt="Two charts of test accuracy against masking ratio, with bands over three seeds: a linear probe on the "
-                    "left, fine-tuning on the right, both with the untrained network as a dashed line. Red crosses mark "
+                    "left, with the untrained network as a dashed line; fine-tuning on the right, with training from scratch. Red crosses mark "
                     "this notebook's own, shorter runs at 0.75.")
 
 # %% [markdown]
-# Red crosses are the runs of section 7, trained live with fewer steps. How firm is the inverted U? Ask each seed by
+# The dashed line is the network from its random start: probed on the left, fine-tuned on the right. Red crosses are the
+# runs of section 7, trained live, on a laptop with fewer steps. How firm is the inverted U? Ask each seed by
 # itself, and set the fall after the top beside the scatter between seeds.
 
 # %%
@@ -928,8 +936,8 @@ headline("errors after fine-tuning: denoising over plain, over-complete layer", 
 #
 # ## Summary
 #
-# * An over-complete autoencoder can copy. Its reconstruction error then says nothing, and its code is worth what
-#   random features are worth.
+# * An over-complete autoencoder can copy. Its reconstruction error then says nothing, and its code is worth about
+#   what random features are worth.
 # * Corruption puts a price on copying: $\tfrac12 D\sigma^2$ for Gaussian noise. What a denoiser saves on that price,
 #   it knows about the data.
 # * The best denoiser is the posterior mean, and its step is $\sigma^2\nabla\log p_\sigma$: it knows where data are
