@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .hub import hub_answers
 from .image_dataset import ImageDataset, resize
 from .keys import Keys
 from .source import Columns
@@ -208,20 +209,6 @@ def load_folder(folder: Path) -> ImageDataset:
     return ImageDataset(
         images, labels, classes if labels is not None else None, folder.name, f"folder {folder}"
     )
-
-
-def hub_answers() -> bool:
-    """Whether to ask the Hub: it answers at once, or its cache was asked for (HF_HUB_OFFLINE=1)."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    if constants.HF_HUB_OFFLINE:
-        return True
-    try:
-        get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # the kind depends on which HTTP library the installed version uses
-        return False
-    return True
 
 
 def load_hub(repository: str, split: str, config: str | None, revision: str | None) -> ImageDataset:

@@ -1,0 +1,250 @@
+"""Sentences with labels: what a pretrained encoder is fine-tuned and probed on."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import hub
+from .corpora import load_docstrings, load_sotu
+from .document import split_sentences
+from .keys import Keys
+from .text_files import find_files, kind_of, read_rows
+
+logger = logging.getLogger(__name__)
+
+FEWEST_WORDS = 5  # headings and cheers are no sentences
+DIGIT = re.compile(r"\d")
+NAMES = re.compile(
+    r"\b\w*(?:torch|numpy|scipy|pandas|sklearn|scikit|matplotlib|pyplot|sympy|transformers"
+    r"|hugging ?face)\w*(?:-learn)?|\b(?:np|pd|plt|mpl|hf)\b",
+    re.IGNORECASE,
+)
+ERAS = ["before 1861", "1861 to 1945", "since 1946"]
+PARTIES = ["Democratic", "Republican"]
+
+Labelled = tuple[str, str, str]  # sentence, name of its class, source
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledText:
+    """Sentences, each of one class.
+
+    Attributes:
+        name: which text.
+        sentences: N sentences.
+        labels: (N,) int64, the index of each sentence's class.
+        classes: names of the classes.
+        sources: the document of each sentence. Split by these, or sentences of one speech that
+            resemble each other stand on both sides.
+    """
+
+    name: str
+    sentences: list[str]
+    labels: np.ndarray
+    classes: list[str]
+    sources: list[str]
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def subset(self, ids: Sequence[int]) -> LabelledText:
+        """The sentences `ids`."""
+        ids = np.asarray(ids, dtype=np.int64)
+        sentences, sources = ([column[i] for i in ids] for column in (self.sentences, self.sources))
+        return LabelledText(self.name, sentences, self.labels[ids], self.classes, sources)
+
+    def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[LabelledText, LabelledText]:
+        """Training and test part with no source in common, in the same proportion of each class.
+
+        A source counts for the class that most of its sentences have.
+
+        Args:
+            held_out: share of each class's sources for the test part, between 0 and 1.
+            seed: which random choice.
+
+        Raises:
+            ValueError: if a class has too few sources to stand on both sides.
+        """
+        sources, source_ids = np.unique(self.sources, return_inverse=True)
+        votes = np.zeros((len(sources), len(self.classes)), dtype=np.int64)
+        np.add.at(votes, (source_ids, self.labels), 1)
+        class_of_source = votes.argmax(1)
+        chance = Keys.of(seed, len(sources)).uniform("held-out sources").numpy()
+        is_test = np.zeros(len(sources), dtype=bool)
+        for label, name in enumerate(self.classes):
+            members = np.flatnonzero(class_of_source == label)
+            number = round(held_out * len(members))
+            if not 0 < number < len(members):
+                raise ValueError(
+                    f"cannot hold out {held_out} of the {len(members)} sources of class {name!r}: "
+                    "each part needs one"
+                )
+            is_test[members[np.argsort(chance[members], kind="stable")][:number]] = True
+        test = is_test[source_ids]
+        return self.subset(np.flatnonzero(~test)), self.subset(np.flatnonzero(test))
+
+
+def load_labelled_text(
+    name: str | Path,
+    *,
+    column: str = "text",
+    label: str = "label",
+    split: str = "train",
+    config: str | None = None,
+    revision: str | None = None,
+    fallback: str | None = None,
+) -> LabelledText:
+    """Labelled sentences by name: packaged ones, files of your own, or a data set of the Hub.
+
+    "era" and "party" ask when, and by whose president, a sentence of a State of the Union address
+    was spoken; digits are masked, for they tell the year. "docstring-library" asks which of eight
+    libraries a sentence documents; the libraries' names are masked.
+
+    Args:
+        name: "era", "party", "docstring-library", files (.csv, .jsonl, .parquet), or
+            "hub:owner/name", such as "hub:stanfordnlp/sst2" with column="sentence" or
+            "hub:fancyzhx/ag_news".
+        column: where rows of files and of the Hub hold their text.
+        label: where they hold their class.
+        split: the Hub's split.
+        config: the Hub's configuration of the data set.
+        revision: the Hub's commit or tag; None takes the newest.
+        fallback: what to load, saying so, where the Hub cannot be reached; None raises instead.
+
+    Raises:
+        ValueError: for an unknown name, a missing column, a row without class, or one class only.
+        FileNotFoundError: if no file matches.
+        ConnectionError: if the Hub cannot be reached and there is no fallback.
+    """
+    name = str(name)
+    packaged = {
+        "era": (era_sentences, ERAS),
+        "party": (party_sentences, PARTIES),
+        "docstring-library": (library_sentences, None),
+    }
+    if name in packaged:
+        read, classes = packaged[name]
+        return collect(name, read(), classes)
+    if name.startswith("hub:"):
+        repository = name.removeprefix("hub:")
+        try:
+            stream = hub.open_stream(repository, config, split, revision)
+        except ConnectionError as error:
+            if fallback is None:
+                raise
+            logger.warning("%s Using %r instead.", error, fallback)
+            return load_labelled_text(fallback)
+        return collect(name, hub_sentences(name, stream, column, label), class_names(stream, label))
+    if kind_of(Path(name)) not in (".csv", ".jsonl", ".parquet"):
+        known = ", ".join(map(repr, packaged))
+        raise ValueError(
+            f"unknown labelled text {name!r}: known are {known}, 'hub:owner/name', and files that "
+            "end in .csv, .jsonl or .parquet"
+        )
+    return collect(name, file_sentences(find_files(name), column, label))
+
+
+def collect(name: str, rows: Iterator[Labelled], classes: list[str] | None = None) -> LabelledText:
+    """Labelled sentences in memory.
+
+    Args:
+        name: what they are called.
+        rows: sentence, class and source of each.
+        classes: names of the classes in order; None takes those that occur, sorted.
+
+    Raises:
+        ValueError: if there is no sentence, or only one class.
+    """
+    table = list(rows)
+    if not table:
+        raise ValueError(f"the text {name!r} is empty: it holds no labelled sentence")
+    sentences, kinds, sources = map(list, zip(*table, strict=True))
+    classes = classes or in_order(set(kinds))
+    if len(classes) < 2:
+        raise ValueError(f"the text {name!r} has only the class {classes[0]!r}: two are needed")
+    number = {kind: index for index, kind in enumerate(classes)}
+    labels = np.array([number[kind] for kind in kinds], dtype=np.int64)
+    return LabelledText(name, sentences, labels, list(classes), sources)
+
+
+def in_order(kinds: set[str]) -> list[str]:
+    """Names in alphabetical order; numbers by their value, if all are numbers."""
+    return sorted(kinds, key=int if all(map(str.isdecimal, kinds)) else None)
+
+
+# --- Packaged -------------------------------------------------------------------------------
+
+
+def long_sentences(text: str) -> list[str]:
+    return [s for s in split_sentences(text) if len(s.split()) >= FEWEST_WORDS]
+
+
+def era_sentences() -> Iterator[Labelled]:
+    for speech in load_sotu():
+        for sentence in long_sentences(speech.text):
+            yield DIGIT.sub("0", sentence), speech.labels["era"], speech.source
+
+
+def party_sentences() -> Iterator[Labelled]:
+    for speech in load_sotu():
+        if speech.labels["party"] in PARTIES:
+            for sentence in long_sentences(speech.text):
+                yield DIGIT.sub("0", sentence), speech.labels["party"], speech.source
+
+
+def library_sentences() -> Iterator[Labelled]:
+    for module in load_docstrings():
+        for sentence in long_sentences(NAMES.sub("library", module.text)):
+            yield sentence, module.labels["library"], module.source
+
+
+# --- Files and the Hub ----------------------------------------------------------------------
+
+
+def labelled_row(row: dict, column: str, label: str, source: str) -> Labelled:
+    """Text and class of a row.
+
+    Raises:
+        ValueError: if a column is missing or empty.
+    """
+    for name in (column, label):
+        if name not in row:
+            raise ValueError(f"{source} has no column {name!r}; its columns are {', '.join(row)}")
+        if row[name] is None or not str(row[name]).strip():
+            raise ValueError(
+                f"{source} has nothing in column {name!r}: every row needs text and class"
+            )
+    return str(row[column]), str(row[label]), source
+
+
+def file_sentences(files: list[Path], column: str, label: str) -> Iterator[Labelled]:
+    for path in files:
+        for number, row in read_rows(path):
+            yield labelled_row(row, column, label, f"{path}:{number}")
+
+
+def class_names(stream, label: str) -> list[str] | None:
+    """The names that a data set of the Hub gives its classes, if it does."""
+    return getattr((stream.features or {}).get(label), "names", None)
+
+
+def hub_sentences(name: str, stream, column: str, label: str) -> Iterator[Labelled]:
+    """The rows of a stream, with the name of the class where it is a number.
+
+    Raises:
+        ValueError: if the split has no labels, as test splits on the Hub sometimes do not.
+    """
+    names = class_names(stream, label)
+    for number, row in enumerate(stream, start=1):
+        text, kind, source = labelled_row(row, column, label, f"{name}:{number}")
+        if names and not 0 <= int(kind) < len(names):
+            raise ValueError(
+                f"{source} has the class {kind}: this split is not labelled, take another"
+            )
+        yield text, names[int(kind)] if names else kind, source

@@ -1,0 +1,194 @@
+"""Documents from files of your own: .txt, .jsonl, .csv and .parquet, also compressed as .gz."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from .document import Document
+
+SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
+PART = 2**20  # characters after which a .txt is cut, so that memory stays flat
+LONGEST_LABEL = 100  # characters
+BYTE_ORDER_MARK = "\ufeff"
+LONGEST_FIELD = 2**31 - 1  # of a .csv; Python's own limit is 131 072 characters
+
+Row = tuple[int, dict]  # its line or number in the file, from 1, and its values by column
+
+
+def find_files(pattern: str) -> list[Path]:
+    """The files that a path or a pattern such as "books/**/*.txt" names, in alphabetical order.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if one is of a kind that cannot be read.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        example = f"{path.as_posix()}/*.txt"
+        raise ValueError(f"{pattern} is a folder: name its files, such as {example!r}")
+    names = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
+    files = [path for path in map(Path, names) if path.is_file()]
+    if not files:
+        raise FileNotFoundError(f"no file matches {pattern!r}")
+    for path in files:
+        if kind_of(path) not in SUFFIXES:
+            known = ", ".join(SUFFIXES)
+            raise ValueError(f"{path} must end in {known}, or one of these and .gz")
+    return files
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that tells the format, whether or not the file is compressed."""
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
+
+
+def read_files(files: list[Path], column: str) -> Iterator[Document]:
+    """The documents of some files: a .txt holds one, each row of the other formats is one.
+
+    A row's short values in other columns are its labels.
+    """
+    for path in files:
+        if kind_of(path) == ".txt":
+            yield from read_txt(path)
+        else:
+            for number, row in read_rows(path):
+                yield as_document(row, column, path, number)
+
+
+def as_document(row: dict, column: str, path: Path | str, number: int) -> Document:
+    """A row as a document.
+
+    Raises:
+        ValueError: if it has no such column, or no text there.
+    """
+    if column not in row:
+        raise ValueError(f"{path} has no column {column!r}; its columns are {', '.join(row)}")
+    text = row[column] or ""
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise ValueError(f"{path}, row {number}: column {column!r} must hold text, got {kind}")
+    labels = {
+        name: str(value)
+        for name, value in row.items()
+        if name != column and isinstance(value, str | int | float)
+        and len(str(value)) <= LONGEST_LABEL
+    }
+    return Document(text, f"{path}:{number}", labels)
+
+
+# --- Formats --------------------------------------------------------------------------------
+
+
+def read_txt(path: Path) -> Iterator[Document]:
+    """A text file as one document; a very long one as several.
+
+    It is cut at the first blank line after `PART` characters, or at any line after twice as many.
+    """
+    lines, size, first, number = [], 0, 1, 0
+    for number, line in enumerate(decoded_lines(path), start=1):
+        lines.append(line)
+        size += len(line)
+        if size >= PART and (size >= 2 * PART or not line.strip()):
+            yield Document("".join(lines), f"{path}:{first}")
+            lines, size, first = [], 0, number + 1
+    if lines or number == 0:
+        yield Document("".join(lines), str(path) if first == 1 else f"{path}:{first}")
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a .jsonl, .csv or .parquet file."""
+    readers = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
+    return readers[kind_of(path)](path)
+
+
+def read_jsonl(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(decoded_lines(path), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, line {number}: not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, line {number}: must be an object with columns as keys")
+            yield number, row
+
+
+def read_csv(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_FIELD)
+    table = csv.reader(decoded_lines(path), strict=True)
+    try:
+        header = next(table, None)
+        if header is None:
+            return
+        number = table.line_num + 1
+        for row in table:
+            if row and len(row) != len(header):
+                raise ValueError(
+                    f"{path}, line {number}: {len(row)} fields, but {len(header)} columns"
+                )
+            if row:
+                yield number, dict(zip(header, row, strict=True))
+            number = table.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {table.line_num}: not CSV: {error}") from None
+
+
+def read_parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    number = 0
+    try:
+        with open_bytes(path) as file:
+            for batch in parquet.ParquetFile(file).iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+# --- Bytes ----------------------------------------------------------------------------------
+
+
+def open_bytes(path: Path):
+    """The bytes of a file, decompressed if it ends in .gz."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def decoded_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, with their ends.
+
+    Raises:
+        ValueError: at the first byte that is no text, naming it (for .gz, counted in the
+            decompressed file), or for a damaged .gz.
+    """
+    offset = 0
+    with open_bytes(path) as file:
+        try:
+            for line in file:
+                text = decode(line, path, offset)
+                yield text if offset else text.removeprefix(BYTE_ORDER_MARK)
+                offset += len(line)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} is no intact .gz file: {error}") from None
+
+
+def decode(line: bytes, path: Path, offset: int) -> str:
+    """A line of a file, `offset` bytes from its start, as text."""
+    zero = line.find(0)
+    if zero >= 0:
+        raise ValueError(f"{path} is not text but binary: byte {offset + zero} is 0x00")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; "
+            "convert it, for example with iconv -f latin1 -t utf-8"
+        ) from None

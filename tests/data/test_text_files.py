@@ -1,0 +1,165 @@
+"""Files of one's own: every format gives the same documents, and what is refused says why."""
+
+import csv
+import gzip
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pretrain_lib.data import text_files as module
+from pretrain_lib.data.text import load_text
+
+ROWS = [
+    {"text": "One, \"two\",\nthree.", "era": "old"},
+    {"text": "Zwölf Boxkämpfer 🥊", "era": "new"},
+    {"text": "x" * 200_000, "era": "long"},
+]
+
+
+def write(path, rows):
+    """Writes rows with the standard library or pyarrow, by the path's suffix."""
+    import pyarrow
+    from pyarrow import parquet
+
+    kind = path.name.removesuffix(".gz").rsplit(".")[-1]
+    plain = path.with_name(path.name.removesuffix(".gz"))
+    if kind == "jsonl":
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        plain.write_text(lines, encoding="utf-8")
+    elif kind == "csv":
+        with plain.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, rows[0])
+            table.writeheader()
+            table.writerows(rows)
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), plain)
+    if path != plain:
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_rows_are_documents_and_short_columns_labels(tmp_path, kind, ending):
+    path = write(tmp_path / f"reviews.{kind}{ending}", ROWS)
+    corpus = load_text(path)
+    documents = list(corpus)
+    assert [d.text for d in documents] == [row["text"] for row in ROWS]
+    assert [d.labels for d in documents] == [{"era": row["era"]} for row in ROWS]
+    first = 2 if kind == "csv" else 1  # the header is line 1; the first row takes two lines
+    second = {"csv": 4, "jsonl": 2, "parquet": 2}[kind]
+    assert [d.source for d in documents][:2] == [f"{path}:{first}", f"{path}:{second}"]
+    assert list(corpus) == documents
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_text_file_is_one_document(tmp_path, ending):
+    for name, content in (("b", "Second.\n\nPart two.\n"), ("a", "\ufeffFirst.\r\nLine.")):
+        path = tmp_path / f"{name}.txt{ending}"
+        path.write_bytes((gzip.compress if ending else bytes)(content.encode()))
+    documents = list(load_text(f"{tmp_path}/*.txt{ending}"))
+    assert [d.text for d in documents] == ["First.\r\nLine.", "Second.\n\nPart two.\n"]
+    assert [d.source for d in documents] == [f"{tmp_path}/{n}.txt{ending}" for n in "ab"]
+
+
+def test_patterns_reach_into_folders(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "a.txt").write_text("Deep.")
+    (tmp_path / "b.txt").write_text("Flat.")
+    assert {d.text for d in load_text(f"{tmp_path}/**/*.txt")} == {"Deep.", "Flat."}
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(alphabet="ab\n", max_size=20)), st.integers(1, 10))
+def test_a_long_text_file_is_cut_and_nothing_is_lost(tmp_path, pieces, part):
+    content = "\n".join(pieces)
+    path = tmp_path / "long.txt"
+    path.write_text(content)
+    original, module.PART = module.PART, part
+    try:
+        documents = list(module.read_txt(path))
+    finally:
+        module.PART = original
+    assert "".join(d.text for d in documents) == content
+    assert len({d.source for d in documents}) == len(documents)
+    for document in documents[:-1]:
+        last = document.text.splitlines()[-1]
+        assert len(document.text) >= (2 * part if last.strip() else part)
+    longest_line = max(map(len, content.splitlines(keepends=True)), default=0)
+    assert max(len(d.text) for d in documents) < 2 * part + longest_line or not content
+
+
+# --- What is refused ------------------------------------------------------------------------
+
+
+def refused(path, kind=ValueError, **options):
+    with pytest.raises(kind) as error:
+        list(load_text(path, **options))
+    return str(error.value)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_wrong_encoding_names_file_and_byte(tmp_path, ending):
+    content = b"fine \xc3\xa9\n" * 3 + "caf\xe9\n".encode("latin1")
+    path = tmp_path / f"old.txt{ending}"
+    path.write_bytes(gzip.compress(content) if ending else content)
+    said = refused(path)
+    assert str(path) in said and f"byte {content.index(bytes([0xE9, 10]))} is 0xe9" in said
+    assert "UTF-8" in said
+
+
+def test_a_binary_file_names_file_and_byte(tmp_path):
+    path = tmp_path / "picture.txt"
+    path.write_bytes(b"PNG\n\x01\x00\xff")
+    assert f"{path} is not text but binary: byte 5 is 0x00" in refused(path)
+
+
+@pytest.mark.parametrize("content", ["", "  \n\n\t"])
+def test_an_empty_text_is_refused(tmp_path, content):
+    path = tmp_path / "empty.txt"
+    path.write_text(content)
+    assert "is empty: none of its documents holds a word" in refused(path)
+
+
+def test_one_empty_document_among_others_is_kept(tmp_path):
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "b.txt").write_text("Words.")
+    assert [d.text for d in load_text(f"{tmp_path}/*.txt")] == ["", "Words."]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_missing_column_names_those_that_exist(tmp_path, kind):
+    path = write(tmp_path / f"reviews.{kind}", ROWS)
+    assert refused(path, column="body").endswith("no column 'body'; its columns are text, era")
+    assert [d.labels for d in load_text(path, column="era")][:1] == [{"text": ROWS[0]["text"]}]
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("a.jsonl", b'{"text": "x"}\n\n{"text": \n', "line 3: not JSON"),
+        ("a.jsonl", b'"text"\n', "line 1: must be an object"),
+        ("a.jsonl", b'{"text": 5}\n', "row 1: column 'text' must hold text, got int"),
+        ("a.csv", b"text,era\nx,y\nx,y,z\n", "line 3: 3 fields, but 2 columns"),
+        ("a.csv", b'text\n"x" y\n', "line 2: not CSV"),
+        ("a.csv", b"text,era\n", "is empty"),
+        ("a.parquet", b"PAR1 nonsense", "cannot be read as Parquet"),
+        ("a.txt.gz", b"no gzip", "is no intact .gz file"),
+        ("a.txt.gz", gzip.compress(b"some words" * 99)[:-12], "is no intact .gz file"),
+        ("a.parquet.gz", b"no gzip", "cannot be read as Parquet"),
+        ("a.docx", b"words", "must end in .txt, .jsonl, .csv, .parquet, or one of these and .gz"),
+    ],
+)
+def test_damaged_and_unknown_files_are_refused(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    refusal = refused(path)
+    assert str(path) in refusal and said in refusal
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    assert "no file matches" in refused(tmp_path / "none.txt", FileNotFoundError)
+    assert "no file matches" in refused(f"{tmp_path}/*.txt", FileNotFoundError)
+    assert f"is a folder: name its files, such as '{tmp_path}/*.txt'" in refused(tmp_path)
