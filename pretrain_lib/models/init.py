@@ -87,3 +87,15 @@ def draw(
             return weight.normal_(0, gain * (2 / inputs) ** 0.5, generator=generator)
         case "orthogonal":
             return nn.init.orthogonal_(weight, gain, generator=generator)
+
+
+@torch.no_grad()
+def start_at_unigram(output_bias: nn.Parameter, counts: Tensor) -> None:
+    """Sets the output's bias to the log-frequencies of the tokens, so training starts at counting.
+
+    Args:
+        output_bias: (V,) bias of the projection to the vocabulary.
+        counts: (V,) how often each token occurs in the training text; one is added to each.
+    """
+    smoothed = counts.double() + 1
+    output_bias.copy_((smoothed / smoothed.sum()).log())

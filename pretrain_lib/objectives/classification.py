@@ -14,18 +14,30 @@ class Classification(Objective):
     """Cross-entropy between the model's logits and the labels, averaged over samples.
 
     Args:
-        column: the column of the source that the model reads, (B, ...).
+        *columns: the columns of the source that the model reads, in this order, each (B, ...).
+        num_classes: where it is given, labels must be 0 to num_classes - 1.
     """
 
-    def __init__(self, column: str = "images"):
+    def __init__(self, *columns: str, num_classes: int | None = None):
         super().__init__()
-        self.column = column
+        self.columns = columns or ("images",)
+        self.num_classes = num_classes
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         labels = take_column(samples, "labels").long()
-        inputs = {self.column: take_column(samples, self.column)}
+        self.check(labels)
+        inputs = {name: take_column(samples, name) for name in self.columns}
         return Batch(inputs, {"labels": labels}, {"cross_entropy": len(labels)})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        logits = model(batch.inputs[self.column])  # (B, classes)
+        logits = model(*(batch.inputs[name] for name in self.columns))  # (B, classes)
         return {"cross_entropy": F.cross_entropy(logits, batch.targets["labels"], reduction="sum")}
+
+    def check(self, labels: Tensor) -> None:
+        """Raises where a label is none of the classes."""
+        if self.num_classes is None:
+            return
+        strange = labels[(labels < 0) | (labels >= self.num_classes)]
+        if len(strange):
+            raise ValueError(f"labels must be 0 to {self.num_classes - 1}, one for each of the "
+                             f"{self.num_classes} classes, got {strange[0].item()}")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal, get_args, get_type_hints
 
-Optimizer = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "muon", "sgd"]
 Schedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -26,7 +26,8 @@ class TrainConfig:
         steps: number of updates of the weights.
         batch_size: samples in one update, over all its micro-batches.
         accumulation: micro-batches that an update is split into, to fit a small memory.
-        optimizer: "adamw" (Loshchilov & Hutter, ICLR 2019, Algorithm 2) or "sgd".
+        optimizer: "adamw" (Loshchilov & Hutter, ICLR 2019, Algorithm 2), "muon", which trains the
+            matrices between layers better and all else with AdamW, or "sgd".
         learning_rate: the highest learning rate, reached after the warm-up.
         betas: AdamW's decay rates of the first and second moment.
         eps: AdamW's term against division by zero.

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .config import TrainConfig
+from .muon import Muon
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
@@ -23,7 +24,7 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD over the module's trainable parameters.
+    """AdamW, Muon or SGD over the module's trainable parameters.
 
     Raises:
         ValueError: if nothing can be trained.
@@ -34,6 +35,8 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
         raise ValueError("the model has no parameter with requires_grad=True: nothing to train")
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+    if config.optimizer == "muon":
+        return Muon(module, config.learning_rate, config.betas, config.eps, config.weight_decay)
     fused = parameters[0].device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.eps,
                              fused=fused)
@@ -41,8 +44,8 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
 
 def add_l2_gradient(optimizer: torch.optim.Optimizer, l2: float) -> None:
     """Adds the gradient λW of the penalty ½ λ ‖W‖² to that of every matrix."""
-    for parameter in optimizer.param_groups[0]["params"]:
-        if parameter.grad is not None:
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        if parameter.ndim >= 2 and parameter.grad is not None:
             parameter.grad.add_(parameter.detach(), alpha=l2)
 
 

@@ -282,12 +282,8 @@ class Trainer:
     # ---------------------------------------------------------------- the run's folder
 
     def _description(self) -> dict:
-        plain = (int, float, str, bool, type(None))
-        settings = {k: v for k, v in vars(self.objective).items()
-                    if isinstance(v, plain) and not k.startswith("_") and k != "training"}
         return {"train": asdict(self.config) | {"betas": list(self.config.betas)},
-                "objective": {"name": type(self.objective).__name__,
-                              "weights": self.objective.weights, **settings},
+                "objective": description_of(self.objective),
                 "model": type(self.model).__name__, "samples": len(self.source)}
 
     def save(self) -> Path:
@@ -345,6 +341,16 @@ class Trainer:
 
     def _where_saved(self) -> str:
         return f"; resume from {self.folder}" if self.folder else ""
+
+
+def description_of(objective: Objective) -> dict:
+    """An objective's name, weights and plain settings, and those of the objectives within it."""
+    plain = (int, float, str, bool, type(None))
+    settings = {k: v for k, v in vars(objective).items()
+                if isinstance(v, plain) and not k.startswith("_") and k != "training"}
+    parts = {name: description_of(part) for name, part in objective.named_modules()
+             if isinstance(part, Objective) and part is not objective}
+    return {"name": type(objective).__name__, "weights": objective.weights, **settings, **parts}
 
 
 def _progress_bar(done: int, total: int):

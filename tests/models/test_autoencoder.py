@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain_lib.models.autoencoder import (
+from pretrain_lib import (
     Autoencoder,
     AutoencoderConfig,
     ConvAutoencoder,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain_lib.models.autoencoder import (
+from pretrain_lib import (
     Autoencoder,
     AutoencoderConfig,
     MaskedAutoencoder,

@@ -1,6 +1,7 @@
 """One of two processes that train one model together; started by test_processes.py."""
 
 import json
+import os
 import sys
 
 import torch
@@ -58,5 +59,7 @@ if __name__ == "__main__":
     meeting, rank = sys.argv[1], int(sys.argv[2])
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     result = together(rank, 2)
+    print(json.dumps(result), flush=True)
+    dist.barrier()
     dist.destroy_process_group()
-    print(json.dumps(result))
+    os._exit(0)  # gloo's threads may still hold tensors: releasing those while the interpreter ends aborts, now and then

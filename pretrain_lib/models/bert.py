@@ -1,0 +1,301 @@
+"""BERT as it was published in 2018: learned positions, normalisation after each block, two heads.
+
+Devlin, Chang, Lee and Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for
+Language Understanding", NAACL 2019; in numbers that of Hugging Face's `transformers`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .init import initialise
+from .layers import Attention, FeedForward, at_positions, visible
+from .validation import require, require_at_least, require_share
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """Shape of a BERT; the defaults are BERT-base's.
+
+    Attributes:
+        vocab_size: number of tokens, V.
+        hidden_size: numbers that stand for a token, D.
+        num_hidden_layers: number of blocks.
+        num_attention_heads: heads of each attention, a divisor of `hidden_size`.
+        intermediate_size: width of the feed-forward layers.
+        hidden_dropout_prob: share of a block's outputs that training drops.
+        attention_probs_dropout_prob: share of the attention weights that training drops.
+        max_position_embeddings: longest sequence, T.
+        type_vocab_size: kinds of segments; 2 for sentence pairs.
+        initializer_range: standard deviation of the first weights.
+        layer_norm_eps: term against division by zero in the normalisation.
+        pad_token_id: id of the padding token.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
+
+    def __post_init__(self):
+        require_at_least(self, 1, "vocab_size", "hidden_size", "num_hidden_layers",
+                         "num_attention_heads", "intermediate_size", "max_position_embeddings",
+                         "type_vocab_size")
+        require_share(self, "hidden_dropout_prob", "attention_probs_dropout_prob")
+        require(self.hidden_size % self.num_attention_heads == 0, "num_attention_heads",
+                self.num_attention_heads, f"a divisor of hidden_size={self.hidden_size}")
+        require(self.initializer_range > 0, "initializer_range", self.initializer_range, "above 0")
+        require(0 <= self.pad_token_id < self.vocab_size, "pad_token_id", self.pad_token_id,
+                f"an id below vocab_size={self.vocab_size}")
+
+
+class BertEmbeddings(nn.Module):
+    """The sum of three vectors for each position: its token, its place, its segment."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.word = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None,
+                position_ids: Tensor | None) -> Tensor:
+        if position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(input_ids)
+        x = self.word(input_ids) + self.position(position_ids) + self.token_type(token_type_ids)
+        return self.dropout(self.norm(x))  # (B, T, D)
+
+
+class BertLayer(nn.Module):
+    """Attention, then a feed-forward layer; each is added to its input and then normalised.
+
+    Normalising after the sum (post-LN) is what the 2018 model does.
+    """
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        size, eps = config.hidden_size, config.layer_norm_eps
+        self.attention = Attention(size, config.num_attention_heads, bias=True,
+                                   dropout=config.attention_probs_dropout_prob)
+        self.attention_norm = nn.LayerNorm(size, eps=eps)
+        self.feed_forward = FeedForward(size, config.intermediate_size)
+        self.feed_forward_norm = nn.LayerNorm(size, eps=eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))  # (B, T, D)
+
+
+class BertModel(nn.Module):
+    """The encoder: token ids to one vector a position.
+
+    Args:
+        config: its shape.
+        seed: of the first weights.
+    """
+
+    def __init__(self, config: BertConfig, seed: int = 0):
+        super().__init__()
+        self.config = config
+        self.embeddings = BertEmbeddings(config)
+        self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
+        initialise(self, "truncated_normal", seed, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
+        """Hidden states (B, T, D).
+
+        Args:
+            input_ids: (B, T) ids below vocab_size.
+            attention_mask: (B, T), see `layers.visible`; None where there is no padding.
+            token_type_ids: (B, T) segment of each token; None is segment 0.
+            position_ids: (B, T) place of each token; None is 0 to T - 1.
+
+        Raises:
+            ValueError: if a sequence is longer than the model has positions.
+        """
+        length, longest = input_ids.shape[1], self.config.max_position_embeddings
+        if length > longest:
+            raise ValueError(f"a sequence of {length} tokens is longer than the model's {longest} "
+                             "positions (max_position_embeddings): cut it, or build a longer model")
+        x = self.embeddings(input_ids, token_type_ids, position_ids)
+        mask = visible(attention_mask, length)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+
+NEIGHBOURS = (-1, 1, -2, 2)
+WORD_RANGE, WAVE, SHARPNESS = 0.1, 0.2, 1.3
+
+
+@torch.no_grad()
+def start_at_neighbours(encoder: BertModel, layers: int = 2, seed: int = 0) -> None:
+    """Lets the heads of the first layers start by looking at the neighbours of each token.
+
+    A fresh BERT has to find out from nothing that the table of positions tells who stands next to
+    whom, and in minutes it does not. Here positions start as waves, (cos ωt, sin ωt) for
+    frequencies spread over (0, π), so that the vector of a place d further on is a rotation of
+    this one. Queries and keys of a head start as such a rotation, by one of `NEIGHBOURS`, and
+    products of queries and keys are largest for the neighbour at that distance. The positions
+    are not trained: every batch updates every row of the table, and at rates that suit the words
+    the waves would be stirred away. Only first weights change, the architecture does not.
+
+    Args:
+        encoder: a BERT, freshly drawn.
+        layers: how many layers start so.
+        seed: which frequencies each head gets.
+    """
+    config = encoder.config
+    size, heads = config.hidden_size, config.num_attention_heads
+    generator = torch.Generator().manual_seed(seed)
+    omega = (torch.arange(size // 2) + 0.5) / (size // 2) * torch.pi
+    omega = omega[torch.randperm(size // 2, generator=generator)]  # (D/2,)
+    angle = torch.arange(config.max_position_embeddings)[:, None] * omega
+    position = encoder.embeddings.position.weight
+    position.copy_(WAVE * torch.stack([angle.cos(), angle.sin()], dim=-1).flatten(1))  # (T, D)
+    position.requires_grad_(False)
+    encoder.embeddings.token_type.weight.zero_()
+    encoder.embeddings.word.weight.mul_(WORD_RANGE / config.initializer_range)
+    for layer in encoder.layers[:layers]:
+        queries, keys, _ = layer.attention.qkv.weight.chunk(3)
+        for head, (rows, waves) in enumerate(zip(torch.arange(size).chunk(heads),
+                                                 omega.chunk(heads), strict=True)):
+            turn = waves * NEIGHBOURS[head % len(NEIGHBOURS)]
+            rotation = torch.block_diag(*(torch.tensor([[c, -s], [s, c]])
+                                          for c, s in zip(turn.cos(), turn.sin(), strict=True)))
+            queries[rows[0]:rows[-1] + 1, rows] += SHARPNESS * rotation
+            keys[rows, rows] += SHARPNESS
+
+
+class BertPooler(nn.Module):
+    """tanh(W h₀): the vector of the first token, [CLS], as one for the whole sequence."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.tanh(self.dense(hidden[:, 0]))  # (B, D)
+
+
+class BertMaskedLMHead(nn.Module):
+    """Scores over the vocabulary: one more layer, then the word embeddings used backwards."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        x = self.norm(F.gelu(self.dense(hidden)))
+        return F.linear(x, embedding, self.bias)  # (B, S, V)
+
+
+class BertForMaskedLM(nn.Module):
+    """BERT with the head that predicts masked tokens; its matrix is the embedding's, tied."""
+
+    def __init__(self, config: BertConfig, seed: int = 0):
+        super().__init__()
+        self.config = config
+        self.encoder = BertModel(config, seed)
+        self.masked_lm = BertMaskedLMHead(config)
+        initialise(self.masked_lm, "truncated_normal", seed + 1, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
+                positions: Tensor | None = None) -> Tensor:
+        """Logits (B, S, V) at `positions`, (B, S); at all T positions where it is None."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        return self.masked_lm(at_positions(hidden, positions), self.encoder.embeddings.word.weight)
+
+
+class PreTrainingLogits(NamedTuple):
+    """What `BertForPreTraining` answers.
+
+    Attributes:
+        masked_lm: (B, S, V) scores of the tokens at the positions asked for.
+        next_sentence: (B, 2) scores of "B follows A" and of "B is from elsewhere".
+    """
+
+    masked_lm: Tensor
+    next_sentence: Tensor
+
+
+class BertForPreTraining(BertForMaskedLM):
+    """BERT with both heads of 2018: masked tokens, and whether the second sentence follows."""
+
+    def __init__(self, config: BertConfig, seed: int = 0):
+        super().__init__(config, seed)
+        self.pooler = BertPooler(config)
+        self.next_sentence = nn.Linear(config.hidden_size, 2)
+        for module in (self.pooler, self.next_sentence):
+            initialise(module, "truncated_normal", seed + 2, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
+                positions: Tensor | None = None) -> PreTrainingLogits:
+        """Logits of both tasks, from one pass through the encoder."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        tokens = self.masked_lm(at_positions(hidden, positions), self.encoder.embeddings.word.weight)
+        return PreTrainingLogits(tokens, self.next_sentence(self.pooler(hidden)))
+
+
+class BertForSequenceClassification(nn.Module):
+    """One label a sequence, or one number with num_labels=1, from the pooled [CLS] vector."""
+
+    def __init__(self, config: BertConfig, num_labels: int, seed: int = 0):
+        super().__init__()
+        self.config, self.num_labels = config, num_labels
+        self.encoder = BertModel(config, seed)
+        self.pooler = BertPooler(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        for module in (self.pooler, self.classifier):
+            initialise(module, "truncated_normal", seed + 2, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
+        """Logits (B, num_labels)."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        return self.classifier(self.dropout(self.pooler(hidden)))
+
+
+class BertForTokenClassification(nn.Module):
+    """One label a token."""
+
+    def __init__(self, config: BertConfig, num_labels: int, seed: int = 0):
+        super().__init__()
+        self.config, self.num_labels = config, num_labels
+        self.encoder = BertModel(config, seed)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        initialise(self.classifier, "truncated_normal", seed + 2, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
+        """Logits (B, T, num_labels)."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        return self.classifier(self.dropout(hidden))

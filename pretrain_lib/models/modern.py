@@ -1,0 +1,316 @@
+"""ModernBERT: what six years changed in the encoder.
+
+Warner et al., "Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder", 2024; in numbers
+that of Hugging Face's `transformers`. Against BERT: positions are rotations inside the attention
+instead of vectors added to the words, the word embeddings are normalised, normalisation stands
+before each block and not after it (pre-LN), the feed-forward layers are gated, nothing but the output
+has a bias, and some layers see only their neighbourhood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .init import initialise
+from .layers import (
+    Attention,
+    GatedFeedForward,
+    Rotation,
+    at_positions,
+    one_later,
+    rotation,
+    visible,
+)
+from .validation import require, require_at_least, require_share
+
+LayerType = Literal["full_attention", "sliding_attention"]
+Pooling = Literal["cls", "mean"]
+
+
+@dataclass(frozen=True)
+class ModernBertConfig:
+    """Shape of a ModernBERT; the defaults are ModernBERT-base's.
+
+    Attributes:
+        vocab_size: number of tokens, V.
+        hidden_size: numbers that stand for a token, D.
+        intermediate_size: width of the gated feed-forward layers.
+        num_hidden_layers: number of blocks.
+        num_attention_heads: heads of each attention; each of an even size.
+        max_position_embeddings: longest sequence, T.
+        layer_types: for each block, "full_attention" or "sliding_attention"; left empty, every
+            third block from the first on sees everything and the others slide.
+        local_attention: width of the sliding window: local_attention // 2 tokens to either side.
+        global_rope_theta: base of the rotary angles in blocks that see everything.
+        local_rope_theta: the same in blocks with a sliding window.
+        embedding_dropout: share of the embeddings that training drops.
+        attention_dropout: share of the attention weights, and of its outputs, that training drops.
+        mlp_dropout: share of the feed-forward layers' inner numbers that training drops.
+        initializer_range: standard deviation of the first weights.
+        norm_eps: term against division by zero in the normalisation.
+        decoder_bias: whether each token of the output has a bias.
+        classifier_pooling: what stands for a sequence: its first token, or the mean of all.
+        pad_token_id: id of the padding token.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    vocab_size: int = 50368
+    hidden_size: int = 768
+    intermediate_size: int = 1152
+    num_hidden_layers: int = 22
+    num_attention_heads: int = 12
+    max_position_embeddings: int = 8192
+    layer_types: tuple[LayerType, ...] = ()
+    local_attention: int = 128
+    global_rope_theta: float = 160_000.0
+    local_rope_theta: float = 10_000.0
+    embedding_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    mlp_dropout: float = 0.0
+    initializer_range: float = 0.02
+    norm_eps: float = 1e-5
+    decoder_bias: bool = True
+    classifier_pooling: Pooling = "mean"
+    pad_token_id: int = 0
+
+    def __post_init__(self):
+        require_at_least(self, 1, "vocab_size", "hidden_size", "intermediate_size",
+                         "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
+        require_at_least(self, 2, "local_attention")
+        require_share(self, "embedding_dropout", "attention_dropout", "mlp_dropout")
+        require(self.hidden_size % (2 * self.num_attention_heads) == 0, "num_attention_heads",
+                self.num_attention_heads,
+                f"such that hidden_size={self.hidden_size} gives each head an even size")
+        for field in ("global_rope_theta", "local_rope_theta", "initializer_range"):
+            require(getattr(self, field) > 0, field, getattr(self, field), "above 0")
+        if not self.layer_types:
+            types = tuple("sliding_attention" if i % 3 else "full_attention"
+                          for i in range(self.num_hidden_layers))
+            object.__setattr__(self, "layer_types", types)
+        object.__setattr__(self, "layer_types", tuple(self.layer_types))
+        require(len(self.layer_types) == self.num_hidden_layers
+                and set(self.layer_types) <= set(get_args(LayerType)), "layer_types",
+                self.layer_types, f"{self.num_hidden_layers} of {', '.join(get_args(LayerType))}")
+        require(self.classifier_pooling in get_args(Pooling), "classifier_pooling",
+                self.classifier_pooling, "one of " + ", ".join(get_args(Pooling)))
+        require(0 <= self.pad_token_id < self.vocab_size, "pad_token_id", self.pad_token_id,
+                f"an id below vocab_size={self.vocab_size}")
+
+
+def layer_norm(config: ModernBertConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+
+
+class ModernBertEmbeddings(nn.Module):
+    """The vector of each token, normalised; nothing about its place."""
+
+    def __init__(self, config: ModernBertConfig):
+        super().__init__()
+        self.word = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.norm = layer_norm(config)
+        self.dropout = nn.Dropout(config.embedding_dropout)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        return self.dropout(self.norm(self.word(input_ids)))  # (B, T, D)
+
+
+class ModernBertLayer(nn.Module):
+    """x + attention(LN(x)), then x + feed_forward(LN(x)).
+
+    The first block's attention has no normalisation before it: the embeddings are normalised.
+    """
+
+    def __init__(self, config: ModernBertConfig, number: int):
+        super().__init__()
+        self.attention_norm = layer_norm(config) if number else nn.Identity()
+        self.attention = Attention(config.hidden_size, config.num_attention_heads, bias=False,
+                                   dropout=config.attention_dropout)
+        self.dropout = nn.Dropout(config.attention_dropout)
+        self.feed_forward_norm = layer_norm(config)
+        self.feed_forward = GatedFeedForward(config.hidden_size, config.intermediate_size,
+                                             config.mlp_dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None, by: Rotation) -> Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x), mask, by))
+        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, T, D)
+
+
+class ModernBertModel(nn.Module):
+    """The encoder: token ids to one vector a position.
+
+    Args:
+        config: its shape.
+        seed: of the first weights.
+
+    Attributes:
+        causal: whether a position sees only itself and what stands before it.
+    """
+
+    def __init__(self, config: ModernBertConfig, seed: int = 0):
+        super().__init__()
+        self.config = config
+        self.causal = False
+        self.embeddings = ModernBertEmbeddings(config)
+        self.layers = nn.ModuleList(
+            ModernBertLayer(config, number) for number in range(config.num_hidden_layers))
+        self.norm = layer_norm(config)
+        self.draw_weights(seed)
+
+    @torch.no_grad()
+    def draw_weights(self, seed: int) -> None:
+        """Draws the first weights: normal, of standard deviation `initializer_range`.
+
+        What a block adds to its input starts smaller by √(2 · layers), so the sum over blocks keeps
+        its size (Radford et al., "Language models are unsupervised multitask learners", 2019,
+        section 2.3).
+        """
+        config = self.config
+        initialise(self, "truncated_normal", seed, std=config.initializer_range)
+        for layer in self.layers:
+            for into_sum in (layer.attention.output, layer.feed_forward.down):
+                into_sum.weight.mul_((2 * config.num_hidden_layers) ** -0.5)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
+        """Hidden states (B, T, D).
+
+        Args:
+            input_ids: (B, T) ids below vocab_size.
+            attention_mask: (B, T), see `layers.visible`; None where there is no padding.
+            token_type_ids: taken so that both encoders are called alike; this one has no segments.
+            position_ids: (B, T) place of each token; None is 0 to T - 1.
+
+        Raises:
+            ValueError: if a sequence is longer than the model has positions.
+        """
+        config, length = self.config, input_ids.shape[1]
+        if length > config.max_position_embeddings:
+            raise ValueError(
+                f"a sequence of {length} tokens is longer than the model's "
+                f"{config.max_position_embeddings} positions (max_position_embeddings): cut it, "
+                "or build a longer model")
+        if position_ids is None:
+            position_ids = torch.arange(length, device=input_ids.device)[None]
+        x = self.embeddings(input_ids)
+        head_size = config.hidden_size // config.num_attention_heads
+        device = input_ids.device
+        windows = {"full_attention": None, "sliding_attention": config.local_attention // 2}
+        seen = {kind: visible(attention_mask, length, window, device, self.causal)
+                for kind, window in windows.items()}
+        turned = {"full_attention": config.global_rope_theta,
+                  "sliding_attention": config.local_rope_theta}
+        turned = {kind: rotation(position_ids, head_size, theta, x.dtype)
+                  for kind, theta in turned.items() if kind in config.layer_types}
+        for kind, layer in zip(config.layer_types, self.layers, strict=True):
+            x = layer(x, seen[kind], turned[kind])
+        return self.norm(x)
+
+
+class ModernBertHead(nn.Module):
+    """LN(gelu(W x)): the layer between the encoder and what is predicted."""
+
+    def __init__(self, config: ModernBertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.norm = layer_norm(config)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.norm(F.gelu(self.dense(hidden)))
+
+
+class ModernBertForMaskedLM(nn.Module):
+    """ModernBERT with the head that predicts masked tokens; its matrix is the embedding's, tied."""
+
+    def __init__(self, config: ModernBertConfig, seed: int = 0):
+        super().__init__()
+        self.config = config
+        self.encoder = ModernBertModel(config, seed)
+        self.head = ModernBertHead(config)
+        self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.decoder_bias else None
+        initialise(self.head, "truncated_normal", seed + 1, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
+                positions: Tensor | None = None) -> Tensor:
+        """Logits (B, S, V) at `positions`, (B, S); at all T positions where it is None."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        x = self.head(at_positions(hidden, positions))
+        return F.linear(x, self.encoder.embeddings.word.weight, self.decoder_bias)
+
+
+class ModernBertForCausalLM(ModernBertForMaskedLM):
+    """The same parts as a language model: each token is predicted from those before it.
+
+    Attention sees the past alone, and the answer at a position comes from the state of the one
+    before. Where a text begins nothing is known: the answer there is the bias of the output. It is
+    of no kind that `transformers` has, so it is not saved as a folder of theirs.
+    """
+
+    def __init__(self, config: ModernBertConfig, seed: int = 0):
+        super().__init__(config, seed)
+        self.encoder.causal = True
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
+                positions: Tensor | None = None) -> Tensor:
+        """Logits (B, S, V) of the tokens at `positions`, (B, S), from those before each."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        x = self.head(at_positions(one_later(hidden, attention_mask), positions))
+        return F.linear(x, self.encoder.embeddings.word.weight, self.decoder_bias)
+
+
+class ModernBertForSequenceClassification(nn.Module):
+    """One label a sequence, from the mean of its hidden states or from its first token."""
+
+    def __init__(self, config: ModernBertConfig, num_labels: int, seed: int = 0):
+        super().__init__()
+        self.config, self.num_labels = config, num_labels
+        self.encoder = ModernBertModel(config, seed)
+        self.head = ModernBertHead(config)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        for module in (self.head, self.classifier):
+            initialise(module, "truncated_normal", seed + 1, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
+        """Logits (B, num_labels)."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        if self.config.classifier_pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            pooled = mean_over_tokens(hidden, attention_mask)
+        return self.classifier(self.head(pooled))
+
+
+class ModernBertForTokenClassification(nn.Module):
+    """One label a token."""
+
+    def __init__(self, config: ModernBertConfig, num_labels: int, seed: int = 0):
+        super().__init__()
+        self.config, self.num_labels = config, num_labels
+        self.encoder = ModernBertModel(config, seed)
+        self.head = ModernBertHead(config)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        for module in (self.head, self.classifier):
+            initialise(module, "truncated_normal", seed + 1, std=config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
+        """Logits (B, T, num_labels)."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
+        return self.classifier(self.head(hidden))
+
+
+def mean_over_tokens(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """The mean hidden state of each sequence, padding left out: (B, T, D) to (B, D)."""
+    if attention_mask is None:
+        return hidden.mean(1)
+    real = (attention_mask > 0).to(hidden.dtype)[:, :, None]  # (B, T, 1)
+    return (hidden * real).sum(1) / real.sum(1).clamp(min=1)

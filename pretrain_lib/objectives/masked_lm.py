@@ -1,0 +1,232 @@
+"""Masked language modelling: hide some tokens of a text, predict them from the rest.
+
+Devlin et al., NAACL 2019, section 3.1 (single tokens); whole words, as in the authors' later code;
+spans as in Joshi et al., "SpanBERT", TACL 2020, section 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..data.keys import Keys
+from ..data.source import Samples
+from ..data.tokenizer import SpecialIds, continues_word, special_ids
+from .base import Batch, Objective, take_column
+
+Unit = Literal["token", "word", "span"]
+UNUSED = -100
+LONGEST_SPAN = 10
+SPAN_ENDS = 0.2
+
+
+class Masked(NamedTuple):
+    """What masking leaves of a batch.
+
+    Attributes:
+        input_ids: (B, T) the corrupted tokens.
+        positions: (B, S) the positions chosen; 0 in slots that are not used.
+        labels: (B, S) the tokens that stood there; -100 in slots that are not used.
+    """
+
+    input_ids: Tensor
+    positions: Tensor
+    labels: Tensor
+
+
+def choose_positions(keys: Keys, units: Tensor, rate: float, slots: int) -> tuple[Tensor, Tensor]:
+    """Chooses whole units at random until a share of the tokens is reached.
+
+    Of a sequence with n tokens that may be chosen, rate · n are, rounded up or down at random so
+    that the expected number is exactly this. Units are drawn without replacement; the one that
+    crosses the target is taken with the probability that keeps the expectation, and left out if it
+    does not fit in the slots.
+
+    Args:
+        keys: keys of B samples.
+        units: (B, T) number of the unit each token belongs to, from 0 to T - 1; -1 where it may not
+            be chosen.
+        rate: share of the tokens to choose.
+        slots: S, the most tokens to choose from one sequence.
+
+    Returns:
+        positions (B, S) in rising order, 0 where unused; and used (B, S) bool.
+    """
+    batch, length = units.shape
+    allowed = units >= 0
+    own = units.clamp(min=0)
+    priority = keys.uniform("unit", (length,)).double()  # one number a unit, (B, T)
+    size = torch.zeros(batch, length, dtype=torch.double).scatter_add_(1, own, allowed.double())
+    order = priority.masked_fill(size == 0, 2.0).argsort(dim=1, stable=True)  # units, (B, T)
+    end = size.gather(1, order).cumsum(1)  # tokens up to and with each unit
+    start = end - size.gather(1, order)
+    target = rate * allowed.double().sum(1, keepdim=True)  # (B, 1)
+    wanted = keys.uniform("round", (1,)).double() * (end - start) < target - start
+    taken = wanted & (end <= slots)
+    taken = torch.zeros_like(taken).scatter_(1, order, taken)  # by unit, (B, T)
+    chosen = taken.gather(1, own) & allowed  # by token
+    positions = chosen.int().argsort(dim=1, descending=True, stable=True)[:, :slots]
+    used = chosen.gather(1, positions)
+    return positions * used, used
+
+
+class MaskedLM(Objective):
+    """Hides a share of the tokens and scores the model on those alone.
+
+    A chosen token becomes [MASK], or a random token, or stays as it is, in the shares of `replace`,
+    so that the model cannot know which of the tokens it sees are right (ibid., section 3.1 and
+    appendix C.2). The slots for what is chosen are the same number in every batch.
+
+    The model is called with what is left of the sample's columns and `positions` (B, S), and
+    answers with logits (B, S, V).
+
+    Args:
+        special: ids of [PAD], [UNK], [CLS], [SEP], [MASK]; none of them is ever chosen.
+        vocab_size: V; random tokens are drawn from all V.
+        rate: share of the tokens that is chosen, strictly between 0 and 1.
+        unit: what is hidden as a whole: a token, a word, or a span of words.
+        replace: shares of the chosen tokens that become [MASK], become random, and stay.
+        continues: (V,) bool, which tokens continue the word before them; for words and spans.
+
+    Raises:
+        ValueError: for a rate outside (0, 1), an unknown unit, shares that do not sum to 1, or
+            words and spans without `continues`.
+    """
+
+    def __init__(self, special: SpecialIds, vocab_size: int, rate: float = 0.15,
+                 unit: Unit = "token", replace: tuple[float, float, float] = (0.8, 0.1, 0.1),
+                 continues: Tensor | None = None):
+        super().__init__()
+        if not 0 < rate < 1:
+            raise ValueError(f"rate must lie strictly between 0 and 1, got {rate}: it is the share "
+                             "of the tokens that is hidden")
+        if unit not in get_args(Unit):
+            raise ValueError(f"unit must be one of {', '.join(get_args(Unit))}, got {unit!r}")
+        if len(replace) != 3 or min(replace) < 0 or not math.isclose(sum(replace), 1):
+            raise ValueError("replace must be three shares that sum to 1 (masked, random, kept), "
+                             f"got {replace}")
+        if unit != "token" and continues is None:
+            raise ValueError(f"unit={unit!r} needs to know which tokens continue a word: "
+                             "give continues=continues_word(tokenizer)")
+        self.special = special
+        self.vocab_size = vocab_size
+        self.rate = rate
+        self.unit = unit
+        self.masked_share, self.random_share, self.kept_share = replace
+        self.continues = continues
+        self.fixed = torch.tensor(list(special))
+
+    @classmethod
+    def of(cls, tokenizer, **settings) -> MaskedLM:
+        """The objective for texts of this tokenizer; settings are those of the class."""
+        return cls(special_ids(tokenizer), tokenizer.get_vocab_size(),
+                   continues=continues_word(tokenizer), **settings)
+
+    def slots(self, length: int) -> int:
+        """S: the most tokens that are chosen from a sequence of `length`."""
+        longest = {"token": 1, "word": 8, "span": 8 + LONGEST_SPAN}[self.unit]
+        return min(length, math.ceil(self.rate * length) + longest - 1)
+
+    def units(self, input_ids: Tensor, keys: Keys) -> Tensor:
+        """(B, T) number of the unit that each token belongs to; -1 where it may not be hidden."""
+        allowed = ~torch.isin(input_ids, self.fixed)
+        if self.unit == "token":
+            number = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+        else:
+            starts = ~(self.continues[input_ids] & allowed)
+            starts[:, 0] = True
+            number = starts.long().cumsum(1) - 1
+        if self.unit == "span":
+            number = self.spans(number, allowed, keys)
+        return torch.where(allowed, number, -1)
+
+    def spans(self, word: Tensor, allowed: Tensor, keys: Keys) -> Tensor:
+        """Cuts each sequence into runs of 1 to 10 words, of geometric length with p = 0.2.
+
+        Lengths above 10 are not drawn, which makes the mean 3.8 words (Joshi et al., section 3.1).
+
+        Args:
+            word: (B, T) number of the word that each token belongs to.
+            allowed: (B, T) whether the token is part of a text; spans end where it is not.
+        """
+        batch, length = word.shape
+        u = keys.uniform("span", (length,)).double()  # (B, T), one number a span
+        u = u * (1 - (1 - SPAN_ENDS) ** LONGEST_SPAN)
+        lengths = (torch.log1p(-u) / math.log(1 - SPAN_ENDS)).floor().long() + 1
+        first_words = lengths.cumsum(1)  # word at which span 1, 2, … begins
+        number = torch.searchsorted(first_words, word.contiguous(), right=True)
+        cut = torch.ones_like(word, dtype=torch.bool)
+        same = (number[:, 1:] == number[:, :-1]) & allowed[:, 1:] & allowed[:, :-1]
+        cut[:, 1:] = ~same
+        return cut.long().cumsum(1) - 1
+
+    def fate(self, unit: Tensor, keys: Keys) -> Tensor:
+        """A number in [0, 1) for each slot, which decides what becomes of the token.
+
+        Tokens of a word are treated one by one, those of a span all alike (Joshi et al., section
+        3.1).
+
+        Args:
+            unit: (B, S) number of the unit that the token in each slot belongs to.
+        """
+        if self.unit != "span":
+            return keys.uniform("fate", unit.shape[1:])
+        spans = int(unit.max()) + 1
+        return keys.uniform("fate", (max(spans, 1),)).gather(1, unit.clamp(min=0))
+
+    def mask(self, input_ids: Tensor, keys: Keys) -> Masked:
+        """Chooses tokens, remembers them, and corrupts them."""
+        slots = self.slots(input_ids.shape[1])
+        units = self.units(input_ids, keys)
+        positions, used = choose_positions(keys, units, self.rate, slots)
+        truth = input_ids.gather(1, positions)
+        fate = self.fate(units.gather(1, positions), keys)
+        random = (keys.uniform("random token", (slots,)).double() * self.vocab_size).long()
+        shown = torch.where(fate < self.masked_share, self.special.mask, truth)
+        shown = torch.where(fate >= 1 - self.random_share, random, shown)
+        corrupted = input_ids.clone()
+        row, slot = used.nonzero(as_tuple=True)
+        corrupted[row, positions[row, slot]] = shown[row, slot]
+        return Masked(corrupted, positions, truth.masked_fill(~used, UNUSED))
+
+    def batch(self, samples: Samples, keys: Keys) -> Batch:
+        masked = self.mask(take_column(samples, "input_ids"), keys)
+        inputs = text_inputs(samples) | {"input_ids": masked.input_ids,
+                                         "positions": masked.positions}
+        counts = {"masked_lm": float((masked.labels != UNUSED).sum())}
+        return Batch(inputs, {"labels": masked.labels}, counts)
+
+    def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return {"masked_lm": token_loss(model(**batch.inputs), batch.targets["labels"])}
+
+
+def text_inputs(samples: Samples) -> dict[str, Tensor]:
+    """The columns of a text that a model reads; a mask that hides nothing is left out."""
+    names = ("attention_mask", "token_type_ids", "position_ids")
+    inputs = {name: samples[name] for name in names if name in samples}
+    mask = inputs.get("attention_mask")
+    if mask is not None and bool((mask == 1).all()):
+        del inputs["attention_mask"]
+        place = inputs.get("position_ids")
+        if place is not None and bool((place == torch.arange(place.shape[1])).all()):
+            del inputs["position_ids"]
+    return inputs
+
+
+def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The summed cross-entropy of logits (…, V) and labels (…), in nats; -100 does not count.
+
+    Raises:
+        ValueError: if the logits are not one row for each label.
+    """
+    if not isinstance(logits, Tensor) or logits.shape[:-1] != labels.shape:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise ValueError(f"{tuple(labels.shape)} labels need logits of that shape and one more "
+                         f"axis, the vocabulary; the model answered with {got}")
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(precise.flatten(0, -2), labels.flatten(), reduction="sum",
+                           ignore_index=UNUSED)
