@@ -1,6 +1,8 @@
-"""What a model makes of samples before any label is seen."""
+"""What a model makes of samples before any label is seen, and what a classifier makes of them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,26 +11,50 @@ from ..data.keys import Keys
 from ..data.source import Source
 from ..models.mode import evaluation_mode
 from ..objectives.base import take_column
+from .encoders import columns_of, encode_with
 
 
-@torch.no_grad()
-def features(model: nn.Module, source: Source, column: str = "images", batch_size: int = 512) -> Tensor:
+def features(model: nn.Module, source: Source, column: str | None = None,
+             batch_size: int = 512) -> Tensor:
     """The codes of all samples of a source, by a model that stays as it is.
 
     Args:
-        model: a module with `encode`; its dropout is off while this runs.
+        model: a module with `encode`, or a BERT or ModernBERT; its dropout is off while this runs.
         source: N samples.
-        column: the column that the model reads, (B, ...).
+        column: the column that the model reads, (B, ...); None takes "images", or a text's
+            "input_ids" and "attention_mask".
         batch_size: samples in one forward pass.
 
     Returns:
         (N, features) float32, on the CPU.
     """
+    columns = (column,) if column else columns_of(model)
+    return in_batches(model, encode_with(model), source, columns, batch_size)
+
+
+def logits(classifier: nn.Module, source: Source, batch_size: int = 512) -> Tensor:
+    """What a fine-tuned classifier answers to all samples of a source.
+
+    Args:
+        classifier: what `fine_tune` returns; its dropout is off while this runs.
+        source: N samples.
+        batch_size: samples in one forward pass.
+
+    Returns:
+        (N, classes) float32, on the CPU.
+    """
+    return in_batches(classifier, classifier, source, columns_of(classifier), batch_size)
+
+
+@torch.no_grad()
+def in_batches(model: nn.Module, function: Callable[..., Tensor], source: Source,
+               columns: tuple[str, ...], batch_size: int) -> Tensor:
+    """A function of columns, (B, ...) each, on all samples of a source: (N, ...) on the CPU."""
     device = next(model.parameters()).device
-    codes = []
+    answers = []
     with evaluation_mode(model):
         for start in range(0, len(source), batch_size):
-            keys = Keys.of(0, range(start, min(start + batch_size, len(source))))
-            x = take_column(source.take(keys), column).to(device)
-            codes.append(model.encode(x).float().cpu())
-    return torch.cat(codes)
+            samples = source.take(Keys.of(0, range(start, min(start + batch_size, len(source)))))
+            inputs = [take_column(samples, name).to(device) for name in columns]
+            answers.append(function(*inputs).float().cpu())
+    return torch.cat(answers)

@@ -14,7 +14,11 @@ from ..data.source import Columns, Source
 from ..objectives.classification import Classification
 from ..training.config import TrainConfig
 from ..training.trainer import Trainer
-from .features import features
+from .encoders import columns_of, text_classifier, text_encoder
+from .features import logits
+from .tuning import hold_out
+
+EARLY_STOPPING = 0.2  # share of the labelled samples that tells when to stop
 
 
 class Classifier(nn.Module):
@@ -43,39 +47,60 @@ class Classifier(nn.Module):
         return self.head(self.encoder.encode(x))
 
 
-def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: TrainConfig,
-              held_out: Source | None = None) -> Classifier:
-    """A copy of the model with a head, trained on labelled samples; the model stays as it is.
-
-    Args:
-        model: a module with `encode`.
-        labelled: samples with the columns "images" and "labels".
-        num_classes: number of classes; labels are 0 to num_classes - 1.
-        config: how to train.
-        held_out: samples for early stopping, if the config asks for it.
-    """
+def new_classifier(model: nn.Module, labelled: Source, num_classes: int,
+                   seed: int = 0) -> nn.Module:
+    """A copy of the model under a head that starts at zero."""
+    if text_encoder(model) is not None:
+        return text_classifier(model, num_classes, seed)
     sample = labelled.take(Keys.of(0, 1))["images"]
     with torch.no_grad():
         feature_size = model.encode(sample.to(next(model.parameters()).device)).shape[1]
-    classifier = Classifier(copy.deepcopy(model), feature_size, num_classes)
-    Trainer(classifier, Classification(), labelled, config, held_out).fit()
+    return Classifier(copy.deepcopy(model), feature_size, num_classes)
+
+
+def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: TrainConfig,
+              held_out: Source | None = None) -> nn.Module:
+    """A copy of the model with a head, trained on labelled samples; the model stays as it is.
+
+    Args:
+        model: a module with `encode`, or a BERT or ModernBERT with or without a head.
+        labelled: samples with the column "labels" and what the model reads: "images", or a text's
+            "input_ids" and "attention_mask".
+        num_classes: number of classes; labels are 0 to num_classes - 1.
+        config: how to train.
+        held_out: samples for early stopping, if the config asks for it.
+
+    Returns:
+        A `Classifier`; of a BERT or ModernBERT its `ForSequenceClassification`, which
+        `save_pretrained` writes as `transformers` reads it.
+
+    Raises:
+        ValueError: if a label is none of the classes.
+    """
+    classifier = new_classifier(model, labelled, num_classes, config.seed)
+    objective = Classification(*columns_of(classifier), num_classes=num_classes)
+    Trainer(classifier, objective, labelled, config, held_out).fit()
     return classifier
 
 
 class FineTuning:
     """Fine-tuning as a way to learn from few labels; the learning rate is what is tuned.
 
+    Where the config has a patience, a part of the labelled samples is held out for early stopping.
+
     Args:
         model: the encoder to start from, pretrained or not; called with a seed if it is a
             function, so that training from scratch starts anew every time.
         num_classes: number of classes.
-        config: how to train; its learning rate and seed are replaced.
+        config: how to train, or a function from the number of labelled samples to that; learning
+            rate and seed are replaced.
         grid: learning rates; the first one is the default.
         view: what training sees of the labelled samples, such as an augmented view of them.
     """
 
     def __init__(self, model: nn.Module | Callable[[int], nn.Module], num_classes: int,
-                 config: TrainConfig, grid: tuple[float, ...] = (1e-3, 1e-4, 3e-4, 3e-3),
+                 config: TrainConfig | Callable[[int], TrainConfig],
+                 grid: tuple[float, ...] = (1e-3, 1e-4, 3e-4, 3e-3),
                  view: Callable[[Columns], Source] = lambda labelled: labelled):
         self.model = model
         self.num_classes = num_classes
@@ -83,9 +108,17 @@ class FineTuning:
         self.grid = grid
         self.view = view
 
+    def classifier(self, labelled: Columns, setting: float, seed: int = 0) -> nn.Module:
+        """The model fine-tuned with learning rate `setting`."""
+        start = self.model if isinstance(self.model, nn.Module) else self.model(seed)
+        config = self.config if isinstance(self.config, TrainConfig) else self.config(len(labelled))
+        config = replace(config, learning_rate=setting, seed=seed)
+        held_out = None
+        if config.patience:
+            labelled, held_out = hold_out(labelled, EARLY_STOPPING)
+        return fine_tune(start, self.view(labelled), self.num_classes, config, held_out)
+
     def fit(self, labelled: Columns, setting: float, seed: int = 0) -> Callable[[Columns], Tensor]:
         """Fine-tunes with learning rate `setting`; returns a function from samples to labels."""
-        start = self.model if isinstance(self.model, nn.Module) else self.model(seed)
-        config = replace(self.config, learning_rate=setting, seed=seed)
-        classifier = fine_tune(start, self.view(labelled), self.num_classes, config)
-        return lambda samples: features(classifier, samples).argmax(1)
+        classifier = self.classifier(labelled, setting, seed)
+        return lambda samples: logits(classifier, samples).argmax(1)

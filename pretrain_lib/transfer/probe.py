@@ -18,12 +18,13 @@ class LinearProbe:
     grid of regularisation strengths suits every model.
 
     Args:
-        model: a module with `encode`, or None to read the raw column itself.
-        column: the column of the source to read, (B, ...).
+        model: a module with `encode`, a BERT or a ModernBERT, or None to read the raw column.
+        column: the column of the source to read, (B, ...); None is what the model reads, which is
+            "images" where there is none.
         grid: inverse strengths C of the L2 penalty; the first one is the default.
     """
 
-    def __init__(self, model: nn.Module | None = None, column: str = "images",
+    def __init__(self, model: nn.Module | None = None, column: str | None = None,
                  grid: tuple[float, ...] = (1.0, 0.01, 0.1, 10.0)):
         self.model = model
         self.column = column
@@ -32,7 +33,7 @@ class LinearProbe:
     def features(self, samples: Columns) -> Tensor:
         """(N, features): what the probe reads."""
         if self.model is None:
-            return getattr(samples, self.column).flatten(1).float()
+            return getattr(samples, self.column or "images").flatten(1).float()
         return features(self.model, samples, self.column)
 
     def fit(self, labelled: Columns, setting: float, seed: int = 0) -> Callable[[Columns], Tensor]:

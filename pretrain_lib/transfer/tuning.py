@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.source import Columns
+from ..evaluation.classification import accuracy
 
 FOLDS = 3
 
@@ -29,33 +30,58 @@ def stratified_folds(labels: Tensor, folds: int) -> list[np.ndarray]:
     return [by_class[fold::folds] for fold in range(folds)]
 
 
-def accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """The fraction of labels that are predicted."""
-    return (predicted == labels).float().mean().item()
+def hold_out(labelled: Columns, share: float) -> tuple[Columns, Columns]:
+    """Parts labelled samples, the second holding about `share` of every class, at least one.
+
+    A class with one sample stays in the first part.
+
+    Raises:
+        ValueError: if every class has one sample only, so there is nothing to hold out.
+    """
+    labels = labelled.labels.numpy()
+    second = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        number = min(max(1, round(share * len(members))), len(members) - 1)
+        second.append(members[len(members) - number:])
+    second = np.sort(np.concatenate(second))
+    if not len(second):
+        raise ValueError("every class has one sample: holding out a part needs two of some class")
+    first = np.setdiff1d(np.arange(len(labelled)), second)
+    return labelled.subset(first), labelled.subset(second)
 
 
-def choose_setting(learner: Learner, labelled: Columns, seed: int) -> float:
+def choose_setting(learner: Learner, labelled: Columns, seed: int, folds: int = FOLDS,
+                   rounds: int | None = None) -> float:
     """The setting of the learner's grid with the best accuracy in cross-validation.
 
     Uses nothing but the labelled samples given. With one sample a class there is nothing to
     validate on, and the first setting of the grid is taken: put the default there. So it is
     when settings tie.
+
+    Args:
+        learner: what is tuned.
+        labelled: the labelled samples.
+        seed: passed on to the learner.
+        folds: parts that the samples are cut into, each of which holds every class.
+        rounds: how many of the parts are predicted in turn from the others; None is all of them.
     """
     fewest = int(torch.unique(labelled.labels, return_counts=True)[1].min())
     if fewest < 2 or len(learner.grid) == 1:
         return learner.grid[0]
-    folds = stratified_folds(labelled.labels, min(FOLDS, fewest))
+    parts = stratified_folds(labelled.labels, min(folds, fewest))[:rounds]
     scores = []
     for setting in learner.grid:
         score = 0.0
-        for fold in folds:
-            kept = labelled.subset(np.setdiff1d(np.arange(len(labelled)), fold))
-            validation = labelled.subset(fold)
+        for part in parts:
+            kept = labelled.subset(np.setdiff1d(np.arange(len(labelled)), part))
+            validation = labelled.subset(part)
             score += accuracy(learner.fit(kept, setting, seed)(validation), validation.labels)
         scores.append(score)
     return learner.grid[int(np.argmax(scores))]
 
 
-def fit_tuned(learner: Learner, labelled: Columns, seed: int) -> Callable[[Columns], Tensor]:
+def fit_tuned(learner: Learner, labelled: Columns, seed: int, folds: int = FOLDS,
+              rounds: int | None = None) -> Callable[[Columns], Tensor]:
     """Chooses the learner's setting on the labelled samples, then fits it on all of them."""
-    return learner.fit(labelled, choose_setting(learner, labelled, seed), seed)
+    return learner.fit(labelled, choose_setting(learner, labelled, seed, folds, rounds), seed)

@@ -1,0 +1,117 @@
+"""How well masked tokens are predicted, on blanks that are the same for everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..data.keys import Keys
+from ..data.source import Source
+from ..models.mode import evaluation_mode
+from ..objectives.masked_lm import UNUSED, MaskedLM
+
+FILE = "masked.safetensors"
+
+
+@dataclass(frozen=True)
+class MaskedSet:
+    """Texts with blanks, drawn once and kept: every model is scored on the same ones.
+
+    Attributes:
+        input_ids: (N, T) corrupted tokens.
+        attention_mask: (N, T) number of the text each token belongs to, 0 for padding.
+        position_ids: (N, T) place of each token in its text.
+        positions: (N, S) where the blanks are.
+        labels: (N, S) what stood there; -100 in slots that are not used.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    position_ids: Tensor
+    positions: Tensor
+    labels: Tensor
+
+    @classmethod
+    def draw(cls, source: Source, objective: MaskedLM, ids, seed: int = 0) -> MaskedSet:
+        """Masks the blocks `ids` of a source, such as `PackedBlocks`."""
+        keys = Keys.of(seed, ids)
+        samples = source.take(keys)
+        masked = objective.mask(samples["input_ids"], keys)
+        return cls(masked.input_ids, samples["attention_mask"], samples["position_ids"],
+                   masked.positions, masked.labels)
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def blanks(self) -> int:
+        """Number of tokens to predict."""
+        return int((self.labels != UNUSED).sum())
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `masked.safetensors`, in 16 bits a number."""
+        columns = {name: tensor.to(torch.int16) for name, tensor in vars(self).items()}
+        save_file(columns, Path(folder) / FILE)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> MaskedSet:
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: if there is no such file in the folder.
+        """
+        path = Path(folder) / FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no {path}: MaskedSet.save writes it")
+        return cls(**{name: tensor.long() for name, tensor in load_file(path).items()})
+
+
+@dataclass(frozen=True)
+class MaskedScores:
+    """Of the blanks of a `MaskedSet`.
+
+    Attributes:
+        loss: mean cross-entropy, in nats.
+        accuracy: share whose most probable token was the right one.
+        blanks: how many there were.
+    """
+
+    loss: float
+    accuracy: float
+    blanks: int
+
+
+@torch.no_grad()
+def masked_scores(model: nn.Module, masked: MaskedSet, batch_size: int = 64) -> MaskedScores:
+    """Scores a model, or a predictor that counts, on all blanks of a set.
+
+    Args:
+        model: called as `model(input_ids, attention_mask, position_ids=…, positions=…)`; answers with
+            logits (B, S, V).
+        masked: N texts with blanks.
+        batch_size: texts in one forward pass.
+    """
+    tensor = next(iter([*model.parameters(), *model.buffers()]))
+    one_text = bool((masked.attention_mask == 1).all())
+    loss, right, blanks = 0.0, 0, 0
+    with evaluation_mode(model):
+        for start in range(0, len(masked), batch_size):
+            rows = {name: column[start:start + batch_size].to(tensor.device)
+                    for name, column in vars(masked).items()}
+            labels = rows.pop("labels")
+            if one_text:
+                del rows["attention_mask"], rows["position_ids"]
+            used = labels != UNUSED
+            logits = model(**rows)
+            logits = getattr(logits, "masked_lm", logits)[used].float()  # (n, V)
+            loss += F.cross_entropy(logits, labels[used], reduction="sum").item()
+            right += int((logits.argmax(-1) == labels[used]).sum())
+            blanks += int(used.sum())
+    if not blanks:
+        raise ValueError("no blank is to be filled: there is nothing to score")
+    return MaskedScores(loss / blanks, right / blanks, blanks)

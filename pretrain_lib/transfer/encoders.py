@@ -1,0 +1,73 @@
+"""What transfer asks of a model: which columns it reads, what it makes of them, a head for classes.
+
+A model of images has a method `encode`. A BERT or ModernBERT, whatever head it has, is an encoder
+of texts: a text's features are the mean of its hidden states.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..models.bert import BertForSequenceClassification, BertModel
+from ..models.modern import (
+    ModernBertForSequenceClassification,
+    ModernBertModel,
+    mean_over_tokens,
+)
+
+TEXT = ("input_ids", "attention_mask")
+IMAGES = ("images",)
+CLASSIFIERS = {
+    BertModel: BertForSequenceClassification,
+    ModernBertModel: ModernBertForSequenceClassification,
+}
+
+
+def text_encoder(model: nn.Module) -> nn.Module | None:
+    """The encoder within a BERT or ModernBERT with or without a head; None in other models."""
+    encoder = getattr(model, "encoder", model)
+    return encoder if type(encoder) in CLASSIFIERS else None
+
+
+def columns_of(model: nn.Module) -> tuple[str, ...]:
+    """The columns of a source that a model reads, in the order of its arguments."""
+    return IMAGES if text_encoder(model) is None else TEXT
+
+
+def encode_with(model: nn.Module) -> Callable[..., Tensor]:
+    """The function from a model's columns, each (B, ...), to features (B, F)."""
+    encoder = text_encoder(model)
+    if encoder is None:
+        return model.encode
+
+    def mean_of_hidden_states(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return mean_over_tokens(encoder(input_ids, attention_mask), attention_mask)
+
+    return mean_of_hidden_states
+
+
+@torch.no_grad()
+def text_classifier(model: nn.Module, num_classes: int, seed: int = 0) -> nn.Module:
+    """A copy of a BERT or ModernBERT under a linear layer that starts at zero.
+
+    The layer stands where `transformers` has it: on ModernBERT's head, on BERT's pooler. These are
+    the pretrained ones if the model has them, and new otherwise.
+
+    Args:
+        model: with or without a head of its own.
+        num_classes: number of classes.
+        seed: of what is new.
+    """
+    encoder = text_encoder(model)
+    classifier = CLASSIFIERS[type(encoder)](encoder.config, num_classes, seed)
+    classifier.encoder.load_state_dict(encoder.state_dict())
+    for part in ("pooler", "head"):
+        if hasattr(model, part) and hasattr(classifier, part):
+            setattr(classifier, part, copy.deepcopy(getattr(model, part)))
+    nn.init.zeros_(classifier.classifier.weight)
+    nn.init.zeros_(classifier.classifier.bias)
+    return classifier
