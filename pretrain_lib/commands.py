@@ -1,0 +1,154 @@
+"""What the command line does: each command is a function of the words that follow its name."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated
+
+from .finetuning import finetune
+from .recipe import TextConfig, read_recipe
+
+CHECKPOINTS = "checkpoints"
+
+
+def prepare(words: list[str]) -> None:
+    """Tokenises a text once, into files that training maps into memory."""
+    import tyro
+
+    from .pretraining import prepared
+
+    text = tyro.cli(TextConfig, args=words, prog="python -m pretrain_lib prepare",
+                    description="Tokenises a text once, into files that training maps into memory. "
+                                "Interrupted, it goes on where it stopped.")
+    tokenizer, dataset = prepared(text, Path("runs/run"))
+    print(f"{dataset.num_documents} documents, {dataset.tokens} tokens of a vocabulary of "
+          f"{tokenizer.get_vocab_size()} in {dataset.folder}")
+
+
+def pretrain(words: list[str]) -> None:
+    """Trains a model from a recipe."""
+    from .pretraining import pretrain as carry_out
+
+    path, rest = first_word(words, "pretrain", "RECIPE.toml", known_recipes())
+    recipe, folder, resume = recipe_and_options(path, rest)
+    if (folder / CHECKPOINTS).is_dir() and not resume:
+        raise ValueError(f"{folder} holds a run already: add --resume to go on with it, or choose "
+                         "another --folder")
+    carry_out(recipe, folder)
+    print(f"the model is in {folder / 'model'}; transformers reads it, and so does load_pretrained")
+
+
+def evaluate(words: list[str]) -> None:
+    """Scores a model on blanks that are the same for everybody."""
+    import tyro
+
+    from .evaluation.masked import MaskedSet, masked_scores
+    from .pretrained import find, load_pretrained
+    from .data.tokenizer import load_tokenizer, tokenizer_hash
+    from .zoo import ZOO
+
+    name, rest = first_word(words, "evaluate", "MODEL", "a folder, a run's folder, or a zoo name")
+
+    @dataclass
+    class Options:
+        """Options of `evaluate`.
+
+        Attributes:
+            on: folder, or name of the zoo, with the blanks and the tokenizer they were made with.
+        """
+
+        on: str = "sotu-8192"
+
+    options = tyro.cli(Options, args=rest, prog="python -m pretrain_lib evaluate MODEL")
+    blanks = Path(options.on) if Path(options.on).is_dir() else ZOO / options.on
+    folder = find(name)
+    mine, theirs = (tokenizer_hash(load_tokenizer(place)) for place in (folder, blanks))
+    if mine != theirs:
+        raise ValueError(f"{folder} reads with another tokenizer ({mine[:12]}…) than the blanks of "
+                         f"{blanks} were made with ({theirs[:12]}…): their losses would not compare")
+    scores = masked_scores(load_pretrained(name), MaskedSet.load(blanks))
+    print(f"loss {scores.loss:.4f} nats, accuracy {scores.accuracy:.2%}, {scores.blanks} blanks")
+
+
+def bench(words: list[str]) -> None:
+    """Times a step, its matrix products alone, the trainer, and a bare loop, in turns."""
+    import tyro
+
+    from .bench.encoder import Size, measure
+
+    @dataclass
+    class Options:
+        """Times a step, its matrix products alone, the trainer, and a bare loop, in turns.
+
+        Attributes:
+            rounds: how often each is timed; medians are printed.
+            large: whether to time 12 × 768 too, which takes minutes on a CPU.
+        """
+
+        rounds: int = 7
+        large: bool = False
+
+    options = tyro.cli(Options, args=words, prog="python -m pretrain_lib bench")
+    sizes = [Size(), Size(layers=2, hidden_size=128), Size(length=512, batch_size=8),
+             Size(ragged=True), Size(form="modernbert")]
+    if options.large:
+        sizes.append(Size(layers=12, hidden_size=768, batch_size=8))
+    print(f"{'':44} {'tokens/s':>9} {'GFLOP/s':>8} {'products':>9} {'trainer':>8}")
+    for size in sizes:
+        found = measure(size, options.rounds)
+        print(f"{size!s:44} {found['tokens_per_second']:9.0f} {found['gigaflops_per_second']:8.0f} "
+              f"{found['products_share']:9.2f} {found['trainer_over_loop']:8.3f}", flush=True)
+    print("\nproducts: the step's matrix products timed alone, as a share of the step\n"
+          "trainer: its time over that of a bare loop with the same masking and updates")
+
+
+COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
+            "bench": bench}
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+def recipe_and_options(path: str, words: list[str]):
+    """The recipe with what the words change of it, the run's folder, and whether to resume."""
+    import tyro
+
+    recipe = read_recipe(path)
+    part = Annotated[type(recipe), tyro.conf.arg(name="")]
+    options = make_dataclass("Options", [("recipe", part, recipe),
+                                         ("folder", Path, Path("runs") / Path(path).stem),
+                                         ("resume", bool, False)])
+    options.__doc__ = """Trains a model from a recipe; every field of it can be set here.
+
+    Attributes:
+        recipe: the recipe.
+        folder: where config, log, checkpoints, curves and the model go.
+        resume: go on with the run that is there.
+    """
+    chosen = tyro.cli(options, args=words, prog=f"python -m pretrain_lib pretrain {path}",
+                      config=(tyro.conf.AvoidSubcommands,))
+    return chosen.recipe, chosen.folder, chosen.resume
+
+
+def first_word(words: list[str], command: str, what: str, known: str) -> tuple[str, list[str]]:
+    """The word that a command must begin with, and the rest."""
+    if not words or words[0].startswith("-"):
+        print(f"usage: python -m pretrain_lib {command} {what} [options]\n\n{what}: {known}\n\n"
+              f"python -m pretrain_lib {command} {what} --help tells the options")
+        sys.exit(0 if "--help" in words or "-h" in words else 2)
+    return words[0], words[1:]
+
+
+def known_recipes() -> str:
+    there = sorted(Path("recipes").glob("*.toml"))
+    return "one of " + ", ".join(map(str, there)) if there else "a recipe in TOML"
+
+
+def explain(name: str) -> str:
+    """What the program can do, and that `name` is not among it."""
+    lines = [f"no such command: {name}\n"] if name and not name.startswith("-") else []
+    lines += ["usage: python -m pretrain_lib COMMAND …\n"]
+    lines += [f"  {command:10} {run.__doc__.splitlines()[0]}" for command, run in COMMANDS.items()]
+    return "\n".join([*lines, "\nCOMMAND --help tells its options"])

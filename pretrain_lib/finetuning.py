@@ -1,0 +1,261 @@
+"""The command `finetune`: labelled texts in, a classifier and a report of how good it is out."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .data.encoded_text import EncodedText, encode_labelled
+from .data.keys import Keys
+from .data.labelled_text import LabelledText, load_labelled_text
+from .data.tokenizer import load_tokenizer
+from .evaluation.classification import (
+    accuracy,
+    confusion_matrix,
+    macro_f1,
+    majority_class,
+    paired_bootstrap,
+)
+from .pretrained import find, load_pretrained, save_pretrained
+from .training.config import TrainConfig
+from .transfer.encoders import text_encoder
+from .transfer.features import logits
+from .transfer.fine_tune import FineTuning
+from .transfer.tfidf import TfidfClassifier
+from .transfer.tuning import choose_setting, fit_tuned
+from .zoo import held_out_sources
+
+MODEL = "model"
+SPEECHES = ("era", "party")
+HELD_OUT = "sotu-8192"  # the addresses that no model of the zoo was trained on
+TEST_SHARE = 0.2
+FEWEST = 3  # examples of a class: to train on, to choose a setting with, to test on
+FACTORS = (1.0, 0.3, 3.0, 0.1, 10.0)
+STRENGTHS = (10.0, 1.0, 100.0, 0.1, 1000.0)
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """What a model is fine-tuned on, and how much is tried.
+
+    Attributes:
+        data: labelled texts: "era", "party", "docstring-library", a file (.csv, .jsonl, .parquet)
+            or "hub:owner/name".
+        text: column of a file or of the Hub that holds the text.
+        label: column that holds the class.
+        folder: where the classifier and the report go; left empty, under `runs`.
+        length: tokens of a text that are read; the rest is cut off.
+        trials: learning rates to choose from, 1 to 5, for the baseline as many settings.
+        examples: texts to train on at most, drawn at random; 0 takes all.
+        test_examples: texts to test on at most; 0 takes all.
+        epochs: how often each text is seen.
+        batch_size: texts in one update.
+        seed: of every random choice.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    data: str = "era"
+    text: str = "text"
+    label: str = "label"
+    folder: str = ""
+    length: int = 128
+    trials: int = 3
+    examples: int = 2000
+    test_examples: int = 2000
+    epochs: int = 3
+    batch_size: int = 16
+    seed: int = 0
+
+    def __post_init__(self):
+        least = {"length": 3, "trials": 1, "examples": 0, "test_examples": 0, "epochs": 1,
+                 "batch_size": 1, "seed": 0}  # fmt: skip
+        for field, value in least.items():
+            if getattr(self, field) < value:
+                raise ValueError(f"{field} must be at least {value}, got {getattr(self, field)}")
+        if self.trials > len(FACTORS):
+            raise ValueError(f"trials must be at most {len(FACTORS)}, got {self.trials}")
+
+
+def finetune(words: list[str]) -> None:
+    """Fine-tunes a model on labelled texts and tells how good it is."""
+    import tyro
+
+    from .commands import first_word
+
+    name, rest = first_word(words, "finetune", "MODEL", "a folder, a run's folder, or a zoo name")
+    config = tyro.cli(FinetuneConfig, args=rest, prog=f"python -m pretrain_lib finetune {name}",
+                      description="Fine-tunes a model on labelled texts, and compares it with "
+                                  "guessing the majority class and with counting words.")
+    folder = Path(config.folder or Path("runs") / f"finetune-{slug(config.data)}-{slug(name)}")
+    report = carry_out(name, config, folder)
+    print(as_markdown(report))
+    print(f"the classifier is in {folder / MODEL}; transformers reads it, and so does "
+          f"load_pretrained\nthe report is in {folder / 'report.md'} and {folder / 'report.json'}")
+
+
+def slug(text: str) -> str:
+    """A folder's name for a model or a data set."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(text).name).strip("-.")
+
+
+def carry_out(name: str, config: FinetuneConfig, folder: Path) -> dict:
+    """Fine-tunes, compares, and writes the classifier and its report into a folder.
+
+    Args:
+        name: a folder, or a name of the zoo.
+        config: what to do.
+        folder: gets `model`, `report.json` and `report.md`.
+
+    Returns:
+        What `report.json` holds.
+
+    Raises:
+        FileNotFoundError: if there is no such model, or no tokenizer with it.
+        ValueError: if the model reads no text, or the data cannot be learned from and tested on.
+    """
+    start = time.perf_counter()
+    model = load_pretrained(name)
+    check_model(model, name, config.length)
+    tokenizer = load_tokenizer(find(name))
+    text = load_labelled_text(config.data, column=config.text, label=config.label)
+    check_classes(text)
+    parts = [sample(part, size, config.seed)
+             for part, size in zip(parted(text, config.seed),
+                                   (config.examples, config.test_examples), strict=True)]
+    training, test = (encode_labelled(part, tokenizer, config.length) for part in parts)
+    learner = FineTuning(model, len(text.classes), lambda n: train_config(n, config),
+                         rates(model, config.trials))
+    rate = choose_setting(learner, training, config.seed, rounds=1)
+    classifier = learner.classifier(training, rate, config.seed)
+    classifier.label_names = list(text.classes)
+    report = {
+        "model": str(name), "data": config.data, "classes": list(text.classes),
+        "training_texts": len(training), "test_texts": len(test),
+        "learning_rate": rate, "trials": config.trials, "length": config.length,
+        "truncated": share_truncated(test, config.length), "seed": config.seed,
+        **compare(classifier, training, test, config, parts[1].sources),
+        "seconds": round(time.perf_counter() - start, 1),
+    }  # fmt: skip
+    save_pretrained(classifier, folder / MODEL, tokenizer)
+    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n",
+                                        encoding="utf-8")
+    (folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
+    return report
+
+
+# ------------------------------------------------------------------------------------ what is given
+
+
+def check_model(model: nn.Module, name: str, length: int) -> None:
+    """Raises unless the model reads texts of that length."""
+    encoder = text_encoder(model)
+    if encoder is None:
+        raise ValueError(f"{name} holds {type(model).__name__}, which reads no text: "
+                         "give a BERT or a ModernBERT")
+    longest = encoder.config.max_position_embeddings
+    if length > longest:
+        raise ValueError(f"length must be at most {longest}, the positions of {name}, got {length}")
+
+
+def check_classes(text: LabelledText) -> None:
+    """Raises unless every class can stand in every part."""
+    counts = np.bincount(text.labels, minlength=len(text.classes)).tolist()
+    for name, count in zip(text.classes, counts, strict=True):
+        if count < FEWEST:
+            texts = "1 text" if count == 1 else f"{count} texts"
+            raise ValueError(f"{text.name} has {texts} of class {name!r}, "
+                             f"and needs at least {FEWEST} to train and to test: find more, or "
+                             "leave the class out")
+
+
+def parted(text: LabelledText, seed: int) -> tuple[LabelledText, LabelledText]:
+    """Texts to train on and to test on, with no source in common; addresses held out stay so."""
+    if text.name not in SPEECHES:
+        return text.split(TEST_SHARE, seed)
+    held_out = np.isin(text.sources, list(held_out_sources(HELD_OUT)))
+    return text.subset(np.flatnonzero(~held_out)), text.subset(np.flatnonzero(held_out))
+
+
+def sample(text: LabelledText, size: int, seed: int) -> LabelledText:
+    """At most `size` of the texts, with about each class's share and two of each if there are."""
+    if not size or size >= len(text):
+        return text
+    order = Keys.of(seed, [0]).permutation("sample", len(text))[0].numpy()
+    first = np.concatenate([order[text.labels[order] == label][:2]
+                            for label in range(len(text.classes))])
+    rest = order[~np.isin(order, first)]
+    return text.subset(np.concatenate([first, rest])[: max(size, len(first))])
+
+
+def rates(model: nn.Module, trials: int) -> tuple[float, ...]:
+    """Learning rates to try, the likeliest first: the wider a model, the smaller."""
+    likeliest = 0.13 / text_encoder(model).config.hidden_size  # 1e-3 at 128, 1.7e-4 at 768
+    return tuple(round(likeliest * factor, 7) for factor in FACTORS[:trials])
+
+
+def train_config(examples: int, config: FinetuneConfig) -> TrainConfig:
+    """Some epochs, and no fewer than 60 updates."""
+    steps = max(60, config.epochs * examples // config.batch_size)
+    return TrainConfig(steps=steps, batch_size=config.batch_size, warmup_steps=steps // 10,
+                       schedule="linear", gradient_clipping=1.0)
+
+
+# ----------------------------------------------------------------------------------- what came out
+
+
+def compare(classifier: nn.Module, training: EncodedText, test: EncodedText,
+            config: FinetuneConfig, sources: list[str]) -> dict:
+    """Scores of the classifier, of counted words and of guessing, on the same texts."""
+    counted = TfidfClassifier(STRENGTHS[: config.trials])
+    predicted = {
+        "fine-tuned": logits(classifier, test).argmax(1),
+        "TF-IDF": fit_tuned(counted, training, config.seed, rounds=1)(test),
+        "majority class": torch.full_like(test.labels, majority_class(training.labels)),
+    }
+    right = {name: answer == test.labels for name, answer in predicted.items()}
+    lead = None
+    if len(set(sources)) > 1:
+        lead = paired_bootstrap(right["fine-tuned"], right["TF-IDF"], sources)._asdict()
+    matrix = confusion_matrix(predicted["fine-tuned"], test.labels, classifier.num_labels)
+    return {"scores": {name: scores(answer, test.labels) for name, answer in predicted.items()},
+            "lead_over_tfidf": lead, "confusion_matrix": matrix.tolist()}
+
+
+def scores(predicted: Tensor, labels: Tensor) -> dict[str, float]:
+    return {"accuracy": accuracy(predicted, labels), "macro_f1": macro_f1(predicted, labels)}
+
+
+def share_truncated(text: EncodedText, length: int) -> float:
+    """The share of texts that fill the whole length: all that were cut, and the few that just fit."""
+    return (text.attention_mask.sum(1) >= length).float().mean().item()
+
+
+def as_markdown(report: dict) -> str:
+    """The report for people."""
+    lines = [f"# {report['model']} fine-tuned on {report['data']}", "",
+             f"{report['training_texts']} texts to train on, {report['test_texts']} others to test "
+             f"on; {report['truncated']:.0%} of them reach {report['length']} tokens, where texts "
+             f"are cut. Learning rate {report['learning_rate']:g}, the best of {report['trials']}.",
+             "",
+             "| | accuracy | macro-F1 |", "|---|---|---|"]
+    lines += [f"| {name} | {s['accuracy']:.3f} | {s['macro_f1']:.3f} |"
+              for name, s in report["scores"].items()]
+    lead = report["lead_over_tfidf"]
+    if lead is not None:
+        lines += ["", f"Lead over TF-IDF in accuracy: {lead['difference']:+.3f}, 95 % interval "
+                      f"{lead['low']:+.3f} to {lead['high']:+.3f}, p = {lead['p']:.4f} "
+                      "(paired bootstrap)."]
+    classes = report["classes"]
+    lines += ["", "Rows are the true classes, columns the predicted ones:", "",
+              "| | " + " | ".join(classes) + " |", "|---" * (len(classes) + 1) + "|"]
+    lines += [f"| {name} | " + " | ".join(map(str, row)) + " |"
+              for name, row in zip(classes, report["confusion_matrix"], strict=True)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,156 @@
+"""From a recipe to a trained model: the five steps in order, each a line of `pretrain`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from .data.counting import TwoSidedBigram, Unigram, token_counts
+from .data.packing import PackedBlocks
+from .data.pairs import SentencePairs
+from .data.shards import prepare
+from .data.source import Source
+from .data.text import load_text
+from .data.token_dataset import TokenDataset
+from .data.tokenizer import load_tokenizer, save_tokenizer, special_ids, train_tokenizer
+from .evaluation.masked import MaskedSet, masked_scores
+from .models.bert import BertForMaskedLM, BertForPreTraining, start_at_neighbours
+from .models.init import start_at_unigram
+from .models.modern import ModernBertForMaskedLM
+from .objectives.base import Objective
+from .objectives.bert_pretraining import BertPretraining
+from .objectives.masked_lm import MaskedLM
+from .pretrained import save_pretrained
+from .recipe import BertRecipe, Recipe, TextConfig
+from .training.curves import draw_curves
+from .training.trainer import Trainer
+from .zoo import held_out_sources
+
+EVERY = 20  # where nothing else is said, every twentieth document is held out, at least two
+MODEL = "model"
+CURVES = "curves.png"
+
+
+def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Module:
+    """Carries out a recipe: text, model, objective, training, and the model saved.
+
+    Args:
+        recipe: what to do.
+        folder: the run's folder, which gets its config, log and checkpoints, and in the end a picture
+            of its curves and, as `model`, a folder that `transformers` reads.
+        resume: whether to go on where an earlier call left off.
+
+    Returns:
+        The trained model.
+    """
+    folder = Path(folder)
+    tokenizer, dataset = prepared(recipe.text, folder)
+    training, held_out = split(dataset, recipe.text.hold_out)
+    recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.get_vocab_size()))
+    model = build_model(recipe, training)
+    sources = [view(part, recipe, tokenizer) for part in (training, held_out)]
+    trainer = Trainer(model, build_objective(recipe, tokenizer), sources[0], recipe.train,
+                      held_out=sources[1], folder=folder)
+    trainer.fit(resume)
+    save_pretrained(model, folder / MODEL, tokenizer)
+    try:
+        draw_curves(trainer.history.records, folder / CURVES,
+                    counting_lines(training, held_out, recipe, tokenizer))
+    except ImportError:
+        print(f"no {CURVES}: matplotlib is not installed")
+    return model
+
+
+def counting_lines(training: TokenDataset, held_out: TokenDataset, recipe: Recipe,
+                   tokenizer) -> dict[str, float]:
+    """The masked loss of predictors that only count, on blanks of the held-out documents."""
+    special, vocab_size = special_ids(tokenizer), tokenizer.get_vocab_size()
+    blocks = PackedBlocks(held_out, recipe.text.length, special)
+    blanks = MaskedSet.draw(blocks, masked_lm(recipe, tokenizer), range(min(len(blocks), 256)))
+    counted = {"unigram": Unigram(token_counts(training, vocab_size)),
+               "bigram, both sides": TwoSidedBigram(training, vocab_size, special)}
+    return {name: masked_scores(predictor, blanks).loss for name, predictor in counted.items()}
+
+
+def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
+    """The tokenizer and the tokenised text: found, or made now."""
+    corpus = load_text(text.corpus, column=text.column)
+    folder = Path(text.folder) if text.folder else beside.parent / "prepared" / slug(text)
+    if text.tokenizer:
+        tokenizer = load_tokenizer(text.tokenizer)
+    elif (folder / "tokenizer.json").is_file():
+        tokenizer = load_tokenizer(folder)
+    else:
+        tokenizer = train_tokenizer((document.text for document in corpus), text.vocab_size, text.kind)
+        save_tokenizer(tokenizer, folder)
+    return tokenizer, prepare(corpus, tokenizer, folder)
+
+
+def slug(text: TextConfig) -> str:
+    """A folder's name for a corpus and a tokenizer."""
+    name = f"{text.corpus}-{text.tokenizer or f'{text.kind}-{text.vocab_size}'}"
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
+
+
+def split(dataset: TokenDataset, hold_out: str) -> tuple[TokenDataset, TokenDataset]:
+    """The documents to train on, and those held out.
+
+    Raises:
+        ValueError: if one of the two would be empty.
+    """
+    numbers = range(dataset.num_documents)
+    if hold_out:
+        names = held_out_sources(hold_out)
+        out = {i for i in numbers if dataset.sources[i] in names}
+        if not out:
+            raise ValueError(f"none of the documents that {hold_out!r} holds out is in this text: "
+                             "leave hold_out empty, or name those of this corpus")
+    else:
+        few = numbers[-2:] if len(numbers) > 3 else numbers[-1:]
+        out = set(numbers[EVERY - 1::EVERY] if len(numbers) >= 2 * EVERY else few)
+    rest = [i for i in numbers if i not in out]
+    if not rest:
+        raise ValueError("the text has one document, which cannot be both trained on and held out: "
+                         "cut it into several")
+    return dataset.subset(rest), dataset.subset(sorted(out))
+
+
+def build_model(recipe: Recipe, training: TokenDataset) -> nn.Module:
+    """The model of a recipe, its first weights drawn with the run's seed."""
+    seed = recipe.train.seed
+    if isinstance(recipe, BertRecipe):
+        kind = BertForMaskedLM if recipe.masking.pairs == "none" else BertForPreTraining
+        model = kind(recipe.model, seed)
+        if recipe.start_at_neighbours:
+            start_at_neighbours(model.encoder, seed=seed)
+        bias = model.masked_lm.bias
+    else:
+        model = ModernBertForMaskedLM(recipe.model, seed)
+        bias = model.decoder_bias
+    if recipe.start_at_unigram and bias is not None:
+        start_at_unigram(bias, token_counts(training, recipe.model.vocab_size))
+    return model
+
+
+def masked_lm(recipe: Recipe, tokenizer) -> MaskedLM:
+    """How a recipe masks."""
+    masking = recipe.masking
+    return MaskedLM.of(tokenizer, rate=masking.rate, unit=masking.unit, replace=masking.replace)
+
+
+def build_objective(recipe: Recipe, tokenizer) -> Objective:
+    """The objective of a recipe."""
+    masked = masked_lm(recipe, tokenizer)
+    return masked if recipe.masking.pairs == "none" else BertPretraining(masked)
+
+
+def view(dataset: TokenDataset, recipe: Recipe, tokenizer) -> Source:
+    """What training sees of the tokenised text: full blocks, or pairs of segments."""
+    special, length = special_ids(tokenizer), recipe.text.length
+    if recipe.masking.pairs == "none":
+        return PackedBlocks(dataset, length, special)
+    task = {"next_sentence": "nsp", "order": "order"}[recipe.masking.pairs]
+    negatives = "era" if recipe.text.corpus == "sotu" else None
+    return SentencePairs(dataset, length, special, negatives=negatives, task=task)

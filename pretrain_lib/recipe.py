@@ -1,0 +1,179 @@
+"""A recipe: everything that a pre-training run is made of, in one file that can be read aloud.
+
+The two forms of the encoder are kept apart: `BertRecipe` is 2018's, `ModernBertRecipe` today's. A
+recipe is a TOML file with one table for each part; what it leaves out has the default value.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, get_args, get_type_hints
+
+from .models.bert import BertConfig
+from .models.modern import ModernBertConfig
+from .training.config import TrainConfig
+
+Unit = Literal["token", "word", "span"]
+TokenizerKind = Literal["wordpiece", "bpe"]
+Pairs = Literal["none", "next_sentence", "order"]
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """What is read, and how it is cut.
+
+    Attributes:
+        corpus: what `load_text` takes: "sotu", "docstrings", "books/*.txt", "hub:owner/name".
+        column: where the rows of files and of the Hub hold their text.
+        tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus.
+        vocab_size: number of tokens of a tokenizer that is trained.
+        kind: kind of a tokenizer that is trained.
+        hold_out: whose held-out documents are not trained on: a name of the zoo, or a folder with
+            `held_out.json`; left empty, every twentieth document is held out, and at least two.
+        folder: where the tokenised text is kept; left empty, under `prepared` beside the run.
+        length: tokens in a block or pair, T.
+    """
+
+    corpus: str = "sotu"
+    column: str = "text"
+    tokenizer: str = "sotu-8192"
+    vocab_size: int = 8192
+    kind: TokenizerKind = "wordpiece"
+    hold_out: str = "sotu-8192"
+    folder: str = ""
+    length: int = 128
+
+    def __post_init__(self):
+        if self.length < 8:
+            raise ValueError(f"length must be at least 8 tokens, got {self.length}")
+        if self.kind not in get_args(TokenizerKind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(TokenizerKind))}, "
+                             f"got {self.kind!r}")
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """What is hidden of a text.
+
+    Attributes:
+        rate: share of the tokens that is hidden, between 0 and 1.
+        unit: what is hidden as a whole: a token, a word, or a span of words.
+        masked: share of the hidden tokens that become [MASK].
+        random: share of them that become a random token; the rest stay as they are.
+        pairs: what is predicted of two segments besides: nothing, whether the second follows the
+            first (BERT), or whether they stand in order (ALBERT). Needs a BERT.
+    """
+
+    rate: float = 0.15
+    unit: Unit = "token"
+    masked: float = 0.8
+    random: float = 0.1
+    pairs: Pairs = "none"
+
+    def __post_init__(self):
+        if self.pairs not in get_args(Pairs):
+            raise ValueError(f"pairs must be one of {', '.join(get_args(Pairs))}, "
+                             f"got {self.pairs!r}")
+
+    @property
+    def replace(self) -> tuple[float, float, float]:
+        """Shares of the hidden tokens that become [MASK], become random, and stay."""
+        return self.masked, self.random, 1 - self.masked - self.random
+
+
+@dataclass(frozen=True)
+class BertRecipe:
+    """Pre-training as in 2018.
+
+    Attributes:
+        text: what is read.
+        model: the encoder's shape; its vocabulary is the tokenizer's, whatever stands here.
+        masking: what is hidden.
+        train: how it is trained.
+        start_at_unigram: whether the output starts at the frequencies of the tokens.
+        start_at_neighbours: whether the first layers start by looking at the neighbours, see
+            `models.bert.start_at_neighbours`.
+    """
+
+    text: TextConfig = field(default_factory=TextConfig)
+    model: BertConfig = field(default_factory=BertConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    start_at_unigram: bool = True
+    start_at_neighbours: bool = False
+
+
+@dataclass(frozen=True)
+class ModernBertRecipe:
+    """Pre-training as of today.
+
+    Attributes:
+        text: what is read.
+        model: the encoder's shape; its vocabulary is the tokenizer's, whatever stands here.
+        masking: what is hidden.
+        train: how it is trained.
+        start_at_unigram: whether the output starts at the frequencies of the tokens.
+    """
+
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModernBertConfig = field(default_factory=ModernBertConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    start_at_unigram: bool = True
+
+    def __post_init__(self):
+        if self.masking.pairs != "none":
+            raise ValueError(f"pairs={self.masking.pairs!r} needs a BERT, which tells two segments "
+                             "apart: set architecture = \"bert\", or pairs = \"none\"")
+
+
+Recipe = BertRecipe | ModernBertRecipe
+ARCHITECTURES = {"bert": BertRecipe, "modernbert": ModernBertRecipe}
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe that a TOML file describes; its line `architecture` says which form.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no TOML, or a field is unknown or has a value that is not allowed,
+            naming the field, and the nearest that exists.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(file.name for file in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        there = f"; {path.parent} has {', '.join(near)}" if near else ""
+        raise FileNotFoundError(f"there is no recipe {path}{there}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
+    architecture = table.pop("architecture", None)
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"{path}: architecture must be one of {', '.join(ARCHITECTURES)}, "
+                         f"got {architecture!r}")
+    return build(ARCHITECTURES[architecture], table, str(path))
+
+
+def build(kind: type, table: dict, where: str):
+    """A dataclass from a table, its parts from the tables within."""
+    known = [f.name for f in fields(kind)]
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in table.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ValueError(f"{where}: unknown field {name!r}; {guess}")
+        if is_dataclass(hints[name]):
+            if not isinstance(value, dict):
+                raise ValueError(f"{where}: {name} must be a table, [{name}], got {value!r}")
+            value = build(hints[name], value, f"{where}, [{name}]")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from None

@@ -1,0 +1,23 @@
+"""Small models that come with the library, each with its recipe, log and model card."""
+
+import json
+from pathlib import Path
+
+ZOO = Path(__file__).parent
+HELD_OUT = "held_out.json"
+
+
+def held_out_sources(name: str | Path) -> set[str]:
+    """The documents that must not be trained on, by their source.
+
+    Args:
+        name: a name of the zoo, or a folder, with a `held_out.json`: a list of sources.
+
+    Raises:
+        FileNotFoundError: if there is no such list.
+    """
+    for folder in (Path(name), ZOO / name):
+        if (folder / HELD_OUT).is_file():
+            return set(json.loads((folder / HELD_OUT).read_text(encoding="utf-8")))
+    raise FileNotFoundError(f"there is no {HELD_OUT} in {str(name)!r}, neither as a folder nor in the "
+                            "zoo: it is the list of the documents to hold out")

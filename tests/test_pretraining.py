@@ -1,0 +1,193 @@
+"""From a recipe to a model, by the command line: whole, killed and resumed, and with mistakes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from pretrain_lib.__main__ import main
+from pretrain_lib.pretrained import load_pretrained
+from pretrain_lib.pretraining import pretrain
+from pretrain_lib.recipe import read_recipe
+
+WORDS = ("the a of and to in it was that he she they house river stone light water road city "
+         "old new green long went saw took gave under over after before").split()
+RECIPE = """
+architecture = "{architecture}"
+[text]
+corpus = "{corpus}"
+tokenizer = ""
+vocab_size = 120
+hold_out = ""
+length = 24
+[model]
+hidden_size = 16
+num_hidden_layers = 2
+num_attention_heads = 2
+intermediate_size = 24
+max_position_embeddings = 32
+[masking]
+rate = 0.3
+pairs = "{pairs}"
+[train]
+steps = {steps}
+batch_size = 8
+optimizer = "muon"
+device = "cpu"
+log_every = 1
+evaluate_every = 10
+checkpoint_every = 4
+workers = {workers}
+"""
+
+
+def sentence(generator):
+    """Words of which most call for the next, so there is something to learn."""
+    place, words = generator.randrange(len(WORDS)), []
+    for _ in range(generator.randint(4, 12)):
+        words.append(WORDS[place])
+        likely = (7 * place + 3) % len(WORDS)
+        place = likely if generator.random() < 0.9 else generator.randrange(len(WORDS))
+    return " ".join(words).capitalize() + "."
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    generator = random.Random(0)
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(30):
+        text = " ".join(sentence(generator) for _ in range(generator.randint(3, 15)))
+        (folder / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    return folder / "*.txt"
+
+
+def recipe_file(folder, corpus, architecture="bert", pairs="next_sentence", steps=12, workers=0):
+    path = folder / "r.toml"
+    path.write_text(RECIPE.format(architecture=architecture, corpus=corpus, pairs=pairs,
+                                  steps=steps, workers=workers), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("architecture, pairs", [
+    ("bert", "next_sentence"), ("bert", "order"), ("bert", "none"), ("modernbert", "none")])
+def test_a_recipe_becomes_a_model_that_transformers_reads(architecture, pairs, corpus, tmp_path):
+    recipe = read_recipe(recipe_file(tmp_path, corpus, architecture, pairs))
+    pretrain(recipe, tmp_path / "runs" / "one")
+    folder = tmp_path / "runs" / "one"
+    assert {"config.json", "log.jsonl", "checkpoints", "curves.png", "model"} <= set(
+        os.listdir(folder))
+    fill = transformers.pipeline("fill-mask", model=str(folder / "model"), dtype=torch.float32)
+    assert len(fill("the old [MASK] went over the river.")) == 5
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    batch = tokenizer(["the old river", "it was long after that she went"], padding=True,
+                      return_tensors="pt")
+    with torch.no_grad():
+        theirs = fill.model(**batch).logits
+        ours = load_pretrained(folder)(**{k: v for k, v in batch.items()})
+    ours = getattr(ours, "masked_lm", ours)
+    assert (ours - theirs)[batch["attention_mask"] == 1].abs().max() < 1e-5
+
+
+def test_training_lowers_the_held_out_loss(corpus, tmp_path):
+    recipe = read_recipe(recipe_file(tmp_path, corpus, "modernbert", "none", steps=60))
+    pretrain(replace(recipe, train=replace(recipe.train, learning_rate=0.01)), tmp_path / "r")
+    log = [json.loads(line) for line in (tmp_path / "r" / "log.jsonl").read_text().splitlines()]
+    losses = [record["evaluation"]["loss"] for record in log if "evaluation" in record]
+    assert losses[-1] < losses[0] - 0.05
+
+
+def command(recipe, folder, *more):
+    return [sys.executable, "-m", "pretrain_lib", "pretrain", str(recipe), "--folder", str(folder),
+            *more]
+
+
+def lines_of_log_when_killed(words, log, more, then, environment):
+    """Starts a run, kills it `then` seconds after `more` lines were added to its log."""
+    lines = lambda: log.read_text().count("\n") if log.exists() else 0
+    before = lines()
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    while process.poll() is None and lines() < before + more:
+        time.sleep(0.01)
+    time.sleep(then)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+    return lines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_at_random_and_resumed_it_ends_with_the_same_bits(workers, corpus, tmp_path):
+    """MLM + NSP; SIGKILL at random moments, resumed until it is through."""
+    recipe = recipe_file(tmp_path, corpus, steps=400, workers=workers)
+    quiet = os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+    subprocess.run(command(recipe, tmp_path / "whole"), check=True, env=quiet, capture_output=True)
+    generator, killed_at = random.Random(workers), []
+    for _ in range(3):
+        killed_at.append(lines_of_log_when_killed(
+            command(recipe, tmp_path / "killed", "--resume"), tmp_path / "killed" / "log.jsonl",
+            more=generator.randint(3, 9), then=0.3 * generator.random(), environment=quiet))
+    assert sum(0 < lines < 440 for lines in killed_at) == 3, killed_at
+    subprocess.run(command(recipe, tmp_path / "killed", "--resume"), check=True, env=quiet,
+                   capture_output=True)
+    whole, killed = (load_file(tmp_path / name / "model" / "model.safetensors")
+                     for name in ("whole", "killed"))
+    assert whole.keys() == killed.keys()
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+# ------------------------------------------------------------------------------------- mistakes
+
+
+def test_a_folder_with_a_run_is_not_trained_over(corpus, tmp_path, capsys):
+    recipe = recipe_file(tmp_path, corpus, steps=2)
+    words = ["pretrain", str(recipe), "--folder", str(tmp_path / "run")]
+    assert main(words) == 0
+    assert main(words) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    assert main([*words, "--resume", "--train.learning-rate", "0.5"]) == 1
+    assert "learning_rate" in capsys.readouterr().err
+
+
+def test_no_such_command_recipe_or_model(tmp_path, capsys):
+    assert main(["pretrian"]) == 2
+    assert "no such command: pretrian" in capsys.readouterr().out
+    assert main(["pretrain", str(tmp_path / "none.toml")]) == 1
+    assert "there is no recipe" in capsys.readouterr().err
+    assert main(["evaluate", "no-such-model"]) == 1
+    assert "neither a folder" in capsys.readouterr().err
+
+
+def test_a_model_with_another_tokenizer_is_not_compared(corpus, tmp_path, capsys):
+    recipe = recipe_file(tmp_path, corpus, steps=1)
+    assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 0
+    assert main(["evaluate", str(tmp_path / "run")]) == 1
+    assert "another tokenizer" in capsys.readouterr().err
+
+
+def test_an_empty_corpus_and_one_too_small(tmp_path, capsys):
+    (tmp_path / "e.txt").write_text("", encoding="utf-8")
+    recipe = recipe_file(tmp_path, tmp_path / "e.txt")
+    assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 1
+    assert "empty" in capsys.readouterr().err
+    (tmp_path / "e.txt").write_text("one word", encoding="utf-8")
+    assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 1
+    assert "one document" in capsys.readouterr().err
+
+
+def test_a_binary_file_is_named_with_its_byte(tmp_path, capsys):
+    (tmp_path / "b.txt").write_bytes(b"good text and then \xff\xfe\x00 not")
+    recipe = recipe_file(tmp_path, tmp_path / "b.txt")
+    assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 1
+    assert "b.txt" in (error := capsys.readouterr().err) and "byte 21" in error
