@@ -137,12 +137,27 @@ claim(gain > 0.02, "with fifty labels, pretraining on unlabelled images beats ev
 #
 # | track | for | chapters |
 # |---|---|---|
-# | **core** | everyone | 00 start here · [01 why pretrain](01_why_pretrain.ipynb) · [02 the mathematics of an autoencoder](02_autoencoder_math.ipynb) · [03 denoising and masked autoencoders](03_denoising_and_masked_autoencoders.ipynb) · 06 the transformer encoder · 07 masked language modelling · 08 BERT · 11 evaluating pretraining · 12 transfer |
-# | **engineer** | who must make it fast and cheap | 04 tokenization · 05 the data pipeline · 09 mixed precision and speed · 10 distributed training · 13 compression |
+# | **core** | everyone | 00 start here · [01 why pretrain](01_why_pretrain.ipynb) · [02 the mathematics of an autoencoder](02_autoencoder_math.ipynb) · [03 denoising and masked autoencoders](03_denoising_and_masked_autoencoders.ipynb) · [06 the transformer encoder](06_transformer_encoder.ipynb) · [07 masked language modelling](07_masked_language_modeling.ipynb) · 08 BERT · 11 evaluating pretraining · 12 transfer |
+# | **engineer** | who must make it fast and cheap | [04 tokenization](04_tokenization.ipynb) · [05 the data pipeline](05_data_pipeline.ipynb) · 09 mixed precision and speed · 10 distributed training · 13 compression |
 # | **modalities** | who works with more than text | 14 images · 15 speech · 16 many modalities · 17 many tasks, and knowledge |
 # | **research** | who wants to know why | 18 scaling and interpretability · 19 capstone |
 #
-# So far the pay-off above is told in images. Text joins with chapters 04 to 08.
+# The pay-off above is told in images. Text joins with chapters 04 to 08. Here is a first taste of it: a small
+# model that comes with the course has read speeches, and fills blanks.
+
+# %%
+from pretrain_lib import load_pretrained, load_tokenizer
+
+reader, tokenizer = load_pretrained("modernbert-mini-sotu"), load_tokenizer("modernbert-mini-sotu")
+for sentence in ("The [MASK] of the treasury will report on the public debt.",
+                 "We must defend our [MASK] and our way of life."):
+    ids = torch.tensor([tokenizer.encode(sentence).ids])  # (1, T)
+    blank = (ids[0] == tokenizer.token_to_id("[MASK]")).nonzero()[0]
+    words = reader(ids, positions=blank[None])[0, 0].softmax(0).topk(4)  # (V,) to the 4 likeliest
+    print(sentence, *(f"{tokenizer.id_to_token(int(i))} {p:.0%}" for p, i in zip(*words)), sep="   ")
+
+# %% [markdown]
+# Nobody labelled a word of what it read. Chapter 04 begins with how such a sentence becomes numbers.
 
 # %% [markdown]
 # ## The dial

@@ -30,7 +30,7 @@ from pretrain_lib.data.augment import Augmented, RandomCrop, RandomRotate, Rando
 from pretrain_lib.data.images import labelled_subset, load_images
 from pretrain_lib.data.source import Columns
 from pretrain_lib.evaluation.reconstruction import reconstruction_error
-from pretrain_lib.models.autoencoder import ConvAutoencoder, ConvAutoencoderConfig
+from pretrain_lib.models.convolutional import ConvAutoencoder, ConvAutoencoderConfig
 from pretrain_lib.objectives.reconstruction import Reconstruction
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.trainer import Trainer

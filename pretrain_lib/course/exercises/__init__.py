@@ -35,6 +35,32 @@ class Exercise:
     grade: Callable[[Any], str]
 
 
+def grade_letters(choices: dict[str, str], needed: dict[str, str], harmful: dict[str, str],
+                  praise: str) -> Callable[[Any], str]:
+    """The grade of a design: a set of letters with all that are needed and none that does harm.
+
+    Args:
+        choices: what there is to choose from, by letter.
+        needed: what it means to leave out a letter that belongs in.
+        harmful: what it means to choose one that does not.
+        praise: what a right answer has.
+    """
+
+    def grade(answer) -> str:
+        try:
+            chosen = {str(letter).strip().lower() for letter in answer}
+        except TypeError:
+            raise Mistake("answer with a set of letters, such as {'b', 'c'}") from None
+        if not chosen <= set(choices):
+            raise Mistake(f"choose among the letters {', '.join(choices)}")
+        for letter, why in (harmful | needed).items():
+            if (letter in chosen) == (letter in harmful):
+                raise Mistake(why)
+        return praise
+
+    return grade
+
+
 def all_exercises(chapter: str = "") -> dict[str, Exercise]:
     """All exercises by id, of one chapter such as "02" or of all."""
     names = sorted(module.name for module in iter_modules(__path__) if module.name.startswith("ch"))

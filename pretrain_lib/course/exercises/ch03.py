@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...data.keys import Keys
 from ...objectives.masked_image import patch_mask
-from . import Exercise, Mistake
+from . import Exercise, Mistake, grade_letters
 
 
 def as_tensor(value, shape: tuple[int, ...]) -> Tensor:
@@ -236,19 +236,8 @@ HARMFUL = {
     "f": "with twice the steps (f) for one arm, the steps explain the difference",
     "g": "tuning on the test images (g) leaks them: every arm is tuned on its labelled images alone",
 }
-
-
-def grade_design(answer) -> str:
-    try:
-        chosen = {str(letter).strip().lower() for letter in answer}
-    except TypeError:
-        raise Mistake("answer with a set of letters, such as {'a', 'e'}") from None
-    if not chosen <= set(CHOICES):
-        raise Mistake(f"choose among the letters {', '.join(CHOICES)}")
-    for letter, why in (HARMFUL | NEEDED).items():
-        if (letter in chosen) == (letter in HARMFUL):
-            raise Mistake(why)
-    return "input, architecture, pretraining without hiding, and luck: each has its control"
+grade_design = grade_letters(CHOICES, NEEDED, HARMFUL,
+                             "input, architecture, pretraining without hiding, and luck: each has its control")
 
 
 EXERCISES = [
