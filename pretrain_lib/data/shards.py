@@ -58,7 +58,7 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, folder: str | Path,
     text is text. Called again, it goes on where it was interrupted, or opens what is there, after
     comparing the corpus with it; `TokenDataset` opens a folder without the corpus. It uses as many
     cores as `tokenizers` does (the environment variable RAYON_NUM_THREADS). One process at a time
-    may prepare a folder.
+    may prepare a folder; any number may open one that is finished.
 
     Args:
         corpus: the documents.
@@ -101,8 +101,9 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, folder: str | Path,
         held = sum(record["documents"] for record in records)
         remove_shards(folder, 0)
         raise ValueError(f"the corpus {corpus.name!r} is empty: its {held} documents hold no token")
-    with writing(folder):
-        write_manifest(folder, settings, records)
+    if not (folder / MANIFEST).exists():
+        with writing(folder):
+            write_manifest(folder, settings, records)
     return TokenDataset(folder, verify=False)
 
 
@@ -115,7 +116,7 @@ def keep_finished(folder: Path, settings: dict, documents: Iterator[Document]) -
     Raises:
         ShardError: if one of them is damaged, or made of something else.
     """
-    for left_over in folder.glob(".partial-*"):
+    for left_over in [] if (folder / MANIFEST).exists() else folder.glob(".partial-*"):
         shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
     places = []
     while (folder / shard_name(len(places))).exists():

@@ -210,6 +210,14 @@ def test_a_complete_folder_is_opened_and_nothing_is_encoded(wordpiece, tmp_path,
     assert again.num_documents == 9 and files(tmp_path) == expected
 
 
+def test_a_complete_folder_may_be_opened_by_many_at_once(wordpiece, tmp_path):
+    """Nobody writes there, so nobody gets in another's way."""
+    prepare(corpus(texts(9)), wordpiece, tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
+    assert prepare(corpus(texts(9)), wordpiece, tmp_path).num_documents == 9
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
 def test_a_shard_that_was_deleted_is_made_again(wordpiece, tmp_path):
     docs = texts(40)
     prepare(corpus(docs), wordpiece, tmp_path, shard_tokens=200)
