@@ -50,6 +50,8 @@ MODERN_NAMES = [
 THIRDS = ("query", "key", "value")
 # What transformers writes besides: copies of tied tensors, and positions that are not learned.
 COPIES = re.compile(r"cls\.predictions\.decoder\.(weight|bias)|decoder\.weight|.*\.position_ids")
+# Heads that the released BERTs hold, whatever architecture their config.json names.
+RELEASED_HEADS = ("bert.pooler.", "cls.seq_relationship.")
 
 
 @dataclass(frozen=True)
@@ -230,9 +232,8 @@ def renamed(model: nn.Module, family: Family, tensors: dict[str, Tensor],
             source: str) -> dict[str, Tensor]:
     """Their tensors under our names, in float32."""
     theirs = {modern_spelling(name): t for name, t in tensors.items() if not COPIES.fullmatch(name)}
-    if is_encoder(model):
-        theirs = {name if name.startswith(family.prefix) else family.prefix + name: t
-                  for name, t in theirs.items()}
+    if is_encoder(model) and not any(name.startswith(family.prefix) for name in theirs):
+        theirs = {family.prefix + name: t for name, t in theirs.items()}
     result = {}
     for name in ours(model):
         other = family.theirs(name)
@@ -243,9 +244,9 @@ def renamed(model: nn.Module, family: Family, tensors: dict[str, Tensor],
                              "needs")
         tensor = torch.cat([theirs.pop(part).float() for part in parts])
         result[name.removeprefix("encoder.") if is_encoder(model) else name] = tensor
-    used = ("cls.", "bert.pooler.", "decoder.", "head.") if is_encoder(model) else ()
-    left = [name for name in theirs if not name.startswith(used)] if used else list(theirs)
-    left = [name for name in left if not name.startswith("bert.pooler.")]
+    needed = family.prefix if is_encoder(model) else ""  # what lies elsewhere are heads
+    left = [name for name in theirs
+            if name.startswith(needed) and not name.startswith(RELEASED_HEADS)]
     if left:
         raise ValueError(f"{source} holds tensors that {type(model).__name__} has no place for: "
                          + ", ".join(sorted(left)[:6]))

