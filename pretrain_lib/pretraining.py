@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import nn
@@ -14,7 +15,13 @@ from .data.shards import prepare
 from .data.source import Source
 from .data.text import load_text
 from .data.token_dataset import TokenDataset
-from .data.tokenizer import load_tokenizer, save_tokenizer, special_ids, train_tokenizer
+from .data.tokenizer import (
+    load_tokenizer,
+    save_tokenizer,
+    special_ids,
+    tokenizer_hash,
+    train_tokenizer,
+)
 from .evaluation.masked import MaskedSet, masked_scores
 from .models.bert import BertForMaskedLM, BertForPreTraining, start_at_neighbours
 from .models.init import start_at_unigram
@@ -23,7 +30,7 @@ from .objectives.base import Objective
 from .objectives.bert_pretraining import BertPretraining
 from .objectives.masked_lm import MaskedLM
 from .pretrained import save_pretrained
-from .recipe import BertRecipe, Recipe, TextConfig
+from .recipe import BertRecipe, Recipe, TextConfig, architecture_of
 from .training.curves import draw_curves
 from .training.trainer import Trainer
 from .zoo import held_out_sources
@@ -44,6 +51,10 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Modu
 
     Returns:
         The trained model.
+
+    Raises:
+        ValueError: if the text is too small for the recipe.
+        CheckpointError: if the folder holds the run of another recipe, text or tokenizer.
     """
     folder = Path(folder)
     tokenizer, dataset = prepared(recipe.text, folder)
@@ -52,7 +63,8 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Modu
     model = build_model(recipe, training)
     sources = [view(part, recipe, tokenizer) for part in (training, held_out)]
     trainer = Trainer(model, build_objective(recipe, tokenizer), sources[0], recipe.train,
-                      held_out=sources[1], folder=folder)
+                      held_out=sources[1], folder=folder,
+                      recipe=described(recipe, tokenizer, training, held_out))
     trainer.fit(resume)
     save_pretrained(model, folder / MODEL, tokenizer)
     try:
@@ -61,6 +73,25 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Modu
     except ImportError:
         print(f"no {CURVES}: matplotlib is not installed")
     return model
+
+
+def described(recipe: Recipe, tokenizer, training: TokenDataset, held_out: TokenDataset) -> dict:
+    """All that makes a run what it is, beside how it is trained, fit for JSON.
+
+    A text is known by what it holds, not by the folder that its tokens are kept in.
+    """
+    parts = asdict(recipe)
+    del parts["train"], parts["text"]["folder"]
+    return {"architecture": architecture_of(recipe), **parts, "tokenizer": tokenizer_hash(tokenizer),
+            "training_text": digest(training), "held_out_text": digest(held_out)}
+
+
+def digest(dataset: TokenDataset) -> str:
+    """SHA-256 of the tokens of all documents, and of where sentences and documents end."""
+    found = hashlib.sha256(dataset.sentence_counts.tobytes() + dataset.sentence_lengths.tobytes())
+    for i in range(dataset.num_documents):
+        found.update(dataset.document(i).tobytes())
+    return found.hexdigest()
 
 
 def counting_lines(training: TokenDataset, held_out: TokenDataset, recipe: Recipe,

@@ -134,6 +134,11 @@ Recipe = BertRecipe | ModernBertRecipe
 ARCHITECTURES = {"bert": BertRecipe, "modernbert": ModernBertRecipe}
 
 
+def architecture_of(recipe: Recipe) -> str:
+    """What the line `architecture` of a recipe says."""
+    return next(name for name, kind in ARCHITECTURES.items() if type(recipe) is kind)
+
+
 def read_recipe(path: str | Path) -> Recipe:
     """The recipe that a TOML file describes; its line `architecture` says which form.
 

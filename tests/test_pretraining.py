@@ -3,11 +3,12 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ import transformers
 from safetensors.torch import load_file
 
 from pretrain_lib.__main__ import main
+from pretrain_lib.data.text import load_text
+from pretrain_lib.data.token_dataset import TokenDataset
 from pretrain_lib.pretrained import load_pretrained
-from pretrain_lib.pretraining import pretrain
+from pretrain_lib.pretraining import digest, pretrain
 from pretrain_lib.recipe import read_recipe
 
 WORDS = ("the a of and to in it was that he she they house river stone light water road city "
@@ -158,6 +161,58 @@ def test_a_folder_with_a_run_is_not_trained_over(corpus, tmp_path, capsys):
     assert main([*words, "--resume"]) == 0
     assert main([*words, "--resume", "--train.learning-rate", "0.5"]) == 1
     assert "learning_rate" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, tmp_path_factory):
+    """The words that made a finished run, and its folder."""
+    folder = tmp_path_factory.mktemp("finished")
+    words = ["pretrain", str(recipe_file(folder, corpus, steps=2)), "--folder", str(folder / "run")]
+    assert main(words) == 0
+    return words, folder / "run"
+
+
+@pytest.mark.parametrize("changes, said", [
+    ("--model.num-attention-heads 4", "recipe.model.num_attention_heads: 2, now 4"),
+    ("--model.hidden-dropout-prob 0.5 --no-start-at-unigram",
+     "recipe.model.hidden_dropout_prob: 0.1, now 0.5; recipe.start_at_unigram: True, now False"),
+    ("--masking.pairs order", "recipe.masking.pairs: 'next_sentence', now 'order'"),
+    ("--masking.rate 0.2", "objective.masked_lm.rate: 0.3, now 0.2"),
+    ("--text.length 32", "recipe.text.length: 24, now 32"),
+    ("--text.vocab-size 110", "recipe.tokenizer: '[0-9a-f]{64}', now '[0-9a-f]{64}'"),
+    ("--text.hold-out {held_out}", "recipe.training_text: .*; recipe.held_out_text: "),
+])
+def test_another_recipe_is_another_run_and_leaves_the_finished_model(
+        changes, said, finished, corpus, tmp_path, capsys):
+    words, run = finished
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    sources = [document.source for document in load_text(corpus)]
+    (tmp_path / "held_out.json").write_text(json.dumps(sources[3:5]), encoding="utf-8")
+    changes = changes.format(held_out=tmp_path).split()
+    assert main([*words, "--resume", *changes]) == 1
+    assert re.search(said, capsys.readouterr().err)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_knows_its_text_by_what_it_holds(finished, tmp_path):
+    """The place of the tokens may change; config.json holds all the rest of the recipe."""
+    words, run = finished
+    assert main([*words, "--resume", "--text.folder", str(tmp_path / "elsewhere")]) == 0
+    held = json.loads((run / "config.json").read_text())
+    recipe = read_recipe(words[1])
+    assert held["recipe"]["architecture"] == "bert"
+    assert held["recipe"]["masking"] == asdict(recipe.masking)
+    assert held["recipe"]["text"] == {k: v for k, v in asdict(recipe.text).items() if k != "folder"}
+    vocab_size = load_pretrained(run).config.vocab_size
+    assert held["recipe"]["model"] == asdict(recipe.model) | {"vocab_size": vocab_size}
+    assert held["train"] == asdict(recipe.train) | {"betas": [0.9, 0.999]}
+
+
+def test_tokens_cut_elsewhere_are_another_text():
+    texts = [TokenDataset.in_memory(documents, 9) for documents in (
+        [[[1, 2], [3]], [[4]]], [[[1], [2, 3]], [[4]]], [[[1, 2]], [[3], [4]]], [[[1, 2], [3]], [[5]]])]
+    assert len(set(map(digest, texts))) == 4
+    assert digest(texts[0]) == digest(texts[0].subset([0, 1])) != digest(texts[0].subset([1, 0]))
 
 
 def test_no_such_command_recipe_or_model(tmp_path, capsys):

@@ -20,11 +20,14 @@ def claim(folder: Path, mine: dict) -> None:
         CheckpointError: if the folder is another run's, naming what differs, or cannot be made.
     """
     path = folder / CONFIG
+    mine = json.loads(json.dumps(mine))  # as it is read back
     if path.exists():
         there = read_config(path)
-        differ = differences(there["train"], mine["train"]) + [
-            f"{name}: {there.get(name)!r}, now {mine[name]!r}"
-            for name in ("objective", "model", "samples") if there.get(name) != mine[name]]
+        differ = differences(there["train"], mine["train"])
+        for name in ("objective", "model", "samples"):
+            differ += unlike(name, there.get(name), mine[name])
+        if "recipe" in there:  # older runs do not say
+            differ += unlike("recipe", there["recipe"], mine["recipe"])
         if differ:
             raise CheckpointError(
                 f"{folder} holds a run with another config ({'; '.join(differ)}): "
@@ -35,6 +38,14 @@ def claim(folder: Path, mine: dict) -> None:
     except OSError as error:
         raise not_written(folder, error) from error
     replace_text(path, json.dumps(mine, indent=1))
+
+
+def unlike(name: str, there, mine) -> list[str]:
+    """Where two descriptions differ, each as "name.within: there, now mine"."""
+    if isinstance(there, dict) and isinstance(mine, dict):
+        return [line for key in there | mine
+                for line in unlike(f"{name}.{key}", there.get(key), mine.get(key))]
+    return [] if there == mine else [f"{name}: {there!r}, now {mine!r}"]
 
 
 def move_aside(folder: Path) -> None:

@@ -40,6 +40,8 @@ class Trainer:
         config: how to train.
         held_out: samples to evaluate on, never trained on.
         folder: the run's folder, for config, log and checkpoints; None keeps nothing on disk.
+        recipe: what else the run is made of, fit for JSON; the folder keeps it with the config, and
+            refuses a run of another recipe.
 
     Raises:
         ValueError: if the source is empty, if the loss couples samples and accumulation is asked
@@ -48,7 +50,8 @@ class Trainer:
     """
 
     def __init__(self, model: nn.Module, objective: Objective, source: Source, config: TrainConfig,
-                 held_out: Source | None = None, folder: str | Path | None = None):
+                 held_out: Source | None = None, folder: str | Path | None = None,
+                 recipe: dict | None = None):
         if not len(source):
             raise ValueError("the source is empty: training needs at least one sample")
         if config.accumulation > 1 and not objective.separable:
@@ -72,6 +75,7 @@ class Trainer:
         self.best = {"loss": math.inf, "step": None, "evaluations_since": 0}
         self.best_state = None
         self.folder = Path(folder) if folder else None
+        self.recipe = recipe
         if self.folder:
             claim(self.folder, self._description())
         self.history = History(self.folder, config.tensorboard)
@@ -282,9 +286,9 @@ class Trainer:
     # ---------------------------------------------------------------- the run's folder
 
     def _description(self) -> dict:
-        return {"train": asdict(self.config) | {"betas": list(self.config.betas)},
-                "objective": description_of(self.objective),
-                "model": type(self.model).__name__, "samples": len(self.source)}
+        return {"train": asdict(self.config), "objective": description_of(self.objective),
+                "model": type(self.model).__name__, "samples": len(self.source),
+                "recipe": self.recipe}
 
     def save(self) -> Path:
         """Writes a checkpoint of the run as it stands, then drops those no longer kept.

@@ -227,7 +227,7 @@ def test_another_model_objective_source_or_config_is_refused(tmp_path):
     run(tmp_path)
     others = [
         (dict(model=nn.Linear(SIZE, SIZE)), "model: 'Mlp', now 'Linear'"),
-        (dict(objective=Reconstruction()), "objective: .*Contrastive.*now.*Reconstruction"),
+        (dict(objective=Reconstruction()), "objective.name: 'Contrastive', now 'Reconstruction'"),
         (dict(source=vectors(99)), "samples: 100, now 99"),
         (dict(settings=config(**{**SETTINGS, "steps": 13})), "steps: 12, now 13"),
         (dict(settings=config(**SETTINGS, seed=1)), "seed: 0, now 1"),
@@ -245,12 +245,43 @@ def test_another_model_objective_source_or_config_is_refused(tmp_path):
 
 def test_other_settings_of_the_objective_are_another_run(tmp_path):
     trained(Denoising("gaussian", 0.3), config(), folder=tmp_path)
-    with pytest.raises(CheckpointError, match="0.3.*now.*0.4"):
+    with pytest.raises(CheckpointError, match="objective.level: 0.3, now 0.4"):
         Trainer(mlp(), Denoising("gaussian", 0.4), vectors(), config(), folder=tmp_path)
     weighted = Denoising("gaussian", 0.3)
     weighted.weights = {"reconstruction": 2.0}
     with pytest.raises(CheckpointError, match="weights"):
         Trainer(mlp(), weighted, vectors(), config(), folder=tmp_path)
+
+
+RECIPE = {"text": {"corpus": "mine", "lengths": (8, 16)}, "pairs": "order"}
+
+
+@pytest.mark.parametrize("other, said", [
+    ({**RECIPE, "pairs": "none"}, r"\(recipe.pairs: 'order', now 'none'\)"),
+    ({**RECIPE, "text": {"corpus": "mine", "lengths": (8, 32)}},
+     r"\(recipe.text.lengths: \[8, 16\], now \[8, 32\]\)"),
+    ({**RECIPE, "more": 1}, r"\(recipe.more: None, now 1\)"),
+    ({"pairs": "order"}, r"\(recipe.text: .*, now None\)"),
+    (None, "recipe: .*, now None"),
+])
+def test_a_run_of_another_recipe_is_refused_and_what_differs_is_named(tmp_path, other, said):
+    trained(Denoising(), config(), folder=tmp_path, recipe=RECIPE)
+    trained(Denoising(), config(), folder=tmp_path, recipe=RECIPE)
+    before = tree(tmp_path)
+    assert json.loads(before["config.json"])["recipe"]["text"]["lengths"] == [8, 16]
+    with pytest.raises(CheckpointError, match=said):
+        Trainer(mlp(), Denoising(), vectors(), config(), folder=tmp_path, recipe=other)
+    assert tree(tmp_path) == before
+
+
+def test_a_folder_from_before_recipes_were_kept_is_taken_up(tmp_path):
+    trained(Denoising(), config(), folder=tmp_path)
+    path = tmp_path / "config.json"
+    held = json.loads(path.read_text())
+    del held["recipe"]
+    path.write_text(json.dumps(held))
+    trained(Denoising(), config(), folder=tmp_path, recipe=RECIPE)
+    assert json.loads(path.read_text())["recipe"]["pairs"] == "order"
 
 
 def test_housekeeping_may_change_between_lives(tmp_path):
