@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -176,9 +177,10 @@ def save_tokenizer(
     token_types: bool = True,
     max_length: int | None = None,
 ) -> None:
-    """Writes `tokenizer.json` and a `tokenizer_config.json` that says what it is.
+    """Writes `tokenizer_config.json`, which says what the tokenizer is, and then `tokenizer.json`.
 
-    Without the second file, transformers would take the first for a lower-casing BertTokenizer.
+    Each is written beside its place and renamed into it: where `tokenizer.json` is, all is there.
+    Without the first file, transformers would take the second for a lower-casing BertTokenizer.
     `transformers.AutoTokenizer.from_pretrained(folder)` then gives the same ids.
 
     Args:
@@ -205,8 +207,17 @@ def save_tokenizer(
     if max_length is not None:
         config["model_max_length"] = max_length
     text = json.dumps(_plain(tokenizer), ensure_ascii=False, indent=1)
-    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    _write(folder / "tokenizer_config.json", json.dumps(config, indent=2))
+    _write(folder / "tokenizer.json", text)
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -196,6 +197,32 @@ def test_saved_and_loaded_it_is_the_same(trained, tmp_path, kind):
     loaded = load_tokenizer(tmp_path / "deep" / "folder")
     assert tokenizer_hash(loaded) == tokenizer_hash(tokenizer)
     assert loaded.to_str() == tokenizer.to_str()
+
+
+@pytest.mark.parametrize("ends_at", [1, 2])
+def test_ended_within_any_write_it_is_all_there_or_not_there(
+        trained, tmp_path, monkeypatch, ends_at):
+    """`tokenizer.json` tells that there is a tokenizer, so it comes last, and never by halves."""
+    save_tokenizer(trained["wordpiece", True], tmp_path / "there")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()}
+    assert before.keys() == {"tokenizer.json", "tokenizer_config.json"}
+    written, write_text = [], Path.write_text
+
+    def half(path, text, **settings):
+        written.append(path.name)
+        ends = len(written) == ends_at
+        write_text(path, text[: len(text) // 2] if ends else text, **settings)
+        if ends:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", half)
+    for place in ("new", "there"):
+        written.clear()
+        with pytest.raises(KeyboardInterrupt):
+            save_tokenizer(trained["bpe", True], tmp_path / place)
+        assert not before.keys() & set(written)
+    assert not (tmp_path / "new" / "tokenizer.json").exists()
+    assert {p.name: p.read_bytes() for p in (tmp_path / "there").iterdir()} == before
 
 
 def test_the_hash_is_of_what_decides_the_ids(trained, speeches):
