@@ -23,7 +23,6 @@ import numpy as np
 
 from .document import Corpus, Document, split_sentences
 from .shard_writer import (
-    RECORD,
     Encoded,
     End,
     ShardWriter,
@@ -35,6 +34,7 @@ from .shard_writer import (
 from .token_dataset import (
     FORMAT,
     MANIFEST,
+    RECORD,
     ShardError,
     TokenDataset,
     check_files,

@@ -2,7 +2,8 @@
 
 A folder that `prepare` has written holds one folder a shard, and `manifest.json`, which was
 written last. A shard's files are plain arrays: the ids of all its tokens, at which of them each
-sentence starts, at which sentence each document starts; and a line of JSON for each document.
+sentence starts, at which sentence each document starts; and a line of JSON for each document. Its
+record, `shard.json`, says what the manifest says of it, so that neither can change unnoticed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+RECORD = "shard.json"
 TOKENS, SENTENCES, DOCUMENTS = "tokens.bin", "sentences.bin", "documents.bin"
 ABOUT = "documents.jsonl"
 
@@ -97,15 +99,19 @@ class TokenDataset:
 
     Attributes:
         vocab_size: V, the number of tokens in the vocabulary.
+        folder: the folder, as an absolute path; None for a data set in memory.
 
     Raises:
         ShardError: if the folder holds no complete set of shards, a file of it is truncated or
             altered, or it was made with another tokenizer.
     """
 
+    folder: Path | None = None
+
     def __init__(self, folder: str | Path, tokenizer: Tokenizer | None = None, verify: bool = True):
-        folder = Path(folder).resolve()
+        self.folder = folder = Path(folder).resolve()
         manifest = read_manifest(folder)
+        check_manifest(folder, manifest)
         if tokenizer is not None and tokenizer_hash(tokenizer) != manifest["tokenizer"]:
             raise ShardError(f"{folder} was made with the tokenizer {manifest['tokenizer']}, not "
                              f"with {tokenizer_hash(tokenizer)}: load the tokenizer that made it, "
@@ -166,6 +172,7 @@ class TokenDataset:
             raise ValueError(f"documents must lie between 0 and {self.num_documents - 1}, "
                              f"got {chosen.min()} to {chosen.max()}")
         view = TokenDataset.__new__(TokenDataset)
+        view.folder = self.folder
         view._hold(self._shards, self.vocab_size,
                    chosen if self._numbers is None else self._numbers[chosen])
         return view
@@ -316,7 +323,31 @@ def read_manifest(folder: Path) -> dict:
     if not (folder / MANIFEST).is_file():
         raise ShardError(f"{folder} holds no complete tokenised text: it has no {MANIFEST}. "
                          "Call prepare, which goes on where it was interrupted")
-    return read_json(folder / MANIFEST, ("tokenizer", "vocab_size", "dtype", "shards"))
+    return read_json(folder / MANIFEST, ("tokenizer", "vocab_size", "dtype", "documents",
+                                         "sentences", "tokens", "shards"))
+
+
+def check_manifest(folder: Path, manifest: dict) -> None:
+    """Compares what the manifest says with what each shard says of itself, and with their sum.
+
+    Raises:
+        ShardError: naming the files that differ, and the field.
+    """
+    shards = manifest["shards"]
+    for name in ("documents", "sentences", "tokens"):
+        if manifest[name] != (total := sum(shard[name] for shard in shards)):
+            raise ShardError(f"{folder / MANIFEST} is altered: its {name} are {manifest[name]}, "
+                             f"but {total} in its shards; delete it and prepare the text again")
+    for shard in shards:
+        path = folder / shard["name"] / RECORD
+        cure = f"delete {MANIFEST} and {shard['name']}, and prepare the text again"
+        if not path.is_file():
+            raise ShardError(f"{path} is missing: {cure}")
+        said = {**manifest, **shard}
+        for name, value in read_json(path, shard).items():
+            if said.get(name) != value:
+                raise ShardError(f"{folder / MANIFEST} and {path} differ, so one of them is "
+                                 f"altered: {name} is {said.get(name)!r} and {value!r}; {cure}")
 
 
 def check_files(place: Path, files: dict, checksums: bool = True) -> None:

@@ -298,6 +298,39 @@ def test_a_damaged_shard_is_not_built_upon(wordpiece, tmp_path):
     TokenDataset(tmp_path)
 
 
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("name", ["tokens.bin", "sentences.bin", "documents.bin",
+                                  "documents.jsonl"])
+def test_a_byte_that_changed_in_a_finished_shard_is_found(wordpiece, tmp_path, finished, name):
+    """Of the same size, so that only the checksum tells."""
+    prepare(corpus(texts(40)), wordpiece, tmp_path, shard_tokens=200)
+    if not finished:
+        (tmp_path / "manifest.json").unlink()
+    path = tmp_path / "shard-00001" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    before = files(tmp_path)
+    message = f"{name} is altered: expected SHA-256 .*, found .*; delete shard-00001"
+    with pytest.raises(ShardError, match=message):
+        prepare(corpus(texts(40)), wordpiece, tmp_path, shard_tokens=200)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name, value", [("dtype", "uint32"), ("vocab_size", 101)])
+def test_an_altered_manifest_is_found(wordpiece, tmp_path, name, value):
+    prepare(corpus(texts(40)), wordpiece, tmp_path, shard_tokens=200)
+    expected = files(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(ShardError, match=f"manifest.json and .*shard.json differ.*: {name} is"):
+        prepare(corpus(texts(40)), wordpiece, tmp_path, shard_tokens=200)
+    path.unlink()
+    shutil.rmtree(tmp_path / "shard-00000")
+    prepare(corpus(texts(40)), wordpiece, tmp_path, shard_tokens=200)
+    assert files(tmp_path) == expected
+
+
 def test_an_error_of_the_corpus_is_not_called_one_of_the_disk(wordpiece, tmp_path):
     def read():
         yield from (Document(text, "x") for text in texts(20))

@@ -180,6 +180,54 @@ def test_a_damaged_manifest_is_called_that(prepared, content, message):
         TokenDataset(prepared)
 
 
+FIELDS = {"corpus": "others", "tokenizer": "0" * 64, "vocab_size": 81, "dtype": "uint32",
+          "shard_tokens": 61}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("where", ["manifest.json", "shard-00001/shard.json"])
+def test_a_manifest_and_a_shard_that_contradict_each_other_are_named(prepared, where, name):
+    """uint32 would make one id of two, a smaller vocabulary would let ids point outside it."""
+    content = json.loads((prepared / where).read_text())
+    (prepared / where).write_text(json.dumps(content | {name: FIELDS[name]}))
+    first, second = content[name], FIELDS[name]
+    if where == "manifest.json":
+        first, second = second, first
+    message = (f"manifest.json and .*shard-0000.*shard.json differ, so one of them is altered: "
+               f"{name} is {first!r} and {second!r}; delete manifest.json and shard-0000")
+    for verify in (True, False):
+        with pytest.raises(ShardError, match=message):
+            TokenDataset(prepared, verify=verify)
+
+
+def test_what_a_manifest_says_of_a_shard_is_compared_with_it(prepared):
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    manifest["shards"][1]["files"]["tokens.bin"]["sha256"] = "0" * 64
+    (prepared / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ShardError, match="shard-00001.*altered: files is"):
+        TokenDataset(prepared)
+
+
+def test_a_manifest_that_lost_a_shard_is_called_altered(prepared):
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    del manifest["shards"][-1]
+    (prepared / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ShardError, match=r"manifest.json is altered: its documents are 12, but \d"):
+        TokenDataset(prepared)
+
+
+def test_a_shard_without_a_record_is_named(prepared):
+    (prepared / "shard-00001" / "shard.json").unlink()
+    with pytest.raises(ShardError, match="shard-00001/shard.json is missing: delete"):
+        TokenDataset(prepared)
+
+
+def test_a_data_set_knows_its_folder(prepared):
+    dataset = TokenDataset(prepared)
+    assert dataset.folder == dataset.subset([0]).folder == prepared.resolve()
+    assert TokenDataset.in_memory([[1]], 10).folder is None
+
+
 def test_another_version_of_the_format_is_named(prepared):
     manifest = json.loads((prepared / "manifest.json").read_text())
     (prepared / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
