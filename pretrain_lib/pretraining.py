@@ -45,8 +45,8 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Modu
 
     Args:
         recipe: what to do.
-        folder: the run's folder, which gets its config, log and checkpoints, and in the end a picture
-            of its curves and, as `model`, a folder that `transformers` reads.
+        folder: the run's folder, which gets its config, log and checkpoints, and in the end a
+            picture of its curves and, as `model`, a folder that `transformers` reads.
         resume: whether to go on where an earlier call left off.
 
     Returns:
@@ -61,15 +61,15 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Modu
     training, held_out = split(dataset, recipe.text.hold_out)
     recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.get_vocab_size()))
     model = build_model(recipe, training)
-    sources = [view(part, recipe, tokenizer) for part in (training, held_out)]
+    sources = views(training, held_out, recipe, tokenizer)
+    lines = counting_lines(training, held_out, recipe, tokenizer)  # what cannot be, is told early
     trainer = Trainer(model, build_objective(recipe, tokenizer), sources[0], recipe.train,
                       held_out=sources[1], folder=folder,
                       recipe=described(recipe, tokenizer, training, held_out))
     trainer.fit(resume)
     save_pretrained(model, folder / MODEL, tokenizer)
     try:
-        draw_curves(trainer.history.records, folder / CURVES,
-                    counting_lines(training, held_out, recipe, tokenizer))
+        draw_curves(trainer.history.records, folder / CURVES, lines)
     except ImportError:
         print(f"no {CURVES}: matplotlib is not installed")
     return model
@@ -82,8 +82,9 @@ def described(recipe: Recipe, tokenizer, training: TokenDataset, held_out: Token
     """
     parts = asdict(recipe)
     del parts["train"], parts["text"]["folder"]
-    return {"architecture": architecture_of(recipe), **parts, "tokenizer": tokenizer_hash(tokenizer),
-            "training_text": digest(training), "held_out_text": digest(held_out)}
+    return {"architecture": architecture_of(recipe), **parts,
+            "tokenizer": tokenizer_hash(tokenizer), "training_text": digest(training),
+            "held_out_text": digest(held_out)}
 
 
 def digest(dataset: TokenDataset) -> str:
@@ -100,8 +101,9 @@ def counting_lines(training: TokenDataset, held_out: TokenDataset, recipe: Recip
     special, vocab_size = special_ids(tokenizer), tokenizer.get_vocab_size()
     blocks = PackedBlocks(held_out, recipe.text.length, special)
     blanks = MaskedSet.draw(blocks, masked_lm(recipe, tokenizer), range(min(len(blocks), 256)))
-    counted = {"unigram": Unigram(token_counts(training, vocab_size)),
-               "bigram, both sides": TwoSidedBigram(training, vocab_size, special)}
+    counted = {"unigram": Unigram(token_counts(training, vocab_size))}
+    if training.num_documents > 1:  # the neighbours' weight is fitted on one of them
+        counted["bigram, both sides"] = TwoSidedBigram(training, vocab_size, special)
     return {name: masked_scores(predictor, blanks).loss for name, predictor in counted.items()}
 
 
@@ -114,7 +116,8 @@ def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
     elif (folder / "tokenizer.json").is_file():
         tokenizer = load_tokenizer(folder)
     else:
-        tokenizer = train_tokenizer((document.text for document in corpus), text.vocab_size, text.kind)
+        texts = (document.text for document in corpus)
+        tokenizer = train_tokenizer(texts, text.vocab_size, text.kind)
         save_tokenizer(tokenizer, folder)
     return tokenizer, prepare(corpus, tokenizer, folder)
 
@@ -175,6 +178,26 @@ def build_objective(recipe: Recipe, tokenizer) -> Objective:
     """The objective of a recipe."""
     masked = masked_lm(recipe, tokenizer)
     return masked if recipe.masking.pairs == "none" else BertPretraining(masked)
+
+
+def views(training: TokenDataset, held_out: TokenDataset, recipe: Recipe,
+          tokenizer) -> list[Source]:
+    """What training sees of the documents to train on, and of those held out.
+
+    Raises:
+        ValueError: naming the part that is too small for a block, or for a pair.
+    """
+    length, found = recipe.text.length, []
+    for name, part in (("documents to train on", training), ("held-out documents", held_out)):
+        if part.tokens < length:
+            raise ValueError(f"the {name} are smaller than one block: they have {part.tokens} "
+                             f"tokens, and text.length is {length}. Choose a shorter length, "
+                             "another hold_out, or a larger corpus")
+        try:
+            found.append(view(part, recipe, tokenizer))
+        except ValueError as error:
+            raise ValueError(f"the {name} do not suffice: {error}") from None
+    return found
 
 
 def view(dataset: TokenDataset, recipe: Recipe, tokenizer) -> Source:

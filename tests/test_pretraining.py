@@ -241,6 +241,43 @@ def test_an_empty_corpus_and_one_too_small(tmp_path, capsys):
     assert "one document" in capsys.readouterr().err
 
 
+def speeches(folder, sizes):
+    """Files of so many sentences each, and the pattern that finds them."""
+    folder.mkdir()
+    generator = random.Random(1)
+    for number, size in enumerate(sizes):
+        text = " ".join(sentence(generator) for _ in range(size))
+        (folder / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    return folder / "*.txt"
+
+
+@pytest.mark.parametrize("pairs", ["none", "next_sentence"])
+@pytest.mark.parametrize("sizes, said", [
+    ([30, 30, 30, 1, 1], "the held-out documents are smaller than one block: they have"),
+    ([1, 1, 30, 30], "the documents to train on are smaller than one block: they have"),
+])
+def test_a_part_that_is_too_small_is_named_before_training(pairs, sizes, said, tmp_path, capsys):
+    recipe = recipe_file(tmp_path, speeches(tmp_path / "c", sizes), pairs=pairs)
+    words = ["pretrain", str(recipe), "--folder", str(tmp_path / "run")]
+    assert main([*words, "--text.length", "32"]) == 1
+    assert said in (error := capsys.readouterr().err) and "text.length is 32" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_part_without_a_pair_is_named_before_training(tmp_path, capsys):
+    corpus = speeches(tmp_path / "c", [30, 30, 30])  # one is held out, and has no other for B
+    recipe = recipe_file(tmp_path, corpus)
+    assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 1
+    assert "the held-out documents do not suffice: no pair" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_documents_are_enough(tmp_path):
+    recipe = recipe_file(tmp_path, speeches(tmp_path / "c", [30, 30]), "modernbert", "none", 2)
+    assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "curves.png").is_file()
+
+
 def test_a_binary_file_is_named_with_its_byte(tmp_path, capsys):
     (tmp_path / "b.txt").write_bytes(b"good text and then \xff\xfe\x00 not")
     recipe = recipe_file(tmp_path, tmp_path / "b.txt")
