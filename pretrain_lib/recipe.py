@@ -10,15 +10,17 @@ import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from .models.bert import BertConfig
 from .models.modern import ModernBertConfig
-from .training.config import TrainConfig
+from .models.validation import require, require_at_least
+from .training.config import KINDS, TrainConfig, is_a
 
 Unit = Literal["token", "word", "span"]
 TokenizerKind = Literal["wordpiece", "bpe"]
 Pairs = Literal["none", "next_sentence", "order"]
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class TextConfig:
             `held_out.json`; left empty, every twentieth document is held out, and at least two.
         folder: where the tokenised text is kept; left empty, under `prepared` beside the run.
         length: tokens in a block or pair, T.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
     """
 
     corpus: str = "sotu"
@@ -47,11 +52,9 @@ class TextConfig:
     length: int = 128
 
     def __post_init__(self):
-        if self.length < 8:
-            raise ValueError(f"length must be at least 8 tokens, got {self.length}")
-        if self.kind not in get_args(TokenizerKind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(TokenizerKind))}, "
-                             f"got {self.kind!r}")
+        require_kinds(self)
+        require_at_least(self, 8, "length")
+        require_at_least(self, 1, "vocab_size")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class MaskingConfig:
         random: share of them that become a random token; the rest stay as they are.
         pairs: what is predicted of two segments besides: nothing, whether the second follows the
             first (BERT), or whether they stand in order (ALBERT). Needs a BERT.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
     """
 
     rate: float = 0.15
@@ -74,14 +80,17 @@ class MaskingConfig:
     pairs: Pairs = "none"
 
     def __post_init__(self):
-        if self.pairs not in get_args(Pairs):
-            raise ValueError(f"pairs must be one of {', '.join(get_args(Pairs))}, "
-                             f"got {self.pairs!r}")
+        require_kinds(self)
+        require(0 < self.rate < 1, "rate", self.rate, "above 0 and below 1")
+        require(0 <= self.masked <= 1, "masked", self.masked, "between 0 and 1")
+        most = max(1 - self.masked, 0.0)
+        require(0 <= self.random <= most + ROUNDING, "random", self.random,
+                f"between 0 and {most:g}, what masked={self.masked} leaves")
 
     @property
     def replace(self) -> tuple[float, float, float]:
         """Shares of the hidden tokens that become [MASK], become random, and stay."""
-        return self.masked, self.random, 1 - self.masked - self.random
+        return self.masked, self.random, max(1 - self.masked - self.random, 0.0)
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,9 @@ class BertRecipe:
         start_at_unigram: whether the output starts at the frequencies of the tokens.
         start_at_neighbours: whether the first layers start by looking at the neighbours, see
             `models.bert.start_at_neighbours`.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
     """
 
     text: TextConfig = field(default_factory=TextConfig)
@@ -104,6 +116,10 @@ class BertRecipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     start_at_unigram: bool = True
     start_at_neighbours: bool = False
+
+    def __post_init__(self):
+        require_kinds(self)
+        require_positions(self)
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,9 @@ class ModernBertRecipe:
         masking: what is hidden.
         train: how it is trained.
         start_at_unigram: whether the output starts at the frequencies of the tokens.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
     """
 
     text: TextConfig = field(default_factory=TextConfig)
@@ -125,9 +144,33 @@ class ModernBertRecipe:
     start_at_unigram: bool = True
 
     def __post_init__(self):
+        require_kinds(self)
+        require_positions(self)
         if self.masking.pairs != "none":
             raise ValueError(f"pairs={self.masking.pairs!r} needs a BERT, which tells two segments "
                              "apart: set architecture = \"bert\", or pairs = \"none\"")
+
+
+def require_kinds(config) -> None:
+    """Each field of a configuration is of the kind that its annotation says."""
+    for name, hint in get_type_hints(type(config)).items():
+        require_kind(name, getattr(config, name), hint)
+
+
+def require_kind(name: str, value, hint) -> None:
+    if hint in KINDS:
+        require(is_a(hint, value), name, value, KINDS[hint])
+    elif is_dataclass(hint):
+        require(isinstance(value, hint), name, value, f"a {hint.__name__}")
+    elif get_origin(hint) is Literal:
+        require(value in get_args(hint), name, value, "one of " + ", ".join(get_args(hint)))
+
+
+def require_positions(recipe) -> None:
+    """The model has a position for each token of a block."""
+    most = recipe.model.max_position_embeddings
+    require(recipe.text.length <= most, "text.length", recipe.text.length,
+            f"at most model.max_position_embeddings={most}")
 
 
 Recipe = BertRecipe | ModernBertRecipe
@@ -149,13 +192,15 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     if not path.is_file():
-        near = sorted(file.name for file in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        near = sorted(file.name for file in path.parent.glob("*.toml"))
         there = f"; {path.parent} has {', '.join(near)}" if near else ""
         raise FileNotFoundError(f"there is no recipe {path}{there}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
+    if "architecture" not in table and (near := get_close_matches("architecture", table, n=1)):
+        raise unknown_field(near[0], ["architecture"], str(path))
     architecture = table.pop("architecture", None)
     if architecture not in ARCHITECTURES:
         raise ValueError(f"{path}: architecture must be one of {', '.join(ARCHITECTURES)}, "
@@ -170,15 +215,22 @@ def build(kind: type, table: dict, where: str):
     values = {}
     for name, value in table.items():
         if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.5)
-            guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise ValueError(f"{where}: unknown field {name!r}; {guess}")
+            raise unknown_field(name, known, where)
         if is_dataclass(hints[name]):
             if not isinstance(value, dict):
                 raise ValueError(f"{where}: {name} must be a table, [{name}], got {value!r}")
             value = build(hints[name], value, f"{where}, [{name}]")
         values[name] = tuple(value) if isinstance(value, list) else value
     try:
+        for name, value in values.items():
+            require_kind(name, value, hints[name])
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def unknown_field(name: str, known: list[str], where: str) -> ValueError:
+    """The error for a field that does not exist, with the nearest that does."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    return ValueError(f"{where}: unknown field {name!r}; {guess}")
