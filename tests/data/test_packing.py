@@ -6,10 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pretrain_lib.data.document import Corpus, Document
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.packing import PackedBlocks
+from pretrain_lib.data.shards import prepare
+from pretrain_lib.data.text import load_text
 from pretrain_lib.data.token_dataset import TokenDataset
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.tokenizer import SpecialIds, load_tokenizer, special_ids
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL = SpecialIds(0, 1, 2, 3, 4)
 lengths_of_documents = st.lists(st.integers(0, 40), max_size=15)
@@ -138,3 +141,27 @@ def test_a_corpus_of_one_full_block_is_enough(lengths):
 def test_a_block_needs_a_place_for_a_token():
     with pytest.raises(ValueError, match="length must be at least 3.*got 2"):
         packed(documents([50]), 2)
+
+
+def test_a_real_corpus_is_packed_whole(tmp_path):
+    """Speeches of many blocks each, and among them documents that are empty or a few words."""
+    short = [Document(text, "short") for text in ("", "Fellow citizens!", " \n", "I thank you.")]
+    mixed = [part for i, speech in enumerate(load_text("sotu")) for part in (short[i % 4], speech)]
+    tokenizer = load_tokenizer("sotu-8192")
+    dataset = prepare(Corpus("mixed", lambda: mixed), tokenizer, tmp_path, shard_tokens=500_000)
+    lengths = dataset.document_lengths
+    assert (lengths == 0).sum() == 119 and ((lengths > 0) & (lengths < 126)).sum() == 118
+    assert (lengths > 20 * 126).sum() > 200 and len(list(tmp_path.glob("shard-*"))) > 3
+
+    special = special_ids(tokenizer)
+    source = PackedBlocks(dataset, 128, special)
+    blocks = everything(source)
+    ids, mask = blocks["input_ids"], blocks["attention_mask"]
+    assert source.fullness == pytest.approx((mask > 0).double().mean().item())
+    assert source.fullness >= 0.99
+    around = torch.tensor([special.cls, special.sep, special.pad])
+    found = ids[~torch.isin(ids, around)]
+    expected = np.concatenate([dataset.document(i) for i in range(len(mixed))]).astype(np.int64)
+    assert torch.equal(found.bincount(minlength=8192),
+                       torch.from_numpy(expected).bincount(minlength=8192))
+    assert found.tolist() == expected.tolist()  # and in order
