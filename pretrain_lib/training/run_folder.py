@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from ..objectives.base import Objective
 from .checkpoint import CheckpointError, free_name, not_written, replace_text
 from .config import differences
 
@@ -38,6 +39,16 @@ def claim(folder: Path, mine: dict) -> None:
     except OSError as error:
         raise not_written(folder, error) from error
     replace_text(path, json.dumps(mine, indent=1))
+
+
+def description_of(objective: Objective) -> dict:
+    """An objective's name, weights and plain settings, and those of the objectives within it."""
+    plain = (int, float, str, bool, type(None))
+    settings = {k: v for k, v in vars(objective).items()
+                if isinstance(v, plain) and not k.startswith("_") and k != "training"}
+    parts = {name: description_of(part) for name, part in objective.named_modules()
+             if isinstance(part, Objective) and part is not objective}
+    return {"name": type(objective).__name__, "weights": objective.weights, **settings, **parts}
 
 
 def unlike(name: str, there, mine) -> list[str]:

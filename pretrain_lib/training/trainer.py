@@ -27,7 +27,7 @@ from .means import total_counts, weighted_mean
 from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
 from .precision import autocast, choose_device, choose_precision, loss_scaler
 from .random_state import random_state_kept, seed_dropout, seed_torch
-from .run_folder import claim, library_versions, move_aside
+from .run_folder import claim, description_of, library_versions, move_aside
 
 
 class Trainer:
@@ -98,8 +98,9 @@ class Trainer:
         Ctrl-C and SIGTERM end the run after the update at hand, with a checkpoint.
 
         Args:
-            resume: whether to go on from the newest sound checkpoint of the run's folder. If not,
-                what lies there is moved into a folder `earlier-1` below it.
+            resume: whether to go on from the newest sound checkpoint of the run's folder, in the
+                precision that it was computed in. If not, what lies there is moved into a folder
+                `earlier-1` below it.
 
         Raises:
             NonFiniteError: as soon as a loss or gradient is not finite; weights stay as they were.
@@ -305,7 +306,8 @@ class Trainer:
         loss = self.best["loss"]
         best = {**self.best, "loss": loss if math.isfinite(loss) else None}
         state = {"step": self.step, "best": best, "scaler": self.scaler.state_dict(),
-                 "config": self._description(), "versions": library_versions()}
+                 "precision": self.precision, "config": self._description(),
+                 "versions": library_versions()}
         filled = {name: group for name, group in tensors.items() if group}
         place = ckpt.save_checkpoint(folder, self.step, filled, state)
         ckpt.prune(folder, self.step, self.config.keep_last, self.best["step"])
@@ -325,6 +327,8 @@ class Trainer:
         tensors, state = ckpt.load_checkpoint(place)
         self._load_modules(tensors, str(place))
         ckpt.load_optimizer(self.module, self.optimizer, tensors.get("optimizer", {}))
+        self.precision = state.get("precision", self.precision)  # older ones do not say
+        self.scaler = loss_scaler(self.precision, self.device)
         self.scaler.load_state_dict(state["scaler"])
         best = state["best"]
         self.best = {**best, "loss": math.inf if best["loss"] is None else best["loss"]}
@@ -345,16 +349,6 @@ class Trainer:
 
     def _where_saved(self) -> str:
         return f"; resume from {self.folder}" if self.folder else ""
-
-
-def description_of(objective: Objective) -> dict:
-    """An objective's name, weights and plain settings, and those of the objectives within it."""
-    plain = (int, float, str, bool, type(None))
-    settings = {k: v for k, v in vars(objective).items()
-                if isinstance(v, plain) and not k.startswith("_") and k != "training"}
-    parts = {name: description_of(part) for name, part in objective.named_modules()
-             if isinstance(part, Objective) and part is not objective}
-    return {"name": type(objective).__name__, "weights": objective.weights, **settings, **parts}
 
 
 def _progress_bar(done: int, total: int):

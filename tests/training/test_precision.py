@@ -1,4 +1,5 @@
 import math
+import shutil
 import time
 
 import pytest
@@ -7,7 +8,7 @@ from torch import nn
 from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
 from pretrain_lib.objectives.reconstruction import Reconstruction
-from pretrain_lib.training import precision
+from pretrain_lib.training import checkpoint, precision
 from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.trainer import Trainer
 
@@ -198,6 +199,40 @@ def test_auto_trains():
     objective = Recording(noise="masking", level=0.0)
     trained(objective, config(precision="auto"))
     assert objective.shown[0].shape == (16, SIZE)
+
+
+@pytest.mark.parametrize("first, later", [("fp32", "bf16"), ("bf16", "fp32"), ("fp16", "fp32"),
+                                          ("fp32", "fp16")])
+def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path, monkeypatch, first, later):
+    """Timed anew, another one may seem the fastest."""
+    settings = config(precision="auto", checkpoint_every=5, keep_last=9)
+    monkeypatch.setattr(precision, "fastest_precision", lambda device: first)
+    whole = trained(Reconstruction(), settings, folder=tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints" / "step-00000012")
+    monkeypatch.setattr(precision, "fastest_precision", lambda device: later)
+    again = trained(Reconstruction(), settings, folder=tmp_path)
+    assert again.history.records[0]["step"] == 1 and again.precision == first
+    assert same_bits(weights(again.module), weights(whole.module))
+    anew = Trainer(mlp(), Reconstruction(), vectors(), settings, folder=tmp_path)
+    anew.fit(resume=False)
+    assert anew.precision == later
+    assert not same_bits(weights(anew.module), weights(whole.module))
+
+
+def test_a_checkpoint_from_before_precision_was_kept_is_resumed(tmp_path, monkeypatch):
+    settings = config(checkpoint_every=5)
+    load = checkpoint.load_checkpoint
+
+    def older(place):
+        tensors, state = load(place)
+        del state["precision"]
+        return tensors, state
+
+    whole = trained(Reconstruction(), settings, folder=tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints" / "step-00000012")
+    monkeypatch.setattr(checkpoint, "load_checkpoint", older)
+    again = trained(Reconstruction(), settings, folder=tmp_path)
+    assert same_bits(weights(again.module), weights(whole.module))
 
 
 @pytest.mark.gpu
