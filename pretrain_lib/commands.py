@@ -17,14 +17,15 @@ def prepare(words: list[str]) -> None:
     """Tokenises a text once, into files that training maps into memory."""
     import tyro
 
-    from .pretraining import prepared
+    from .pretraining import prepared, prepared_folder
 
     text = tyro.cli(TextConfig, args=words, prog="python -m pretrain_lib prepare",
                     description="Tokenises a text once, into files that training maps into memory. "
                                 "Interrupted, it goes on where it stopped.")
-    tokenizer, dataset = prepared(text, Path("runs/run"))
+    beside = Path("runs/run")  # where runs look for it
+    tokenizer, dataset = prepared(text, beside)
     print(f"{dataset.num_documents} documents, {dataset.tokens} tokens of a vocabulary of "
-          f"{tokenizer.get_vocab_size()} in {dataset.folder}")
+          f"{tokenizer.get_vocab_size()} in {prepared_folder(text, beside)}")
 
 
 def pretrain(words: list[str]) -> None:

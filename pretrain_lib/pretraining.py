@@ -110,7 +110,7 @@ def counting_lines(training: TokenDataset, held_out: TokenDataset, recipe: Recip
 def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
     """The tokenizer and the tokenised text: found, or made now."""
     corpus = load_text(text.corpus, column=text.column)
-    folder = Path(text.folder) if text.folder else beside.parent / "prepared" / slug(text)
+    folder = prepared_folder(text, beside)
     if text.tokenizer:
         tokenizer = load_tokenizer(text.tokenizer)
     elif (folder / "tokenizer.json").is_file():
@@ -120,6 +120,11 @@ def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
         tokenizer = train_tokenizer(texts, text.vocab_size, text.kind)
         save_tokenizer(tokenizer, folder)
     return tokenizer, prepare(corpus, tokenizer, folder)
+
+
+def prepared_folder(text: TextConfig, beside: Path) -> Path:
+    """Where the tokenised text is kept."""
+    return Path(text.folder) if text.folder else beside.parent / "prepared" / slug(text)
 
 
 def slug(text: TextConfig) -> str:

@@ -17,8 +17,13 @@ import transformers
 from safetensors.torch import load_file
 
 from pretrain_lib.__main__ import main
+from pretrain_lib.commands import recipe_and_options
+from pretrain_lib.data.packing import PackedBlocks
 from pretrain_lib.data.text import load_text
 from pretrain_lib.data.token_dataset import TokenDataset
+from pretrain_lib.data.tokenizer import load_tokenizer, special_ids
+from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
+from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.pretrained import load_pretrained
 from pretrain_lib.pretraining import digest, pretrain
 from pretrain_lib.recipe import read_recipe
@@ -147,6 +152,63 @@ def test_killed_at_random_and_resumed_it_ends_with_the_same_bits(workers, corpus
                      for name in ("whole", "killed"))
     assert whole.keys() == killed.keys()
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+# ------------------------------------------------------------------------- the command line
+
+
+@pytest.mark.parametrize("architecture, words, part, field, value", [
+    ("bert", "--text.length 16", "text", "length", 16),
+    ("bert", "--text.corpus mine.txt", "text", "corpus", "mine.txt"),
+    ("bert", "--model.hidden-size 32", "model", "hidden_size", 32),
+    ("modernbert", "--model.layer-types full_attention full_attention", "model", "layer_types",
+     ("full_attention", "full_attention")),
+    ("bert", "--masking.unit span", "masking", "unit", "span"),
+    ("bert", "--train.betas 0.5 0.6", "train", "betas", (0.5, 0.6)),
+    ("modernbert", "--train.precision auto", "train", "precision", "auto"),
+])
+def test_a_word_changes_that_field_and_no_other(architecture, words, part, field, value, tmp_path):
+    path = recipe_file(tmp_path, "x.txt", architecture, "none")
+    recipe = read_recipe(path)
+    changed, folder, resume = recipe_and_options(str(path), words.split())
+    assert getattr(getattr(recipe, part), field) != value
+    assert changed == replace(recipe, **{part: replace(getattr(recipe, part), **{field: value})})
+    assert (folder, resume) == (Path("runs/r"), False)
+
+
+def test_words_that_belong_to_the_recipe_or_the_run(tmp_path):
+    path = recipe_file(tmp_path, "x.txt")
+    words = "--no-start-at-unigram --start-at-neighbours --folder there --resume"
+    changed, folder, resume = recipe_and_options(str(path), words.split())
+    assert changed == replace(read_recipe(path), start_at_unigram=False, start_at_neighbours=True)
+    assert (folder, resume) == (Path("there"), True)
+
+
+@pytest.mark.parametrize("folder", ["", "kept"])
+def test_prepare_then_pretrain_then_evaluate(folder, corpus, tmp_path, monkeypatch, capsys):
+    """What is prepared is what training finds, and a model is scored on blanks of its tokenizer."""
+    monkeypatch.chdir(tmp_path)
+    text = ["--corpus", str(corpus), "--tokenizer", "", "--vocab-size", "120", "--folder", folder]
+    assert main(["prepare", *text]) == 0
+    said = re.search(r"30 documents, (\d+) tokens of a vocabulary of (\d+) in (.+)\n",
+                     capsys.readouterr().out)
+    place = Path(said[3])
+    assert place == Path("kept") if folder else place.parent == Path("runs/prepared")
+    tokenizer, dataset = load_tokenizer(place), TokenDataset(place)
+    assert (dataset.tokens, tokenizer.get_vocab_size()) == (int(said[1]), int(said[2]))
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    recipe = recipe_file(tmp_path, corpus, "modernbert", "none", steps=2)
+    assert main(["pretrain", str(recipe), "--text.folder", folder]) == 0
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
+
+    blocks = PackedBlocks(dataset, 24, special_ids(tokenizer))
+    MaskedSet.draw(blocks, MaskedLM.of(tokenizer), range(8)).save(place)
+    capsys.readouterr()
+    assert main(["evaluate", "runs/r", "--on", str(place)]) == 0
+    scores = masked_scores(load_pretrained("runs/r"), MaskedSet.load(place))
+    assert capsys.readouterr().out == (f"loss {scores.loss:.4f} nats, accuracy "
+                                       f"{scores.accuracy:.2%}, {scores.blanks} blanks\n")
+    assert scores.blanks > 8
 
 
 # ------------------------------------------------------------------------------------- mistakes
