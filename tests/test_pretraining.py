@@ -18,15 +18,17 @@ from safetensors.torch import load_file
 
 from pretrain_lib.__main__ import main
 from pretrain_lib.commands import recipe_and_options
+from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.packing import PackedBlocks
+from pretrain_lib.data.pairs import SentencePairs
 from pretrain_lib.data.text import load_text
 from pretrain_lib.data.token_dataset import TokenDataset
-from pretrain_lib.data.tokenizer import load_tokenizer, special_ids
+from pretrain_lib.data.tokenizer import load_tokenizer, special_ids, train_tokenizer
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.pretrained import load_pretrained
-from pretrain_lib.pretraining import digest, pretrain
-from pretrain_lib.recipe import read_recipe
+from pretrain_lib.pretraining import digest, pretrain, view
+from pretrain_lib.recipe import BertRecipe, MaskingConfig, TextConfig, read_recipe
 
 WORDS = ("the a of and to in it was that he she they house river stone light water road city "
          "old new green long went saw took gave under over after before").split()
@@ -106,6 +108,43 @@ def test_a_recipe_becomes_a_model_that_transformers_reads(architecture, pairs, c
     assert (ours - theirs)[batch["attention_mask"] == 1].abs().max() < 1e-5
 
 
+def text_with_eras(label="era"):
+    """Speeches of two eras, of even and of odd tokens, so that a token tells its era."""
+    generator = random.Random(0)
+    documents = [[[generator.randrange(10, 100, 2) + i % 2 for _ in range(5)] for _ in range(12)]
+                 for i in range(8)]
+    return TokenDataset.in_memory(documents, 120, labels=[{label: str(i % 2)} for i in range(8)])
+
+
+@pytest.mark.parametrize("pairs, task", [("next_sentence", "nsp"), ("order", "order")])
+def test_what_training_sees_are_pairs_of_the_task(pairs, task):
+    recipe = BertRecipe(TextConfig(length=24), masking=MaskingConfig(pairs=pairs))
+    seen = view(text_with_eras(), recipe, train_tokenizer([" ".join(WORDS)], 120))
+    assert isinstance(seen, SentencePairs) and (seen.task, seen.length) == (task, 24)
+
+
+def test_the_wrong_next_sentences_of_the_addresses_are_of_the_same_era():
+    recipe = BertRecipe(TextConfig(corpus="sotu", length=24),
+                        masking=MaskingConfig(pairs="next_sentence"))
+    tokenizer = train_tokenizer([" ".join(WORDS)], 120)
+    source = view(text_with_eras(), recipe, tokenizer)
+    seen = source.take(Keys.of(0, [*range(len(source))] * 20))
+    texts = seen["input_ids"] >= 10  # the tokens that are not special
+    wrong = seen["next_sentence_label"] == 1
+    assert wrong.sum() > 100
+    odd = (seen["input_ids"] % 2 == 1) & texts
+    assert ((odd == texts).all(1) | ~odd.any(1))[wrong].all()
+    with pytest.raises(ValueError, match="no label 'era'"):
+        view(text_with_eras("year"), recipe, tokenizer)
+
+
+def test_other_texts_need_no_era():
+    recipe = BertRecipe(TextConfig(corpus="mine.txt", length=24),
+                        masking=MaskingConfig(pairs="next_sentence"))
+    source = view(text_with_eras("year"), recipe, train_tokenizer([" ".join(WORDS)], 120))
+    assert len(source)
+
+
 def test_training_lowers_the_held_out_loss(corpus, tmp_path):
     recipe = read_recipe(recipe_file(tmp_path, corpus, "modernbert", "none", steps=60))
     pretrain(replace(recipe, train=replace(recipe.train, learning_rate=0.01)), tmp_path / "r")
@@ -120,17 +159,22 @@ def command(recipe, folder, *more):
 
 
 def lines_of_log_when_killed(words, log, more, then, environment):
-    """Starts a run, kills it `then` seconds after `more` lines were added to its log."""
+    """Starts a run, kills it `then` seconds after `more` lines were added to its log.
+
+    Returns:
+        The number of lines in the log, and what the run printed.
+    """
     lines = lambda: log.read_text().count("\n") if log.exists() else 0
     before = lines()
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, env=environment | {"PYTHONUNBUFFERED": "1"}, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     while process.poll() is None and lines() < before + more:
         time.sleep(0.01)
     time.sleep(then)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
-    return lines()
+    said, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    return lines(), said
 
 
 @pytest.mark.slow
@@ -140,14 +184,20 @@ def test_killed_at_random_and_resumed_it_ends_with_the_same_bits(workers, corpus
     recipe = recipe_file(tmp_path, corpus, steps=400, workers=workers)
     quiet = os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     subprocess.run(command(recipe, tmp_path / "whole"), check=True, env=quiet, capture_output=True)
-    generator, killed_at = random.Random(workers), []
+    generator, killed_at, said = random.Random(workers), [], []
     for _ in range(3):
-        killed_at.append(lines_of_log_when_killed(
+        lines, printed = lines_of_log_when_killed(
             command(recipe, tmp_path / "killed", "--resume"), tmp_path / "killed" / "log.jsonl",
-            more=generator.randint(3, 9), then=0.3 * generator.random(), environment=quiet))
+            more=generator.randint(3, 9), then=0.3 * generator.random(), environment=quiet)
+        killed_at.append(lines)
+        said.append(printed)
     assert sum(0 < lines < 440 for lines in killed_at) == 3, killed_at
-    subprocess.run(command(recipe, tmp_path / "killed", "--resume"), check=True, env=quiet,
-                   capture_output=True)
+    last = subprocess.run(command(recipe, tmp_path / "killed", "--resume"), check=True, env=quiet,
+                          capture_output=True, text=True)
+    resumed = [int(step) for printed in [*said, last.stdout]
+               for step in re.findall(r"resumed from step (\d+) of 400", printed)]
+    assert resumed and resumed == sorted(resumed) and 0 < resumed[-1] < 400, resumed
+    assert f"resumed from step {resumed[-1]} of" in last.stdout
     whole, killed = (load_file(tmp_path / name / "model" / "model.safetensors")
                      for name in ("whole", "killed"))
     assert whole.keys() == killed.keys()
