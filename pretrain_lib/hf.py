@@ -1,7 +1,7 @@
 """Hugging Face's format, in and out: which of its names is which of ours.
 
-A saved BERT or ModernBERT is a folder as `transformers` writes it: `config.json` with its fields and
-`model.safetensors` with its keys. Nothing here needs `transformers` to be installed.
+A saved BERT or ModernBERT is a folder as `transformers` writes it: `config.json` with its fields
+and `model.safetensors` with its keys. Nothing here needs `transformers` to be installed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ FAMILIES = (
     Family("bert", "bert.", bert.BertConfig,
            (bert.BertModel, bert.BertForMaskedLM, bert.BertForPreTraining,
             bert.BertForSequenceClassification, bert.BertForTokenClassification),
-           BERT_NAMES, {"hidden_act": "gelu", "tie_word_embeddings": True}),
+           BERT_NAMES, {"hidden_act": "gelu", "is_decoder": False, "tie_word_embeddings": True}),
     Family("modernbert", "model.", modern.ModernBertConfig,
            (modern.ModernBertModel, modern.ModernBertForMaskedLM,
             modern.ModernBertForSequenceClassification, modern.ModernBertForTokenClassification),
@@ -106,7 +106,7 @@ def family_of(model: nn.Module) -> Family | None:
 
 
 def to_hugging_face(model: nn.Module, special: SpecialIds | None = None) -> tuple[dict, dict]:
-    """What `transformers` reads: the fields of `config.json`, and the tensors of `model.safetensors`.
+    """What `transformers` reads: the fields of `config.json`, the tensors of `model.safetensors`.
 
     Args:
         model: one of the classes of `FAMILIES`.
@@ -198,7 +198,8 @@ def from_hugging_face(config: dict, tensors: dict[str, Tensor], source: str) -> 
         raise ValueError(f"{source} holds a {architecture}: known are {', '.join(classes)}")
     for field, value in family.fixed.items():
         if config.get(field, value) != value:
-            raise ValueError(f"{source} has {field}={config[field]!r}: known here is {value!r} only")
+            raise ValueError(f"{source} has {field}={config[field]!r}: known here is {value!r} "
+                             "only")
     labels = {}
     if "Classification" in architecture:
         labels = {"num_labels": len(config.get("id2label") or {0: "", 1: ""})}
@@ -221,8 +222,11 @@ def fields_in(family: Family, config: dict):
         ropes = config.get("rope_parameters") or {}
         for kind, field in (("full_attention", "global_rope_theta"),
                             ("sliding_attention", "local_rope_theta")):
-            theta = (ropes.get(kind) or {}).get("rope_theta", values.get(field))
-            values.pop(field, None)
+            rope = ropes.get(kind) or {}
+            if rope.get("rope_type", "default") != "default":
+                raise ValueError(f"rope_type of {kind} must be 'default', the only one known here, "
+                                 f"got {rope['rope_type']!r}")
+            theta = rope.get("rope_theta", values.pop(field, None))
             if theta is not None:
                 values[field] = theta
     return family.config(**values)
@@ -237,7 +241,9 @@ def renamed(model: nn.Module, family: Family, tensors: dict[str, Tensor],
     result = {}
     for name in ours(model):
         other = family.theirs(name)
-        parts = [other.replace("qkv", third) for third in THIRDS] if ".self.qkv." in other else [other]
+        parts = [other]
+        if ".self.qkv." in other:
+            parts = [other.replace("qkv", third) for third in THIRDS]
         missing = [part for part in parts if part not in theirs]
         if missing:
             raise ValueError(f"{source} has no tensor {missing[0]!r}, which {type(model).__name__} "

@@ -58,7 +58,7 @@ THEIRS = pytest.mark.parametrize("their_model", [their_bert, their_modern],
 
 
 def ragged_batch(config, seed=1, length=24):
-    """Three sequences of 24, 13 and 5 tokens, padded; a third of the real tokens is to be predicted."""
+    """Three sequences of 24, 13 and 5 tokens, padded; a third of the tokens is to be predicted."""
     generator = torch.Generator().manual_seed(seed)
     input_ids = torch.randint(5, config.vocab_size, (3, length), generator=generator)
     attention_mask = (torch.arange(length) < torch.tensor([[length], [13], [5]])).long()
@@ -70,7 +70,7 @@ def ragged_batch(config, seed=1, length=24):
 
 
 def parts(answer):
-    """The logits that a model of ours or theirs answers: of tokens, and of pairs if it has those."""
+    """The logits that a model, ours or theirs, answers: of tokens, and of pairs if it has those."""
     return (answer,) if isinstance(answer, torch.Tensor) else answer[:]
 
 
@@ -109,9 +109,11 @@ def gradients(model):
 def measured(model, seed=1):
     """Logits of real tokens and of pairs, losses, and every gradient under `gradient of ...`."""
     input_ids, attention_mask, token_type_ids, labels = ragged_batch(model.config, seed)
-    segments = {"token_type_ids": token_type_ids} if hasattr(model.config, "type_vocab_size") else {}
+    inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+    if hasattr(model.config, "type_vocab_size"):
+        inputs["token_type_ids"] = token_type_ids
     model.zero_grad()
-    tokens, *pairs = parts(model(input_ids, attention_mask=attention_mask, **segments))
+    tokens, *pairs = parts(model(**inputs))
     found = {"tokens": tokens[attention_mask == 1],
              "loss of tokens": F.cross_entropy(tokens.flatten(0, 1), labels.flatten())}
     if pairs:
@@ -122,7 +124,7 @@ def measured(model, seed=1):
 
 
 def relative_errors(answers, expected):
-    """By norm, against the expected norm; a gradient's is at least a millionth of the global one."""
+    """By norm, against the expected norm; a gradient's is at least a millionth of all of theirs."""
     assert answers.keys() == expected.keys()
     norms = {name: value.norm() for name, value in expected.items()}
     total = torch.stack([n for name, n in norms.items() if name.startswith("gradient")]).norm()
@@ -304,7 +306,8 @@ def test_a_bert_released_with_both_heads_is_read_as_the_architecture_it_names(sp
     file = tmp_path / "model.safetensors"
     if spelling == "of 2018":
         old = {name.replace("LayerNorm.weight", "LayerNorm.gamma")
-               .replace("LayerNorm.bias", "LayerNorm.beta"): t for name, t in load_file(file).items()}
+               .replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+               for name, tensor in load_file(file).items()}
         copies = {"cls.predictions.decoder.weight": old["bert.embeddings.word_embeddings.weight"],
                   "cls.predictions.decoder.bias": old["cls.predictions.bias"],
                   "bert.embeddings.position_ids": torch.arange(64)[None]}
@@ -347,8 +350,17 @@ def test_a_half_precision_folder_is_read_as_float32(tmp_path):
     assert {p.dtype for p in back.parameters()} == {torch.float32}
 
 
+def test_angles_that_are_stretched_are_an_error(tmp_path):
+    save_pretrained(our_model("ModernBertForMaskedLM"), tmp_path / "m")
+    rope = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
+    rewrite_config(tmp_path / "m", {"rope_parameters": {"sliding_attention": rope}})
+    with pytest.raises(ValueError, match="of sliding_attention must be 'default'.*got 'linear'"):
+        load_pretrained(tmp_path / "m")
+
+
 @pytest.mark.parametrize("change, message", [
     ({"hidden_act": "relu"}, "hidden_act='relu'"),
+    ({"is_decoder": True}, "is_decoder=True: known here is False only"),
     ({"model_type": "gpt2"}, "model_type 'gpt2'"),
     ({"architectures": ["BertLMHeadModel"]}, "BertLMHeadModel"),
     ({"num_hidden_layers": 5}, "has no tensor"),

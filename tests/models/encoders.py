@@ -12,7 +12,7 @@ def tokens(*shape, seed=0):
 
 
 def parts(answer):
-    """The logits of tokens, (B, S, V), and those of the pair, (B, 2), where a model answers both."""
+    """The logits of tokens, (B, S, V), and of the pair, (B, 2), where a model answers both."""
     return (answer,) if isinstance(answer, torch.Tensor) else tuple(answer)
 
 
