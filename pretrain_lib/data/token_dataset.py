@@ -99,17 +99,14 @@ class TokenDataset:
 
     Attributes:
         vocab_size: V, the number of tokens in the vocabulary.
-        folder: the folder, as an absolute path; None for a data set in memory.
 
     Raises:
         ShardError: if the folder holds no complete set of shards, a file of it is truncated or
             altered, or it was made with another tokenizer.
     """
 
-    folder: Path | None = None
-
     def __init__(self, folder: str | Path, tokenizer: Tokenizer | None = None, verify: bool = True):
-        self.folder = folder = Path(folder).resolve()
+        folder = Path(folder).resolve()
         manifest = read_manifest(folder)
         check_manifest(folder, manifest)
         if tokenizer is not None and tokenizer_hash(tokenizer) != manifest["tokenizer"]:
@@ -172,7 +169,6 @@ class TokenDataset:
             raise ValueError(f"documents must lie between 0 and {self.num_documents - 1}, "
                              f"got {chosen.min()} to {chosen.max()}")
         view = TokenDataset.__new__(TokenDataset)
-        view.folder = self.folder
         view._hold(self._shards, self.vocab_size,
                    chosen if self._numbers is None else self._numbers[chosen])
         return view

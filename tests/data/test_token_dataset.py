@@ -222,12 +222,6 @@ def test_a_shard_without_a_record_is_named(prepared):
         TokenDataset(prepared)
 
 
-def test_a_data_set_knows_its_folder(prepared):
-    dataset = TokenDataset(prepared)
-    assert dataset.folder == dataset.subset([0]).folder == prepared.resolve()
-    assert TokenDataset.in_memory([[1]], 10).folder is None
-
-
 def test_another_version_of_the_format_is_named(prepared):
     manifest = json.loads((prepared / "manifest.json").read_text())
     (prepared / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
