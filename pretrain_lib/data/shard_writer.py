@@ -14,9 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .token_dataset import ABOUT, DOCUMENTS, MANIFEST, SENTENCES, TOKENS, ShardError, sha256_of
+from .token_dataset import (
+    ABOUT,
+    DOCUMENTS,
+    MANIFEST,
+    RECORD,
+    SENTENCES,
+    TOKENS,
+    ShardError,
+    sha256_of,
+)
 
-RECORD = "shard.json"
 SHARD = re.compile(r"shard-\d{5,}")
 
 
