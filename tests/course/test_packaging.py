@@ -56,8 +56,9 @@ def parse(module: Path) -> ast.Module:
 
 
 def python(code: str, cwd: Path = REPOSITORY) -> str:
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
+    command, env = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True,
+                          text=True).stdout
 
 
 # --- Imports --------------------------------------------------------------------------------
@@ -182,8 +183,25 @@ def test_the_wheel_holds_the_library_and_nothing_else(tmp_path):
     assert {name.split("/")[0] for name in files} == {"pretrain_lib"}
 
 
-def test_the_example_in_the_readme_runs():
+def examples_in_the_readme() -> list[str]:
+    """The Python of the README, made short."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    example = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
-    said = python(example.replace("steps=400", "steps=2"))
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    return [re.sub(r"steps=\d+", "steps=2", block) for block in blocks]
+
+
+def test_the_example_of_images_in_the_readme_runs(tmp_path):
+    said = python(examples_in_the_readme()[0], cwd=tmp_path)
     assert re.findall(r"^(.*) tensor\(\[", said, re.MULTILINE) == ["raw pixels", "pretrained"]
+
+
+@pytest.mark.slow
+def test_the_example_of_texts_in_the_readme_runs(tmp_path):
+    python(examples_in_the_readme()[1], cwd=tmp_path)
+    read = "from transformers import AutoModelForMaskedLM as A; print(A.from_pretrained('my-bert'))"
+    assert python(read, cwd=tmp_path).startswith("ModernBertForMaskedLM")
+
+
+def test_the_readme_has_no_other_example():
+    """One that is added needs a test that runs it."""
+    assert len(examples_in_the_readme()) == 2
