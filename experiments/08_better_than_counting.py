@@ -30,8 +30,8 @@ SEEDS = (41, 42, 43)
 PEER_SEARCH_SEED = 7
 PEER_LEARNING_RATES = (5e-4, 1e-3, 2e-3)
 SECONDS = 180.0
-POINTS = 36
-EVERY = 8  # on the way every eighth block of the committed blanks is scored; in the end all are
+POINTS = 24
+EVERY = 16  # on the way every sixteenth block of the committed blanks is scored; in the end all are
 RECIPE = Path(__file__).parents[1] / "recipes" / "modernbert-mini-laptop.toml"
 
 

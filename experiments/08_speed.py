@@ -26,7 +26,7 @@ products alone take at least 0.85 of the step. (The first two numbers were aimed
 
 SEEDS = (0, 1, 2)
 SIZES = {"main": Size(), "small": Size(layers=2, hidden_size=128), "long": Size(length=512, batch_size=8),
-         "ragged": Size(ragged=True), "modern": Size(form="modernbert")}
+         "ragged": Size(ragged=True), "modern": Size(form="modernbert"), "base": Size(layers=12, hidden_size=768, batch_size=8)}
 STEPS = 6
 
 
