@@ -14,7 +14,7 @@ from .data.pairs import SentencePairs
 from .data.shards import prepare
 from .data.source import Source
 from .data.text import load_text
-from .data.token_dataset import TokenDataset
+from .data.token_dataset import MANIFEST, TokenDataset
 from .data.tokenizer import (
     load_tokenizer,
     save_tokenizer,
@@ -108,9 +108,16 @@ def counting_lines(training: TokenDataset, held_out: TokenDataset, recipe: Recip
 
 
 def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
-    """The tokenizer and the tokenised text: found, or made now."""
-    corpus = load_text(text.corpus, column=text.column)
+    """The tokenizer and the tokenised text: found, or made now.
+
+    What was prepared of a data set of the Hub is used as it is, without asking the Hub again.
+    """
     folder = prepared_folder(text, beside)
+    if text.corpus.startswith("hub:") and (folder / MANIFEST).is_file():
+        tokenizer = load_tokenizer(text.tokenizer or folder)
+        return tokenizer, TokenDataset(folder, tokenizer)
+    corpus = load_text(text.corpus, column=text.column, split=text.split,
+                       config=text.config or None, revision=text.revision or None)
     if text.tokenizer:
         tokenizer = load_tokenizer(text.tokenizer)
     elif (folder / "tokenizer.json").is_file():
@@ -129,7 +136,12 @@ def prepared_folder(text: TextConfig, beside: Path) -> Path:
 
 def slug(text: TextConfig) -> str:
     """A folder's name for a corpus and a tokenizer."""
-    name = f"{text.corpus}-{text.tokenizer or f'{text.kind}-{text.vocab_size}'}"
+    tokenizer = text.tokenizer or f"{text.kind}-{text.vocab_size}"
+    if text.corpus.startswith("hub:"):
+        parts = [text.corpus, text.config, text.split, text.revision, text.column, tokenizer]
+    else:
+        parts = [text.corpus, tokenizer]
+    name = "-".join(filter(None, parts))
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
 
 

