@@ -113,7 +113,7 @@ def bars(ax, names, runs, colours=None, unit: str = "") -> None:
     for row, values in zip(rows, runs):
         ax.plot(values, np.full(len(values), row), "o", color=BLACK, markersize=3)
         ax.annotate(f"{values.mean():.3g}{unit}", (values.max(), row), xytext=(6, 0),
-                    textcoords="offset points", va="center")
+                    textcoords="offset points", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
     ax.set_yticks(rows, names)
     ax.grid(axis="y", visible=False)
 
