@@ -102,9 +102,11 @@ class BertLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(size, eps=eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))  # (B, T, D)
+    def forward(self, x: Tensor, mask: Tensor | None, at: Tensor | None = None) -> Tensor:
+        """(B, T, D) to (B, T, D); with positions `at`, (B, S), what comes out there: (B, S, D)."""
+        attended = self.attention(x, mask, at=at)
+        x = self.attention_norm(at_positions(x, at) + self.dropout(attended))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
 class BertModel(nn.Module):
@@ -123,14 +125,19 @@ class BertModel(nn.Module):
         initialise(self, "truncated_normal", seed, std=config.initializer_range)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
-                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
-        """Hidden states (B, T, D).
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
+                positions: Tensor | None = None) -> Tensor:
+        """Hidden states (B, T, D); at `positions` only, (B, S, D), where they are given.
+
+        Then the last layer works for these positions alone. The numbers are the same, and of a
+        layer hardly more is left than its keys and values.
 
         Args:
             input_ids: (B, T) ids below vocab_size.
             attention_mask: (B, T), see `layers.visible`; None where there is no padding.
             token_type_ids: (B, T) segment of each token; None is segment 0.
             position_ids: (B, T) place of each token; None is 0 to T - 1.
+            positions: (B, S) where hidden states are wanted; None: everywhere.
 
         Raises:
             ValueError: if a sequence is longer than the model has positions.
@@ -141,9 +148,10 @@ class BertModel(nn.Module):
                              "positions (max_position_embeddings): cut it, or build a longer model")
         x = self.embeddings(input_ids, token_type_ids, position_ids)
         mask = visible(attention_mask, length)
-        for layer in self.layers:
+        *lower, last = self.layers
+        for layer in lower:
             x = layer(x, mask)
-        return x
+        return last(x, mask, positions)
 
 
 NEIGHBOURS = (-1, 1, -2, 2)
@@ -228,8 +236,8 @@ class BertForMaskedLM(nn.Module):
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
                 positions: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) at `positions`, (B, S); at all T positions where it is None."""
-        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
-        return self.masked_lm(at_positions(hidden, positions), self.encoder.embeddings.word.weight)
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids, positions)
+        return self.masked_lm(hidden, self.encoder.embeddings.word.weight)  # (B, S, V)
 
 
 class PreTrainingLogits(NamedTuple):
@@ -258,9 +266,11 @@ class BertForPreTraining(BertForMaskedLM):
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
                 positions: Tensor | None = None) -> PreTrainingLogits:
         """Logits of both tasks, from one pass through the encoder."""
-        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
-        tokens = self.masked_lm(at_positions(hidden, positions), self.encoder.embeddings.word.weight)
-        return PreTrainingLogits(tokens, self.next_sentence(self.pooler(hidden)))
+        wanted = None if positions is None else F.pad(positions, (1, 0))  # [CLS], then the blanks
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids, wanted)
+        at_blanks = hidden if positions is None else hidden[:, 1:]
+        return PreTrainingLogits(self.masked_lm(at_blanks, self.encoder.embeddings.word.weight),
+                                 self.next_sentence(self.pooler(hidden)))
 
 
 class BertForSequenceClassification(nn.Module):

@@ -93,16 +93,32 @@ class Attention(nn.Module):
         self.qkv.stacked = 3  # matrices in this one
         self.output = nn.Linear(hidden_size, hidden_size, bias=bias)
 
-    def forward(self, x: Tensor, mask: Tensor | None, by: Rotation | None = None) -> Tensor:
-        """(B, T, D) to (B, T, D), with a mask of `visible` and a rotation of `rotation`."""
-        batch, length, hidden = x.shape
-        heads = self.qkv(x).view(batch, length, 3, self.num_heads, -1)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, E)
+    def forward(self, x: Tensor, mask: Tensor | None, by: Rotation | None = None,
+                at: Tensor | None = None) -> Tensor:
+        """(B, T, D) to (B, T, D), with a mask of `visible` and a rotation of `rotation`.
+
+        With positions `at`, (B, S), only these ask, and the answer is (B, S, D).
+        """
+        q, k, v = self.queries_keys_values(x, at)  # (B, H, T or S, E)
         if by is not None:
-            q, k = rotate(q, by), rotate(k, by)
+            k = rotate(k, by)
+            q = rotate(q, by if at is None else tuple(rows_at(part, at) for part in by))
+        if mask is not None and at is not None:
+            mask = rows_at(mask, at)  # (B, 1, S, T)
         drop = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop)
-        return self.output(y.transpose(1, 2).reshape(batch, length, hidden))
+        return self.output(y.transpose(1, 2).flatten(2))
+
+    def queries_keys_values(self, x: Tensor, at: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The three projections, (B, H, T, E) each; with `at` the queries are (B, H, S, E)."""
+        if at is None:
+            parts = self.qkv(x).chunk(3, dim=-1)
+        else:
+            size, bias = x.shape[-1], self.qkv.bias
+            ask, answer = (None, None) if bias is None else (bias[:size], bias[size:])
+            queries = F.linear(at_positions(x, at), self.qkv.weight[:size], ask)
+            parts = queries, *F.linear(x, self.qkv.weight[size:], answer).chunk(2, dim=-1)
+        return tuple(part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
 
 
 class FeedForward(nn.Module):
@@ -146,6 +162,12 @@ def at_positions(hidden: Tensor, positions: Tensor | None) -> Tensor:
     rows = torch.arange(len(hidden), device=hidden.device)[:, None] * hidden.shape[1]
     flat = (positions + rows).flatten()  # (B·S,)
     return hidden.flatten(0, 1).index_select(0, flat).unflatten(0, positions.shape)
+
+
+def rows_at(table: Tensor, positions: Tensor) -> Tensor:
+    """Some rows of each table: (B or 1, 1, T, N) at (B, S) gives (B, 1, S, N)."""
+    batch = torch.arange(len(positions), device=positions.device)[:, None]
+    return table.expand(len(positions), -1, -1, -1)[batch, 0, positions][:, None]
 
 
 def one_later(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:

@@ -137,9 +137,12 @@ class ModernBertLayer(nn.Module):
         self.feed_forward = GatedFeedForward(config.hidden_size, config.intermediate_size,
                                              config.mlp_dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, by: Rotation) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), mask, by))
-        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, T, D)
+    def forward(self, x: Tensor, mask: Tensor | None, by: Rotation,
+                at: Tensor | None = None) -> Tensor:
+        """(B, T, D) to (B, T, D); with positions `at`, (B, S), what comes out there: (B, S, D)."""
+        attended = self.attention(self.attention_norm(x), mask, by, at)
+        x = at_positions(x, at) + self.dropout(attended)
+        return x + self.feed_forward(self.feed_forward_norm(x))
 
 
 class ModernBertModel(nn.Module):
@@ -178,14 +181,18 @@ class ModernBertModel(nn.Module):
                 into_sum.weight.mul_((2 * config.num_hidden_layers) ** -0.5)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
-                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
-        """Hidden states (B, T, D).
+                token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
+                positions: Tensor | None = None) -> Tensor:
+        """Hidden states (B, T, D); at `positions` only, (B, S, D), where they are given.
+
+        Then the last layer works for these positions alone, as in `BertModel`.
 
         Args:
             input_ids: (B, T) ids below vocab_size.
             attention_mask: (B, T), see `layers.visible`; None where there is no padding.
             token_type_ids: taken so that both encoders are called alike; this one has no segments.
             position_ids: (B, T) place of each token; None is 0 to T - 1.
+            positions: (B, S) where hidden states are wanted; None: everywhere.
 
         Raises:
             ValueError: if a sequence is longer than the model has positions.
@@ -208,8 +215,9 @@ class ModernBertModel(nn.Module):
                   "sliding_attention": config.local_rope_theta}
         turned = {kind: rotation(position_ids, head_size, theta, x.dtype)
                   for kind, theta in turned.items() if kind in config.layer_types}
-        for kind, layer in zip(config.layer_types, self.layers, strict=True):
-            x = layer(x, seen[kind], turned[kind])
+        wanted = [None] * (config.num_hidden_layers - 1) + [positions]
+        for kind, layer, at in zip(config.layer_types, self.layers, wanted, strict=True):
+            x = layer(x, seen[kind], turned[kind], at)
         return self.norm(x)
 
 
@@ -240,9 +248,8 @@ class ModernBertForMaskedLM(nn.Module):
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
                 positions: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) at `positions`, (B, S); at all T positions where it is None."""
-        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
-        x = self.head(at_positions(hidden, positions))
-        return F.linear(x, self.encoder.embeddings.word.weight, self.decoder_bias)
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids, positions)
+        return F.linear(self.head(hidden), self.encoder.embeddings.word.weight, self.decoder_bias)
 
 
 class ModernBertForCausalLM(ModernBertForMaskedLM):

@@ -45,10 +45,11 @@ def test_flops_of_an_encoder_are_those_of_the_formula(form):
     wide = 4 * d if form == "bert" else 2 * d
     feed_forward = 2 * d * wide if form == "bert" else 3 * d * wide
     slots = batch.inputs["positions"].shape[1]
-    attention = 2 * 2 * t * t * d  # scores and values of one sequence
-    expected = (b * layers * (2 * t * (4 * d * d + feed_forward) + attention)
-                + b * slots * 2 * (d * d + d * size.vocab_size))
-    assert products.flops == expected
+    below = 2 * t * (4 * d * d + feed_forward) + 4 * t * t * d  # scores and values of one sequence
+    # The last layer needs keys and values everywhere, and all else at the blanks alone.
+    last = 2 * t * 2 * d * d + 2 * slots * (2 * d * d + feed_forward) + 4 * slots * t * d
+    vocabulary = 2 * slots * (d * d + d * size.vocab_size)
+    assert products.flops == b * ((layers - 1) * below + last + vocabulary)
 
 
 def test_the_products_alone_are_as_many():

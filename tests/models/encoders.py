@@ -79,11 +79,25 @@ def check_texts_packed_in_a_row_are_the_texts_alone(model, tolerance=1e-6):
 
 
 def check_positions_choose_rows(model):
+    """Asked at some positions, the last layer works there alone: same numbers, same gradients."""
+    model = model.double()
     ids = tokens(3, 14)
     positions = torch.tensor([[0, 13, 5], [2, 2, 2], [7, 1, 0]])
-    everywhere, *pair = parts(model(ids))
-    expected = torch.stack([everywhere[b, p] for b, p in enumerate(positions)])
-    assert largest_difference(parts(model(ids, positions=positions)), [expected, *pair]) < 1e-6
+    mask = torch.ones_like(ids)
+    mask[1, 9:], mask[2, 5:] = 0, 2  # padding; and a second text in one row
+    place = torch.arange(14).expand(3, -1).clone()
+    place[2, 5:] -= 5
+    for texts in ({}, {"attention_mask": mask, "position_ids": place}):
+        everywhere, *pair = parts(model(ids, **texts))
+        expected = [torch.stack([everywhere[b, p] for b, p in enumerate(positions)]), *pair]
+        found = parts(model(ids, positions=positions, **texts))
+        assert largest_difference(found, expected) < 1e-10
+        trained = [p for p in model.parameters() if p.requires_grad]
+        gradients = [torch.autograd.grad(sum(x.square().sum() for x in answer), trained,
+                                         allow_unused=True) for answer in (found, expected)]
+        for one, other in zip(*gradients, strict=True):
+            assert (one is None) == (other is None)
+            assert one is None or torch.allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
 def check_tied_weights_have_one_name_and_survive_saving(model, folder):
