@@ -58,8 +58,8 @@ ELECTRA discriminator, fine-tuned, beats plain masking at era (Clark et al. 2020
 
 SEEDS = (61, 62, 63)
 LAYERS, WIDTH, HEADS, VOCABULARY = 4, 128, 4, 8192
-LENGTH, BATCH = 128, 16
-UPDATES = 300  # of plain masking; the other arms of a form get its FLOPs
+LENGTH, BATCH = 128, 8
+UPDATES = 240  # of plain masking; the other arms of a form get its FLOPs
 RATE = 0.4
 EVERY = 4  # of the blocks with committed blanks, every fourth is scored
 PAIRS = 1024  # held-out pairs that the sentence tasks are tried on
