@@ -22,7 +22,8 @@ TITLE = "Tokens a second: the same BERT in this library and in transformers, and
 PREDICTION = """At 4 × 256, vocabulary 8192, T=128, B=32, dropout 0, on a CPU in float32 a step here takes at most 1/1.8 of the time of a
 step of transformers' BertForMaskedLM in its faster mode, because the vocabulary is projected to at blanks only; our trainer takes
 at most half the time of transformers' Trainer with its collator; our trainer is within 2 % of a bare loop; the step's matrix
-products alone take at least 0.85 of the step. (The first two numbers were aimed at, not derived.)"""
+products alone take at least 0.85 of the step. (The first two numbers were aimed at, not derived. A first run gave 1.67 and 1.58 times; then the
+last layer was made to work at the blanks alone, and this is the second.)"""
 
 SEEDS = (0, 1, 2)
 SIZES = {"main": Size(), "small": Size(layers=2, hidden_size=128), "long": Size(length=512, batch_size=8),
@@ -112,7 +113,7 @@ def run(scale: str) -> dict:
     """Steps at every size; trainers at the main one."""
     small = scale == "smoke"
     sizes = {"main": Size(layers=2, hidden_size=32, batch_size=4, vocab_size=8192)} if small else SIZES
-    rounds, steps = (2, 2) if small else (9, STEPS)
+    rounds, steps = (2, 2) if small else (7, STEPS)
     os.environ["TQDM_DISABLE"] = "1"
     measured = {"steps": {name: steps_at(size, rounds) for name, size in sizes.items()}}
     with tempfile.TemporaryDirectory() as folder:

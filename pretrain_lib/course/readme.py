@@ -1,0 +1,96 @@
+"""The part of the README that shows results: a figure and a table, written from the ledger.
+
+    python -m pretrain_lib.course.readme     writes both anew
+"""
+
+from __future__ import annotations
+
+import re
+from statistics import mean, median
+
+from ..pretrained import WEIGHTS
+from ..zoo import ZOO
+from .results import ROOT, results
+
+BEGIN, END = "<!-- results: written by pretrain_lib.course.readme -->", "<!-- end of results -->"
+FIGURE = "docs/better-than-counting.png"
+
+
+def zoo_scores(name: str) -> tuple[float, str]:
+    """Masked loss and accuracy of a model of the zoo, as its card says."""
+    card = (ZOO / name / "README.md").read_text(encoding="utf-8")
+    loss, right = re.search(rf"\*\*{name}\*\* \| ([\d.]+) \| ([\d.]+%)", card).groups()
+    return float(loss), right
+
+
+def table() -> str:
+    """The rows, in Markdown."""
+    clock = results("08-better-than-counting")
+    curves, lines = clock["measured"]["curves"], clock["measured"]["lines"]
+    end = {who: median(curve[-1][2] for curve in runs) for who, runs in curves.items()}
+    few = results("08-few-labels-text")["measured"]
+    row = few["labels"].index(50)
+    speed = results("08-speed")["measured"]
+    language = results("07-bayes-optimal")["measured"]["languages"]
+    seconds = f"{clock['measured']['seconds']:.0f} s"
+    rows = [("what", "here", "beside"),
+            ("---", "---", "---"),
+            (f"masked loss after {seconds} on two cores, nats (4 × 128, median of {len(curves['ours'])} seeds)", f"{end['ours']:.2f}",
+             f"`transformers`' `Trainer` and BERT {end['theirs']:.2f}; counting neighbours {lines['bigram']:.2f}, tokens {lines['unigram']:.2f}")]
+    for name in sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")):
+        loss, right = zoo_scores(name)
+        rows.append((f"masked loss of `{name}`, nats", f"{loss:.2f}", f"right at {right} of the blanks"))
+    for task, found in few["tasks"].items():
+        accuracy = {name: mean(runs[row]) for name, runs in found["accuracy"].items()}
+        rows.append((f"{task} of a sentence, 50 labels, right", f"{accuracy['zoo, fine-tuned']:.1%} (frozen {accuracy['zoo, frozen']:.1%})",
+                     f"scratch {accuracy['scratch']:.1%}, TF-IDF {accuracy['TF-IDF']:.1%}, majority {found['majority']['accuracy']:.1%}"))
+    rows += [("of the way from counting to the Bayes optimum, in a language where that is known",
+              f"{min(one['closed'] for one in language):.1%}", f"the worst of {len(language)} languages"),
+             ("a step of BERT 4 × 256 on a CPU", f"{speed['steps']['main']['speedup']:.2f} times as fast",
+              f"as {speed['steps']['main']['their_best']}, the same weights and batches"),
+             ("the trainer", f"{speed['trainers']['speedup']:.2f} times as fast", "as `transformers`' `Trainer` with its collator")]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def section() -> str:
+    """The README's results, from marker to marker."""
+    hardware = results("08-better-than-counting")["hardware"]
+    return (f"{BEGIN}\n![Held-out masked loss against seconds of training: our recipe, transformers' Trainer, and counting]({FIGURE})\n\n"
+            f"{table()}\n\nMeasured on {hardware['cores']} cores of {hardware['processor']}; each number with its seeds, versions and "
+            f"command is in `results/`.\n{END}")
+
+
+def draw(path) -> None:
+    """The curves against the clock."""
+    from matplotlib.figure import Figure
+
+    from . import plots
+
+    measured = results("08-better-than-counting")["measured"]
+    figure = Figure(figsize=(7.5, 3.8), dpi=110, layout="constrained")
+    ax = figure.subplots()
+    for who, label, colour in [("theirs", "transformers' Trainer", plots.ORANGE), ("ours", "pretrain_lib", plots.BLUE)]:
+        for number, curve in enumerate(measured["curves"][who]):
+            seconds, _, loss, _ = zip(*curve)
+            ax.plot(seconds, loss, color=colour, lw=1.4, label=None if number else label)
+    for name in ("unigram", "bigram"):
+        ax.axhline(measured["lines"][name], color=plots.GREY, lw=1, ls="--")
+        ax.annotate(f"counting {'tokens' if name == 'unigram' else 'neighbours'}", (measured["seconds"], measured["lines"][name]), xytext=(0, 3),
+                    textcoords="offset points", ha="right", fontsize=8, color=plots.GREY)
+    ax.set(xlabel="seconds of training on two cores", ylabel="held-out masked loss (nats)", ylim=(3, 8))
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(before + section() + after, encoding="utf-8")
+    draw(ROOT / FIGURE)
+
+
+if __name__ == "__main__":
+    main()
