@@ -24,7 +24,7 @@ LINK = Link(latency=1e-5, bandwidth=1e9)
 
 
 def ring_clock(size: float, ranks: int, link: Link) -> tuple[float, list[float]]:
-    """When the last rank is done, and what each has sent, if a chunk goes on as soon as it is in."""
+    """When the last rank is done, and what each has sent, if a chunk goes on once it is in."""
     ready = [[0.0] * ranks for _ in range(ranks)]  # when rank r holds chunk c, as far as it goes
     sent = [0.0] * ranks
     free = [0.0] * ranks
