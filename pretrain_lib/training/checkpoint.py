@@ -3,6 +3,9 @@
 A checkpoint is a folder `step-00000100` of safetensors files, `state.json` for everything that is
 not a tensor, and `manifest.json`, which is written last and holds size and SHA-256 of each file.
 The folder is written beside its place and renamed into it, so it is either all there or not there.
+
+Where ranks hold shards, each writes its rows, as `model-00002-of-00004.safetensors`. Read back, the
+rows are put together, so any number of ranks can take up what any other number has saved.
 """
 
 from __future__ import annotations
@@ -21,9 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .distributed import World, is_sharded, own_rows, spread_as
+
 MANIFEST = "manifest.json"
 STATE = "state.json"
 STEP_FOLDER = re.compile(r"step-(\d{8,})")
+SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 Tensors = dict[str, Tensor]
 
@@ -87,24 +93,49 @@ def _sha256(path: Path) -> str:
 
 def _compact(tensor: Tensor) -> Tensor:
     """A copy on the CPU in memory of its own, as safetensors wants it."""
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return own_rows(tensor.detach()).to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
-def _write(place: Path, tensors: dict[str, Tensors], state: dict) -> None:
+def _begin(place: Path, state: dict) -> None:
+    for left_over in place.parent.glob(".partial-step-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
     place.mkdir(parents=True)
     (place / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+
+
+def _write(place: Path, tensors: dict[str, Tensors], world: World) -> dict[str, dict]:
+    """Writes what is this rank's to write; returns its part of the manifest."""
+    written = [place / STATE] if world.first else []
     for name, group in tensors.items():
-        file = place / f"{name}.safetensors"
-        save_file({key: _compact(tensor) for key, tensor in group.items()}, file)
-        shutil.copymode(place / STATE, file)  # safetensors lets the owner alone read
-    files = sorted(place.iterdir())
-    manifest = {f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files}
-    (place / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    for file in [*files, place / MANIFEST, place]:
+        in_shards = any(map(is_sharded, group.values()))
+        mine = {key: _compact(tensor) for key, tensor in group.items()
+                if world.first or is_sharded(tensor)}
+        if mine:
+            number = f"-{world.rank + 1:05d}-of-{world.size:05d}" if in_shards else ""
+            written.append(place / f"{name}{number}.safetensors")
+            save_file(mine, written[-1])
+            shutil.copymode(place / STATE, written[-1])  # safetensors lets the owner alone read
+    for file in written:
         _sync(file)
+    return {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in written}
 
 
-def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state: dict) -> Path:
+def _finish(beside: Path, manifest: dict[str, dict]) -> None:
+    (beside / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    for path in (beside / MANIFEST, beside):
+        _sync(path)
+
+
+def _put_in_place(place: Path, beside: Path) -> None:
+    replaced = _set_aside(place) if place.exists() else None
+    beside.rename(place)
+    _sync(place.parent)
+    if replaced:
+        shutil.rmtree(replaced)
+
+
+def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state: dict,
+                    world: World = World()) -> Path:
     """Writes the checkpoint of update `step` below `folder`, all of it or nothing.
 
     Args:
@@ -112,6 +143,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state:
         step: number of updates done.
         tensors: for each file, its tensors by name.
         state: everything else, fit for JSON.
+        world: the ranks, all of which must call this: rank 0 writes what is not sharded.
 
     Returns:
         The checkpoint's folder.
@@ -120,18 +152,16 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state:
         CheckpointError: if the disk is full or cannot be written to.
     """
     place, beside = step_folder(folder, step), folder / f".partial-step-{step:08d}"
-    for left_over in folder.glob(".partial-step-*"):
-        shutil.rmtree(left_over, ignore_errors=True)
     try:
-        _write(beside, tensors, state)
+        world.on_first(lambda: _begin(beside, state))
+        manifests = world.everyone(lambda: _write(beside, tensors, world))
+        manifest = dict(sorted(entry for part in manifests for entry in part.items()))
+        world.on_first(lambda: _finish(beside, manifest))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(beside, ignore_errors=True)
+        if world.first:
+            shutil.rmtree(beside, ignore_errors=True)
         raise CheckpointError(_why_not_written(folder, step, tensors, error)) from error
-    replaced = _set_aside(place) if place.exists() else None
-    beside.rename(place)
-    _sync(folder)
-    if replaced:
-        shutil.rmtree(replaced)
+    world.on_first(lambda: _put_in_place(place, beside))
     return place
 
 
@@ -199,13 +229,21 @@ def newest_sound(folder: Path) -> tuple[int | None, list[str]]:
 
 
 def load_checkpoint(place: Path) -> tuple[dict[str, Tensors], dict]:
-    """Reads a checkpoint back on the CPU: (tensors by file, state), as `save_checkpoint` took them.
+    """Reads a checkpoint back on the CPU: (tensors by name of their group, state).
+
+    Tensors are whole, whoever saved them in however many shards.
 
     Raises:
         CheckpointError: if the folder is no checkpoint, or not whole.
     """
     verify(place)
-    tensors = {file.stem: load_file(file) for file in sorted(place.glob("*.safetensors"))}
+    rows: dict[str, dict[str, list[Tensor]]] = {}
+    for file in sorted(place.glob("*.safetensors")):
+        group = rows.setdefault(SHARD.sub("", file.stem), {})
+        for key, tensor in load_file(file).items():
+            group.setdefault(key, []).append(tensor)
+    tensors = {name: {key: torch.cat(parts) if len(parts) > 1 else parts[0]
+                      for key, parts in group.items()} for name, group in rows.items()}
     return tensors, json.loads((place / STATE).read_text(encoding="utf-8"))
 
 
@@ -233,4 +271,5 @@ def load_optimizer(module: nn.Module, optimizer, tensors: Tensors) -> None:
         parameter, key = name.rsplit("|", 1)
         p = parameters[parameter]
         on_device = key != "step" or optimizer.param_groups[0].get("fused")
-        optimizer.state[p][key] = tensor.to(p.device if on_device else "cpu")
+        like = p if key != "step" else tensor
+        optimizer.state[p][key] = spread_as(tensor.to(p.device if on_device else "cpu"), like)

@@ -8,7 +8,8 @@ from typing import Literal, get_args, get_type_hints
 
 Optimizer = Literal["adamw", "muon", "sgd"]
 Schedule = Literal["constant", "linear", "cosine"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+Parallel = Literal["ddp", "fsdp"]
 
 KINDS = {bool: "True or False", int: "an int", float: "a finite number", str: "a string"}
 AT_LEAST = {
@@ -24,7 +25,7 @@ class TrainConfig:
 
     Attributes:
         steps: number of updates of the weights.
-        batch_size: samples in one update, over all its micro-batches.
+        batch_size: samples in one update, over all its micro-batches and processes.
         accumulation: micro-batches that an update is split into, to fit a small memory.
         optimizer: "adamw" (Loshchilov & Hutter, ICLR 2019, Algorithm 2), "muon", which trains the
             matrices between layers better and all else with AdamW, or "sgd".
@@ -42,7 +43,14 @@ class TrainConfig:
         final_learning_rate: where the schedule ends, as a fraction of `learning_rate`.
         gradient_clipping: largest Euclidean norm of the whole gradient; 0 does not clip.
         precision: format of the forward and backward pass; weights stay in their own. "auto"
-            times matrix products on the device and takes the fastest that is safe.
+            times matrix products on the device and takes the fastest that is safe. "fp16" scales
+            the loss.
+        compile: whether torch compiles the forward and backward pass before it starts.
+        activation_checkpointing: whether to forget what happens inside a block until the backward
+            pass needs it, and compute it again then: less memory, about a third more work (Chen et
+            al., "Training deep nets with sublinear memory cost", 2016).
+        parallel: what several processes share: "ddp" the gradients, "fsdp" every parameter and what
+            the optimiser keeps for it. It matters under `torchrun` only.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", …
         seed: the run's only source of randomness, 0 to 2**32 - 1.
         workers: processes that prepare batches; 0 prepares them in this one.
@@ -73,6 +81,9 @@ class TrainConfig:
     final_learning_rate: float = 0.0
     gradient_clipping: float = 0.0
     precision: Precision = "fp32"
+    compile: bool = False
+    activation_checkpointing: bool = False
+    parallel: Parallel = "ddp"
     device: str = "auto"
     seed: int = 0
     workers: int = 0
@@ -115,7 +126,7 @@ class TrainConfig:
 
     @property
     def micro_batch_size(self) -> int:
-        """Samples in one forward pass."""
+        """Samples in one forward pass, over all processes."""
         return self.batch_size // self.accumulation
 
 
@@ -126,7 +137,8 @@ def is_a(kind: type, value) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "keep_last", "tensorboard"}
+MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "keep_last", "tensorboard",
+              "compile", "activation_checkpointing", "parallel"}
 
 
 def differences(old: dict, new: dict) -> list[str]:

@@ -1,7 +1,8 @@
 """From a source to batches: micro-batch i of a run is a function of i.
 
 So the loader has no state to save. A run that resumes at update s asks for the micro-batches from
-s · accumulation on, and gets the very ones it would have got, with any number of workers.
+s · accumulation on, and gets the very ones it would have got, with any number of workers. Several
+ranks cut each micro-batch into equal parts, and see together what one would see alone.
 """
 
 from __future__ import annotations
@@ -16,22 +17,24 @@ from torch.utils.data import DataLoader, Dataset
 from ..data.source import Source, keys_at
 from ..objectives.base import Batch, Objective
 from .config import TrainConfig
+from .distributed import World
 
 
 class MicroBatches(Dataset):
-    """The micro-batches of a run, by number."""
+    """A rank's part of the micro-batches of a run, by number."""
 
-    def __init__(self, source: Source, objective: Objective, config: TrainConfig):
+    def __init__(self, source: Source, objective: Objective, config: TrainConfig, world: World):
         self.source = source
         self.objective = objective
         self.config = config
+        self.world = world
 
     def __len__(self) -> int:
         return self.config.steps * self.config.accumulation
 
     def __getitem__(self, i: int) -> Batch:
-        size = self.config.micro_batch_size
-        positions = np.arange(i * size, (i + 1) * size)
+        size = self.config.micro_batch_size // self.world.size
+        positions = (i * self.world.size + self.world.rank) * size + np.arange(size)
         progress = (i // self.config.accumulation) / self.config.steps
         keys = keys_at(positions, len(self.source), self.config.seed, progress)
         batch = self.objective.batch(self.source.take(keys), keys)
@@ -50,12 +53,12 @@ def leave_signals_to_the_trainer(worker: int) -> None:
 
 
 def micro_batches(source: Source, objective: Objective, config: TrainConfig, first_step: int,
-                  pin_memory: bool) -> Generator[Batch]:
-    """The run's micro-batches from update `first_step` on, prepared ahead by the workers.
+                  pin_memory: bool, world: World = World()) -> Generator[Batch]:
+    """A rank's micro-batches from update `first_step` on, prepared ahead by the workers.
 
     Workers start with the first batch that is asked for, and end when the generator is closed.
     """
-    dataset = MicroBatches(source, objective, config)
+    dataset = MicroBatches(source, objective, config, world)
     yield from DataLoader(
         dataset,
         batch_size=None,

@@ -7,8 +7,13 @@ from ..objectives.base import Batch
 
 def total_counts(batches: list[Batch]) -> dict[str, float]:
     """The count of each term over all micro-batches."""
-    names = {name: None for batch in batches for name in batch.counts}
-    return {name: sum(batch.counts.get(name, 0) for batch in batches) for name in names}
+    return totals([batch.counts for batch in batches])
+
+
+def totals(parts: list[dict[str, float]]) -> dict[str, float]:
+    """The sum of each entry over dictionaries of numbers."""
+    names = {name: None for part in parts for name in part}
+    return {name: sum(part.get(name, 0) for part in parts) for name in names}
 
 
 def weighted_mean(sums: dict, counts: dict[str, float], weights: dict[str, float]):

@@ -7,59 +7,92 @@ products in bfloat16 are emulated and run a hundred times slower than in float32
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 
-DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORTH_IT = 1.2
 
 
-def matmul_seconds(dtype: torch.dtype, device: torch.device, size: int) -> float:
+class Choice(NamedTuple):
+    """A precision, and why it is this one.
+
+    Attributes:
+        name: "fp32", "tf32", "bf16" or "fp16".
+        why: a few words.
+    """
+
+    name: str
+    why: str
+
+
+def matmul_seconds(name: str, device: torch.device, size: int) -> float:
     """Seconds that one square matrix product takes: the best of three, after a warm-up."""
-    a = torch.ones(size, size, device=device, dtype=dtype)
+    a = torch.ones(size, size, device=device, dtype=DTYPES[name] or torch.float32)
     synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     seconds = []
-    for _ in range(4):
-        synchronize()
-        start = time.perf_counter()
-        a @ a
-        synchronize()
-        seconds.append(time.perf_counter() - start)
+    with products_in(name, device):
+        for _ in range(4):
+            synchronize()
+            start = time.perf_counter()
+            a @ a
+            synchronize()
+            seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
 
 
 @lru_cache
-def fastest_precision(device: torch.device) -> str:
-    """ "bf16", else "fp16" on a GPU, where clearly faster than "fp32" on this device.
+def fastest_precision(device: torch.device) -> Choice:
+    """ "bf16", else "fp16" or "tf32" on a GPU, where clearly faster than "fp32" on this device.
 
     bfloat16 comes first: it has float32's range, so no loss scaling is needed. float16 without a
     GPU is never chosen.
     """
     size = 2048 if device.type == "cuda" else 256
-    baseline = matmul_seconds(torch.float32, device, size)
-    for name in ("bf16", "fp16") if device.type == "cuda" else ("bf16",):
-        if baseline / matmul_seconds(DTYPES[name], device, size) > WORTH_IT:
-            return name
-    return "fp32"
+    baseline, seen = matmul_seconds("fp32", device, size), []
+    for name in ("bf16", "fp16", "tf32") if device.type == "cuda" else ("bf16",):
+        times = baseline / matmul_seconds(name, device, size)
+        seen.append(f"{name} products run at {times:.2g} times the speed of fp32 here")
+        if times > WORTH_IT:
+            return Choice(name, seen[-1])
+    return Choice("fp32", "; ".join(seen))
 
 
-def choose_precision(name: str, device: torch.device) -> str:
-    """`name`, with "auto" replaced by what is fastest on `device`."""
-    return fastest_precision(device) if name == "auto" else name
+def choose_precision(name: str, device: torch.device) -> Choice:
+    """`name`, with "auto" replaced by what is fastest on `device`.
+
+    Raises:
+        ValueError: if tf32 is asked for where there is no NVIDIA GPU.
+    """
+    if name == "auto":
+        return fastest_precision(device)
+    if name == "tf32" and device.type != "cuda":
+        raise ValueError("precision 'tf32' is a format of NVIDIA's matrix units, and the device is "
+                         f"{str(device)!r}: use 'auto' or 'fp32'")
+    return Choice(name, "asked for")
+
+
+@contextmanager
+def products_in(name: str, device: torch.device):
+    """A context for both passes: float32 products on a GPU may round their factors to tf32, or not."""
+    if device.type != "cuda":
+        yield
+        return
+    settings = torch.backends.cuda.matmul
+    before, settings.fp32_precision = settings.fp32_precision, "tf32" if name == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 def autocast(name: str, device: torch.device):
-    """A context in which matrix products run in the named precision."""
+    """A context for the forward pass: its matrix products run in the 16-bit format named."""
     dtype = DTYPES[name]
     return torch.autocast(device.type, dtype) if dtype else nullcontext()
-
-
-def loss_scaler(name: str, device: torch.device) -> torch.amp.GradScaler:
-    """Scales the loss so that float16 gradients do not vanish (Micikevicius et al., ICLR 2018,
-    section 3.2); does nothing in the other precisions."""
-    return torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
 
 def choose_device(name: str) -> torch.device:

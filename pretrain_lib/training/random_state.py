@@ -17,9 +17,9 @@ def seed_torch(seed: int, device: torch.device) -> None:
         torch.get_device_module(device).manual_seed(seed)
 
 
-def seed_dropout(seed: int, step: int, micro: int, device: torch.device) -> None:
-    """Seeds the forward pass of micro-batch `micro` of an update: a function of the arguments."""
-    high, low = philox(np.array([step, micro, 0, 0], dtype=np.uint64), (seed, 0))[:2]
+def seed_dropout(seed: int, step: int, micro: int, rank: int, device: torch.device) -> None:
+    """Seeds the forward pass of a rank's micro-batch: a function of the arguments."""
+    high, low = philox(np.array([step, micro, rank, 0], dtype=np.uint64), (seed, 0))[:2]
     seed_torch(int(high) << 31 ^ int(low), device)
 
 

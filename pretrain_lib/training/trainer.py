@@ -10,28 +10,31 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..data.keys import Keys
 from ..data.source import Source
-from ..models.mode import evaluation_mode
 from ..models.state import load_state, state_tensors
 from ..objectives.base import Batch, Objective, Step
 from . import checkpoint as ckpt
 from .config import TrainConfig
-from .finite import NonFiniteError, non_finite
+from .distributed import join, own_rows, replicate, shard, spread_as, synchronised, whole
+from .finite import NonFiniteError, fault, fault_of, non_finite
+from .garbage import collected_rarely
+from .held_out import check_terms, mean_losses
 from .interrupt import stop_on_signal
-from .loader import micro_batches
+from .loader import MicroBatches, micro_batches
 from .log import History
-from .means import total_counts, weighted_mean
+from .loss_scaling import LossScaler
+from .means import total_counts, totals, weighted_mean
+from .memory import checkpoint_activations
 from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
-from .precision import autocast, choose_device, choose_precision, loss_scaler
-from .random_state import random_state_kept, seed_dropout, seed_torch
+from .precision import Choice, autocast, choose_precision, products_in
+from .random_state import random_state_kept, seed_dropout
 from .run_folder import claim, description_of, library_versions, move_aside
 
 
 class Trainer:
-    """Trains a model on an objective.
+    """Trains a model on an objective: in one process, or, under `torchrun`, in several as if in one.
 
     Args:
         model: the module that answers.
@@ -39,13 +42,15 @@ class Trainer:
         source: the samples.
         config: how to train.
         held_out: samples to evaluate on, never trained on.
-        folder: the run's folder, for config, log and checkpoints; None keeps nothing on disk.
+        folder: the run's folder, for config, log and checkpoints; None keeps nothing on disk. Several
+            processes need one that all of them see.
         recipe: what else the run is made of, fit for JSON; the folder keeps it with the config, and
             refuses a run of another recipe.
 
     Raises:
-        ValueError: if the source is empty, if the loss couples samples and accumulation is asked
-            for, or if early stopping is asked for and nothing is held out.
+        ValueError: if the source is empty, if a batch cannot be shared out evenly, if the loss
+            couples samples and a batch is to be shared out, or if early stopping is asked for and
+            nothing is held out.
         CheckpointError: if the folder holds a run with another config.
     """
 
@@ -54,31 +59,32 @@ class Trainer:
                  recipe: dict | None = None):
         if not len(source):
             raise ValueError("the source is empty: training needs at least one sample")
-        if config.accumulation > 1 and not objective.separable:
-            raise ValueError(
-                f"{type(objective).__name__} couples the samples of a batch, so "
-                f"{config.accumulation} micro-batches would be another objective than one batch: "
-                "set accumulation=1"
-            )
         if config.patience and held_out is None:
             raise ValueError(f"patience is {config.patience}, but there is nothing to evaluate: "
                              "give held_out samples, or set patience=0")
         self.config = config
         self.source = source
         self.held_out = held_out
-        self.device = choose_device(config.device)
-        self.precision = choose_precision(config.precision, self.device)
+        self.world, self.device = join(config.device)
+        require_shares(config, objective, self.world.size)
+        self.sharded = self.world.size > 1 and config.parallel == "fsdp"
         self.module = Step(model, objective).to(self.device)
+        self.passes = self.module
+        if config.activation_checkpointing:
+            checkpoint_activations(self.module)
+        if self.sharded:
+            shard(self.module, config.compile)
         self.optimizer = make_optimizer(self.module, config)
-        self.scaler = loss_scaler(self.precision, self.device)
+        self._compute_in(self.world.on_first(
+            lambda: choose_precision(config.precision, self.device)))
         self.step = 0
         self.best = {"loss": math.inf, "step": None, "evaluations_since": 0}
         self.best_state = None
         self.folder = Path(folder) if folder else None
         self.recipe = recipe
         if self.folder:
-            claim(self.folder, self._description())
-        self.history = History(self.folder, config.tensorboard)
+            self.world.on_first(lambda: claim(self.folder, self._description()))
+        self.history = History(self.folder if self.world.first else None, config.tensorboard)
 
     @property
     def model(self) -> nn.Module:
@@ -111,10 +117,11 @@ class Trainer:
         self.history.open(self.step)
         config = self.config
         stream = micro_batches(self.source, self.objective, config, self.step,
-                               pin_memory=self.device.type == "cuda")
-        clock, samples_seen = time.perf_counter(), 0
+                               self.device.type == "cuda", self.world)
         with (random_state_kept(self.device), stop_on_signal() as stop, closing(self.history),
-              closing(stream) as batches, _progress_bar(self.step, config.steps) as progress):
+              closing(stream) as batches, collected_rarely(), self._progress_bar() as progress):
+            self._prepare_passes()
+            clock, samples_seen = time.perf_counter(), 0
             while self.step < config.steps and not self._out_of_patience():
                 learning_rate = learning_rate_at(self.step, config)
                 losses, gradient_norm = self.update(
@@ -130,10 +137,11 @@ class Trainer:
                     progress.set_postfix(loss=f"{losses['loss']:.4g}", refresh=False)
                 improved = self._due("evaluate", last) and self._evaluate()
                 ended = last or self._out_of_patience()
-                if self.folder and (improved or self._due("checkpoint", ended) or stop.requested):
+                stopping = any(self.world.gather(stop.requested))
+                if self.folder and (improved or self._due("checkpoint", ended) or stopping):
                     self.save()
                 progress.update()
-                if stop.requested:
+                if stopping:
                     raise KeyboardInterrupt(f"stopped after step {self.step}{self._where_saved()}")
                 if self.step % config.log_every == 0:
                     clock, samples_seen = time.perf_counter(), 0
@@ -144,45 +152,47 @@ class Trainer:
     def update(self, batches: list[Batch], learning_rate: float) -> tuple[dict[str, float], float]:
         """One update of the weights from the micro-batches given.
 
-        The count of each term is known over all micro-batches before the first backward pass, so
-        each micro-batch adds its exact share of the gradient of the one global mean.
+        The count of each term is known over all micro-batches and ranks before the first backward
+        pass, so each micro-batch adds its exact share of the gradient of the one global mean.
 
         Returns:
             The mean of each term, with their weighted sum as "loss"; and the gradient's norm.
         """
         self.module.train()
-        counts = total_counts(batches)
+        counts = totals(self.world.gather(total_counts(batches)))
         sums: dict[str, float] = dict.fromkeys(counts, 0.0)
-        for micro, batch in enumerate(batches):
-            seed_dropout(self.config.seed, self.step, micro, self.device)
-            with autocast(self.precision, self.device):
-                terms = self.module(batch.to(self.device))
-            self._check_terms(terms, counts)
-            loss = weighted_mean(terms, counts, self.objective.weights)
-            self.scaler.scale(loss).backward()
-            for name, value in terms.items():
-                sums[name] += value.item()
-        losses = {name: sums[name] / (counts[name] or 1) for name in counts}
-        losses["loss"] = weighted_mean(sums, counts, self.objective.weights)
-        self._check_finite(losses, batches)
+        with products_in(self.precision, self.device):
+            for micro, batch in enumerate(batches):
+                synchronised(self.passes, micro == len(batches) - 1)
+                seed_dropout(self.config.seed, self.step, micro, self.world.rank, self.device)
+                with autocast(self.precision, self.device):
+                    terms = self.passes(batch.to(self.device))
+                check_terms(terms, counts, self.module)
+                loss = weighted_mean(terms, counts, self.objective.weights)
+                # ranks average their gradients, and a sum is wanted
+                self.scaler.scaled(self.world.size * loss).backward()
+                for name, value in terms.items():
+                    sums[name] += value.item()
+        losses = self._means(sums, counts, batches)
 
-        self.scaler.unscale_(self.optimizer)
+        trained = [p for p in self.module.parameters() if p.grad is not None]
+        self.scaler.unscale([p.grad for p in trained])
         if self.config.l2:
             add_l2_gradient(self.optimizer, self.config.l2)
-        trained = [p for p in self.module.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in trained])
-        if not norm.isfinite() and not self._scale_may_fall(trained):
-            raise self._non_finite("the gradient's norm", norm.item(), batches)
-        if self.config.gradient_clipping:
-            nn.utils.clip_grads_with_norm_(trained, self.config.gradient_clipping, norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        norm = whole(nn.utils.get_total_norm([p.grad for p in trained]))
+        finite = bool(norm.isfinite())
+        if not finite and not self._scale_may_fall(trained):
+            raise self._not_finite([fault("the gradient's norm", norm.item(), batches)])
+        if finite:
+            if self.config.gradient_clipping:
+                nn.utils.clip_grads_with_norm_(trained, self.config.gradient_clipping, norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate
+            self.optimizer.step()
+        self.scaler.update(finite)
         self.optimizer.zero_grad(set_to_none=True)
         return losses, norm.item()
 
-    @torch.no_grad()
     def evaluate(self, source: Source) -> dict[str, float]:
         """The mean of each term over all samples of a source, and their weighted sum as "loss".
 
@@ -191,61 +201,74 @@ class Trainer:
 
         Raises:
             ValueError: if the source is empty.
-            NonFiniteError: as soon as a loss is not finite.
+            NonFiniteError: if a loss is not finite.
         """
         if not len(source):
             raise ValueError("the source is empty: there is nothing to evaluate")
-        counts: dict[str, float] = {}
-        sums: dict[str, float] = {}
-        size = self.config.micro_batch_size
-        with random_state_kept(self.device), evaluation_mode(self.module):
-            seed_torch(self.config.seed, self.device)
-            for start in range(0, len(source), size):
-                ids = range(start, min(start + size, len(source)))
-                keys = Keys.of(self.config.seed, ids, progress=1.0)
-                batch = self.objective.batch(source.take(keys), keys)
-                batch.samples = keys.sample
-                with autocast(self.precision, self.device):
-                    terms = self.module(batch.to(self.device))
-                self._check_terms(terms, batch.counts)
-                for name, value in terms.items():
-                    counts[name] = counts.get(name, 0) + batch.counts[name]
-                    sums[name] = sums.get(name, 0.0) + value.item()
-                    if not math.isfinite(sums[name]):
-                        raise non_finite(f"the evaluation's loss {name!r}", sums[name], self.step,
-                                         [batch])
-        means = {name: sums[name] / (counts[name] or 1) for name in counts}
-        return {**means, "loss": weighted_mean(sums, counts, self.objective.weights)}
+        return mean_losses(self.module, source, self.config, self.device, self.precision,
+                           self.step, self.world)
 
     # ---------------------------------------------------------------- parts of an update
 
-    def _check_terms(self, terms: dict[str, Tensor], counts: dict[str, float]) -> None:
-        if terms.keys() != counts.keys():
-            raise ValueError(
-                f"{type(self.objective).__name__}.forward returned the terms {sorted(terms)}, "
-                f"but its batches count {sorted(counts)}: the names must be the same"
-            )
-        unknown = self.objective.weights.keys() - counts.keys()
-        if unknown:
-            raise ValueError(f"weights are given for {sorted(unknown)}, but the terms of "
-                             f"{type(self.objective).__name__} are {sorted(counts)}")
+    def _compute_in(self, precision: Choice) -> None:
+        self.precision = precision.name
+        self.why_precision = precision.why
+        self.scaler = LossScaler(precision.name == "fp16")
+        self.optimizer.low_precision = precision.name == "bf16"  # Muon has products of its own
 
-    def _check_finite(self, losses: dict[str, float], batches: list[Batch]) -> None:
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise self._non_finite(f"the loss {name!r}", value, batches)
+    def _prepare_passes(self) -> None:
+        """Makes what an update calls: the module, for several ranks and compiled where wanted.
 
-    def _non_finite(self, what: str, value: float, batches: list[Batch]) -> NonFiniteError:
+        It is called once for nothing, and the gradients thrown away: DDP finds out in which order
+        gradients come, and adds them up in that order from then on, so a run that is resumed does
+        what one does that was never stopped.
+        """
+        self.passes = self.module
+        if self.step == self.config.steps:
+            return
+        if self.world.size > 1 and not self.sharded:
+            self._throw_away_a_pass()
+            unused = any(p.grad is None for p in self.module.parameters() if p.requires_grad)
+            self.passes = replicate(self.module, self.device, unused)
+        if self.config.compile and not self.sharded:
+            self.passes.compile(dynamic=False)
+        if self.world.size > 1 or self.config.compile:
+            self._throw_away_a_pass()
+            self.module.zero_grad(set_to_none=True)
+
+    def _throw_away_a_pass(self) -> None:
+        first = self.step * self.config.accumulation
+        batch = MicroBatches(self.source, self.objective, self.config, self.world)[first]
+        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        self.module.train()
+        with autocast(self.precision, self.device):
+            sum(self.passes(batch.to(self.device)).values()).backward()
+        for name, buffer in self.module.named_buffers():
+            buffer.copy_(buffers[name])
+
+    def _means(self, sums: dict[str, float], counts: dict[str, float],
+               batches: list[Batch]) -> dict[str, float]:
+        """The mean of each term over all ranks, and their weighted sum as "loss"."""
+        sums, faults = zip(*self.world.gather((sums, fault_of(sums, batches))), strict=True)
+        if any(faults):
+            raise self._not_finite(faults)
+        sums = totals(sums)
+        means = {name: sums[name] / (counts[name] or 1) for name in counts}
+        return {**means, "loss": weighted_mean(sums, counts, self.objective.weights)}
+
+    def _not_finite(self, faults: list) -> NonFiniteError:
         self.optimizer.zero_grad(set_to_none=True)
-        return non_finite(what, value, self.step + 1, batches)
+        return non_finite(faults, self.step + 1)
 
     def _scale_may_fall(self, trained: list[nn.Parameter]) -> bool:
         """Whether an infinite gradient is float16's loss scale being searched, not an error.
 
         If every gradient is finite and only their norm is not, no smaller scale would help.
         """
-        return (self.scaler.is_enabled() and self.scaler.get_scale() >= 1.0
-                and not all(p.grad.isfinite().all() for p in trained))
+        if not self.scaler.may_fall:
+            return False
+        finite = all(bool(own_rows(p.grad).isfinite().all()) for p in trained)
+        return not all(self.world.gather(finite))
 
     # ---------------------------------------------------------------- evaluation and early stopping
 
@@ -267,7 +290,7 @@ class Trainer:
         if means["loss"] < self.best["loss"]:
             self.best = {"loss": means["loss"], "step": self.step, "evaluations_since": 0}
             if self.config.patience:
-                self.best_state = {name: tensor.detach().cpu().clone()
+                self.best_state = {name: own_rows(tensor.detach()).to("cpu", copy=True)
                                    for name, tensor in self.module.state_dict().items()}
             return True
         self.best = {**self.best, "evaluations_since": self.best["evaluations_since"] + 1}
@@ -282,7 +305,8 @@ class Trainer:
             tensors, _ = ckpt.load_checkpoint(place)
             self._load_modules(tensors, str(place))
         elif self.best_state is not None:
-            self.module.load_state_dict(self.best_state)
+            for name, tensor in self.module.state_dict().items():
+                own_rows(tensor).copy_(self.best_state[name])
 
     # ---------------------------------------------------------------- the run's folder
 
@@ -309,15 +333,16 @@ class Trainer:
                  "precision": self.precision, "config": self._description(),
                  "versions": library_versions()}
         filled = {name: group for name, group in tensors.items() if group}
-        place = ckpt.save_checkpoint(folder, self.step, filled, state)
-        ckpt.prune(folder, self.step, self.config.keep_last, self.best["step"])
+        place = ckpt.save_checkpoint(folder, self.step, filled, state, self.world)
+        self.world.on_first(lambda: ckpt.prune(folder, self.step, self.config.keep_last,
+                                               self.best["step"]))
         return place
 
     def _resume(self) -> None:
         folder = self.folder / "checkpoints"
-        step, problems = ckpt.newest_sound(folder)
+        step, problems = self.world.on_first(lambda: ckpt.newest_sound(folder))
         for problem in problems:
-            print(f"skipped: {problem}")
+            self._tell(f"skipped: {problem}")
         if step is None:
             if problems:
                 raise ckpt.CheckpointError(f"{folder} holds no sound checkpoint, only damaged "
@@ -327,33 +352,57 @@ class Trainer:
         tensors, state = ckpt.load_checkpoint(place)
         self._load_modules(tensors, str(place))
         ckpt.load_optimizer(self.module, self.optimizer, tensors.get("optimizer", {}))
-        self.precision = state.get("precision", self.precision)  # older ones do not say
-        self.scaler = loss_scaler(self.precision, self.device)
+        if "precision" in state:  # older ones do not say
+            self._compute_in(Choice(state["precision"], "that of the run so far"))
         self.scaler.load_state_dict(state["scaler"])
         best = state["best"]
         self.best = {**best, "loss": math.inf if best["loss"] is None else best["loss"]}
         self.best_state = None
         self.step = state["step"]
-        print(f"resumed from step {self.step} of {self.config.steps}")
+        self._tell(f"resumed from step {self.step} of {self.config.steps}")
 
     def _start_anew(self) -> None:
         if self.step == 0:
-            move_aside(self.folder)
+            self.world.on_first(lambda: move_aside(self.folder))
 
     def _load_modules(self, tensors: dict, source: str) -> None:
         try:
-            load_state(self.model, tensors.get("model", {}), source)
-            load_state(self.objective, tensors.get("objective", {}), source)
+            for name, part in (("model", self.model), ("objective", self.objective)):
+                there = state_tensors(part)
+                load_state(part, {key: spread_as(tensor, there.get(key, tensor))
+                                  for key, tensor in tensors.get(name, {}).items()}, source)
         except ValueError as error:
             raise ckpt.CheckpointError(str(error)) from None
 
     def _where_saved(self) -> str:
         return f"; resume from {self.folder}" if self.folder else ""
 
+    def _tell(self, line: str) -> None:
+        if self.world.first:
+            print(line)
 
-def _progress_bar(done: int, total: int):
-    from tqdm.auto import tqdm
+    def _progress_bar(self):
+        from tqdm.auto import tqdm
 
-    # tqdm's bar for notebooks does not read its own TQDM_DISABLE.
-    quiet = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-    return tqdm(initial=done, total=total, unit="step", leave=False, disable=quiet)
+        # tqdm's bar for notebooks does not read its own TQDM_DISABLE.
+        quiet = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+        return tqdm(initial=self.step, total=self.config.steps, unit="step", leave=False,
+                    disable=quiet or not self.world.first)
+
+
+def require_shares(config: TrainConfig, objective: Objective, ranks: int) -> None:
+    """A batch can be cut into micro-batches, and these into equal shares of the ranks.
+
+    Raises:
+        ValueError: naming what does not divide what.
+    """
+    parts = config.accumulation * ranks
+    if parts > 1 and not objective.separable:
+        raise ValueError(
+            f"{type(objective).__name__} couples the samples of a batch, so {parts} parts of it "
+            f"({config.accumulation} micro-batches on {ranks} processes) would be another "
+            "objective than one batch: set accumulation=1, in one process")
+    if config.batch_size % parts:
+        raise ValueError(
+            f"batch_size={config.batch_size} cannot be shared out evenly over {ranks} processes "
+            f"with accumulation={config.accumulation}: choose a multiple of {parts}")

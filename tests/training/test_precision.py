@@ -1,15 +1,20 @@
 import math
 import shutil
 import time
+from unittest import mock
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
 from pretrain_lib.objectives.reconstruction import Reconstruction
-from pretrain_lib.training import checkpoint, precision
+from pretrain_lib.training import checkpoint, loss_scaling, precision
 from pretrain_lib.training.finite import NonFiniteError
+from pretrain_lib.training.loss_scaling import FIRST, MOST_SKIPPED, LossScaler
+from pretrain_lib.training.precision import Choice
 from pretrain_lib.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -75,7 +80,7 @@ def test_a_gradient_that_overflows_float16_is_skipped_and_the_scale_falls():
     def watched(*args):
         was = weights(model)
         result = original(*args)
-        scales.append(trainer.scaler.get_scale())
+        scales.append(trainer.scaler.scale)
         moved.append((not same_bits(was, weights(model)), math.isfinite(result[1])))
         return result
 
@@ -104,7 +109,7 @@ def test_the_loss_scale_is_saved_and_comes_back(tmp_path):
     trainer = trained(Steep(), settings, folder=tmp_path)
     again = Trainer(mlp(), Steep(), vectors(), settings, folder=tmp_path)
     again.fit()
-    assert trainer.scaler.get_scale() < 65536
+    assert trainer.scaler.scale < 65536
     assert again.scaler.state_dict() == trainer.scaler.state_dict()
 
 
@@ -142,10 +147,46 @@ def test_a_norm_that_overflows_by_itself_raises_and_spoils_no_weight(name):
     assert same_bits(before, weights(model))
 
 
-def test_a_scale_is_used_for_float16_only():
-    for name in ("fp32", "bf16"):
-        assert not precision.loss_scaler(name, CPU).is_enabled()
-    assert precision.loss_scaler("fp16", CPU).is_enabled()
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_a_scale_is_used_for_float16_only(name):
+    assert trained(Reconstruction(), config(precision=name)).scaler.enabled == (name == "fp16")
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
+def test_the_scale_moves_as_torchs_own_does(finite, interval):
+    """`torch.amp.GradScaler` finds overflows by itself; what it makes of them is the reference."""
+    reference = torch.amp.GradScaler("cpu", init_scale=FIRST, growth_interval=interval)
+    scaler = LossScaler(True)
+    p = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([p], lr=0.0)
+    with mock.patch.object(loss_scaling, "DOUBLED_AFTER", interval):
+        for good in finite:
+            p.grad = torch.full_like(p, 1.0 if good else math.inf)
+            reference.scale(torch.ones(1))
+            reference.step(optimizer)
+            reference.update()
+            scaler.update(good)
+            assert scaler.scale == reference.get_scale()
+
+
+def test_scaling_and_unscaling_change_no_bit():
+    scaler = LossScaler(True)
+    gradient = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    scaled = scaler.scaled(gradient)
+    assert (scaled == gradient * FIRST).all()
+    scaler.unscale([scaled])
+    assert torch.equal(scaled, gradient)
+
+
+def test_twenty_overflows_in_a_row_are_enough():
+    scaler = LossScaler(True)
+    for _ in range(MOST_SKIPPED):
+        assert scaler.may_fall
+        scaler.update(finite=False)
+    assert not scaler.may_fall
+    scaler.update(finite=True)
+    assert scaler.may_fall
+    assert not LossScaler(False).may_fall
 
 
 # ------------------------------------------------------------------- the probe
@@ -153,9 +194,8 @@ def test_a_scale_is_used_for_float16_only():
 
 def timings(monkeypatch, **seconds):
     """Makes the probe measure what is given here."""
-    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
     precision.fastest_precision.cache_clear()
-    monkeypatch.setattr(precision, "matmul_seconds", lambda dtype, *rest: seconds[names[dtype]])
+    monkeypatch.setattr(precision, "matmul_seconds", lambda name, *rest: seconds[name])
 
 
 @pytest.mark.parametrize("device, seconds, chosen", [
@@ -164,28 +204,35 @@ def timings(monkeypatch, **seconds):
     ("cpu", {"fp32": 1.0, "bf16": 0.3}, "bf16"),
     ("cuda", {"fp32": 1.0, "bf16": 0.2, "fp16": 0.1}, "bf16"),
     ("cuda", {"fp32": 1.0, "bf16": 5.0, "fp16": 0.2}, "fp16"),
-    ("cuda", {"fp32": 1.0, "bf16": 5.0, "fp16": 2.0}, "fp32"),
+    ("cuda", {"fp32": 1.0, "bf16": 5.0, "fp16": 2.0, "tf32": 0.4}, "tf32"),
+    ("cuda", {"fp32": 1.0, "bf16": 5.0, "fp16": 2.0, "tf32": 1.0}, "fp32"),
 ])  # fmt: skip
 def test_auto_takes_what_is_measured_to_be_faster(monkeypatch, device, seconds, chosen):
     timings(monkeypatch, **seconds)
-    assert precision.choose_precision("auto", torch.device(device)) == chosen
+    choice = precision.choose_precision("auto", torch.device(device))
+    assert choice.name == chosen and "times the speed of fp32" in choice.why
     precision.fastest_precision.cache_clear()
 
 
 def test_a_name_is_taken_at_its_word():
     for name in ("fp32", "bf16", "fp16"):
-        assert precision.choose_precision(name, CPU) == name
+        assert precision.choose_precision(name, CPU).name == name
+
+
+def test_tf32_is_refused_where_there_are_no_such_units():
+    with pytest.raises(ValueError, match="tf32.*'cpu'.*'auto' or 'fp32'"):
+        trained(Reconstruction(), config(precision="tf32"))
 
 
 def test_the_real_probe_is_quick_and_chooses_no_trap():
     precision.fastest_precision.cache_clear()
     start = time.perf_counter()
-    chosen = precision.choose_precision("auto", CPU)
+    chosen = precision.choose_precision("auto", CPU).name
     assert time.perf_counter() - start < 20
     assert chosen in ("fp32", "bf16")
     if chosen != "fp32":
-        fast = precision.matmul_seconds(precision.DTYPES[chosen], CPU, 256)
-        assert fast < precision.matmul_seconds(torch.float32, CPU, 256)
+        fast = precision.matmul_seconds(chosen, CPU, 256)
+        assert fast < precision.matmul_seconds("fp32", CPU, 256)
 
 
 def test_the_probe_draws_no_random_number():
@@ -206,10 +253,10 @@ def test_auto_trains():
 def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path, monkeypatch, first, later):
     """Timed anew, another one may seem the fastest."""
     settings = config(precision="auto", checkpoint_every=5, keep_last=9)
-    monkeypatch.setattr(precision, "fastest_precision", lambda device: first)
+    monkeypatch.setattr(precision, "fastest_precision", lambda device: Choice(first, "told"))
     whole = trained(Reconstruction(), settings, folder=tmp_path)
     shutil.rmtree(tmp_path / "checkpoints" / "step-00000012")
-    monkeypatch.setattr(precision, "fastest_precision", lambda device: later)
+    monkeypatch.setattr(precision, "fastest_precision", lambda device: Choice(later, "told"))
     again = trained(Reconstruction(), settings, folder=tmp_path)
     assert again.history.records[0]["step"] == 1 and again.precision == first
     assert same_bits(weights(again.module), weights(whole.module))
@@ -237,7 +284,7 @@ def test_a_checkpoint_from_before_precision_was_kept_is_resumed(tmp_path, monkey
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "auto"])
+@pytest.mark.parametrize("name", ["fp32", "tf32", "bf16", "fp16", "auto"])
 def test_every_precision_trains_on_a_gpu_and_resumes(name, tmp_path):
     settings = config(steps=40, precision=name, device="cuda", checkpoint_every=20, workers=2)
     trainer = trained(Reconstruction(), settings, folder=tmp_path)
