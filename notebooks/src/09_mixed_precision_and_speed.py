@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 09 · Mixed precision and speed
 #
-# Chapter 08 trained a model in minutes, and nearly all of these minutes were multiplications. This
+# Chapter 08 trained a model in minutes, and what it did in these minutes was, above all, to multiply. This
 # chapter asks what a number costs. Half the bits are half the memory, and on a processor that is built
 # for it several times the speed. But a number of 16 bits cannot be just a shorter number of 32: some
 # gradients vanish in it, some sums stop growing, and some processors compute in it a hundred times
@@ -46,7 +46,7 @@ from pretrain_lib.data.tokenizer import special_ids
 from pretrain_lib.evaluation.sotu import held_out
 from pretrain_lib.training.loss_scaling import DOUBLED_AFTER, LossScaler
 from pretrain_lib.training.muon import Muon
-from pretrain_lib.training.precision import autocast, fastest_precision
+from pretrain_lib.training.precision import autocast, choose_device, fastest_precision
 
 # %% [markdown]
 # ## 1 · A number, bit by bit
@@ -548,7 +548,7 @@ claim(w.item() == 1.0, "a thousand updates have changed nothing")
 #
 # $$|\text{update}| > \tfrac12\,\text{spacing}(w) \approx |w| \cdot 2^{-m-1} \dots |w| \cdot 2^{-m-2}.$$
 #
-# For bf16 that is some thousandth of the weight. Micikevicius et al. (section 3.1) put it as a ratio for fp16: a weight that is 2048 times its update. They
+# For bf16 that is a few thousandths of the weight. Micikevicius et al. (section 3.1) put it as a ratio for fp16: a weight that is 2048 times its update. They
 # saw a speech model lose 80 % (relative) of its accuracy. The remedy is to keep a **master copy** of the weights in float32, add
 # updates to that, and round it to 16 bits for each forward pass.
 
@@ -571,6 +571,11 @@ def descend(weights, gradient, learning_rate, steps, dtype):
 
 
 descend = check("09.4", descend)
+
+# %%
+walked = descend(torch.tensor([1.0]), lambda w: -torch.ones_like(w), 0.001, 1000, torch.bfloat16)
+print(f"the same thousand steps with a master copy end at {walked.item():.4f}")
+claim(abs(walked.item() - 2) < 1e-3, "in float32 a thousand small steps are one large one")
 
 # %% [markdown]
 # Does it matter to a network? A small autoencoder of digits, AdamW with a learning rate that falls to zero, trained in four ways: float32;
@@ -641,8 +646,8 @@ claim(median(ends["bf16, stochastic rounding"]) < median(ends["bf16 weights"]), 
 #
 # ## 4 · What stays in float32
 #
-# "Mixed" means that not everything is 16 bits. Products are: nearly all the time goes into them, and inside a product sums are kept in
-# 32 bits. What else? Ask `autocast`, PyTorch's mode that decides it call by call.
+# "Mixed" means that not everything is 16 bits. Products are: nearly all of the arithmetic is in them, and inside a product sums are kept in
+# 32 bits. And the rest? Ask `autocast`, PyTorch's mode that decides it call by call.
 
 # %%
 x = torch.randn(4, 8)
@@ -706,12 +711,12 @@ diagnosis = {"A": "updates vanish", "B": "healthy", "C": "overflow not skipped",
 diagnosis = check("09.5", diagnosis)
 
 # %% [markdown]
-# The library leaves an update out as in B, and stops with an error where no scale can help, as in C and E: a run that
-# trains on with nan costs more than one that ends. Where fp32 or bf16 is used it stops at the first nan.
+# In the library C cannot happen, and E ends at update 1 501: there a *loss* that is not finite is an error, in every format, with the numbers of the
+# samples it came from. A run that trains on with nan costs more than one that ends. Only infinite gradients, in fp16, are left out as in B.
 #
 # ## 5 · Choose by measuring
 #
-# Is 16 bits faster? A name cannot tell. Multiply two matrices of 256 × 256 on *your* machine, in three formats. How many times the speed of fp32 does bf16 have?
+# Is 16 bits faster? A name cannot tell. Multiply two matrices of 256 × 256 (on a GPU, of 4096 × 4096) on *your* machine, in three formats. How many times the speed of fp32 does bf16 have?
 
 # %%
 predict("09.bf16", ..., unit="times the speed of fp32 (products in bf16, here)")
@@ -719,11 +724,13 @@ predict("09.bf16", ..., unit="times the speed of fp32 (products in bf16, here)")
 # %%
 PROBE = """
 import time, torch
+gpu = torch.cuda.is_available()
+size, wait = (4096, torch.cuda.synchronize) if gpu else (256, lambda: None)
 for dtype in (torch.float32, torch.bfloat16, torch.float16):
-    a, seconds = torch.ones(256, 256, dtype=dtype), []
+    a, seconds = torch.ones(size, size, dtype=dtype, device="cuda" if gpu else "cpu"), []
     for _ in range(10):
-        start = time.perf_counter(); a @ a; seconds.append(time.perf_counter() - start)
-    print(2 * 256**3 / min(seconds) / 1e9)
+        wait(); start = time.perf_counter(); a @ a; wait(); seconds.append(time.perf_counter() - start)
+    print(2 * size**3 / min(seconds) / 1e9)
 """
 
 
@@ -734,12 +741,13 @@ def probe(**environment):
 
 
 speed = {"as it is": probe()}
-if platform.machine() in ("x86_64", "AMD64"):
+device = choose_device("auto")
+if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
     speed["without newer instructions"] = probe(ONEDNN_MAX_CPU_ISA="AVX2", ATEN_CPU_CAPABILITY="avx2")
 reveal("09.bf16", speed["as it is"][1] / speed["as it is"][0])
 
 # %%
-print(processor())
+print(torch.cuda.get_device_name() if device.type == "cuda" else processor())
 print(f"{'GFLOP/s':28s}    fp32      bf16      fp16   bf16 against fp32")
 for name, (fp32, bf16, fp16) in speed.items():
     ratio = f"{bf16 / fp32:.1f} times as fast" if bf16 > fp32 else f"{fp32 / bf16:.0f} times slower"
@@ -751,7 +759,7 @@ for name, (fp32, bf16, fp16) in speed.items():
 # the minutes become hours. That is why `precision="auto"` does not look at names or lists. It multiplies, and takes what was fastest.
 
 # %%
-choice = fastest_precision(torch.device("cpu"))
+choice = fastest_precision(device)
 print(f"this machine's choice: {choice.name} ({choice.why})")
 
 # %% [markdown]
@@ -764,15 +772,15 @@ print(f"this machine's choice: {choice.name} ({choice.why})")
 #
 # ## 6 · Where the time goes
 #
-# Before making anything faster, look. PyTorch's profiler writes down how long each operation took. A training step of a 4 × 128 model, 16 blocks of 128
-# tokens:
+# Before making anything faster, look. PyTorch's profiler writes down how long each operation took. A training step of a small model, 4 layers of 128 numbers, 16 blocks of 128
+# tokens (on a GPU a larger one):
 
 # %%
 def make_step(model, batch, optimizer, precision="fp32"):
     """A function that does one whole training step."""
 
     def step():
-        with autocast(precision, torch.device("cpu")):
+        with autocast(precision, device):
             loss = objective(model, batch)["masked_lm"] / batch.counts["masked_lm"]
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -782,19 +790,32 @@ def make_step(model, batch, optimizer, precision="fp32"):
     return step
 
 
-shape = ModernBertConfig(vocab_size=V, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, max_position_embeddings=128)
-keys = Keys.of(2, 16)
-batch = objective.batch(blocks.take(keys), keys)
-model = ModernBertForMaskedLM(shape)
+depth, D, B = dial(smoke=(4, 128, 16), laptop=(4, 128, 16), gpu=(12, 768, 64))
+shape = ModernBertConfig(vocab_size=V, hidden_size=D, intermediate_size=2 * D, num_hidden_layers=depth, num_attention_heads=D // 32, max_position_embeddings=128)
+keys = Keys.of(2, B)
+batch = objective.batch(blocks.take(keys), keys).to(device)
+model = ModernBertForMaskedLM(shape).to(device)
 step = make_step(model, batch, torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True))
-step()
-with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-    for _ in range(dial(smoke=1, laptop=5)):
-        step()
-rows = sorted(profile.key_averages(), key=lambda row: -row.self_cpu_time_total)
-whole = sum(row.self_cpu_time_total for row in rows)
-for row in rows[:10]:
-    print(f"{row.key:48s} {row.count:6d} calls   {row.self_cpu_time_total / whole:6.1%}")
+
+
+def profiled(step, times=dial(smoke=1, laptop=5)):
+    """Milliseconds that each operation takes in one step, its own time only, the longest first."""
+    step()  # the first one allocates, and would not be typical
+    gpu = device.type == "cuda"
+    watched = [torch.profiler.ProfilerActivity.CPU] + [torch.profiler.ProfilerActivity.CUDA] * gpu
+    with torch.profiler.profile(activities=watched) as profile:
+        for _ in range(times):
+            step()
+    operations = [row for row in profile.key_averages() if row.device_type == torch.autograd.DeviceType.CPU]
+    spent = {row.key: (row.self_device_time_total if gpu else row.self_cpu_time_total) / 1000 / times for row in operations}
+    return dict(sorted(spent.items(), key=lambda item: -item[1]))
+
+
+spent = profiled(step)
+whole = sum(spent.values())
+for name, milliseconds in list(spent.items())[:9]:
+    print(f"{name.removeprefix('aten::'):55s} {milliseconds:7.2f} ms   {milliseconds / whole:6.1%}")
+print(f"{'all together':55s} {whole:7.2f} ms")
 
 # %% [markdown]
 # Read such a table from the top, and ask of each line whether it *must* be there. Products (`mm`, `addmm`, `bmm`) must. Grouped by purpose:
@@ -816,8 +837,8 @@ def group_of(name):
 
 
 share = defaultdict(float)
-for row in rows:
-    share[group_of(row.key)] += 100 * row.self_cpu_time_total / whole
+for name, milliseconds in spent.items():
+    share[group_of(name)] += 100 * milliseconds / whole
 share = dict(sorted(share.items(), key=lambda item: -item[1]))
 fig, ax = plots.figure(width=8, height=2.8)
 plots.bars(ax, list(share), [[value] for value in share.values()], unit=" %")
@@ -860,15 +881,16 @@ utilisation = check("09.6", utilisation)
 # speed of a large product in fp32.
 
 # %%
-a = torch.randn(dial(smoke=512, laptop=1024), dial(smoke=512, laptop=1024))
+size = dial(smoke=512, laptop=1024, gpu=4096)
+a = torch.randn(size, size, device=device)
 everywhere = copy.copy(batch)
 everywhere.inputs = {name: column for name, column in batch.inputs.items() if name != "positions"}
 everywhere.targets = {"labels": batch.inputs["input_ids"]}
-everywhere.counts = {"masked_lm": 16.0 * 128}
+everywhere.counts = {"masked_lm": B * 128.0}
 seconds = interleaved({"product": lambda: a @ a, "step": make_step(model, everywhere, torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True))},
                       rounds=dial(smoke=1, laptop=4))
 peak = 2 * len(a) ** 3 / min(seconds["product"])
-flops, mfu = utilisation(shape, 16, 128, median(seconds["step"]), peak)
+flops, mfu = utilisation(shape, B, 128, median(seconds["step"]), peak)
 print(f"peak {peak / 1e9:.0f} GFLOP/s; a step of {flops / 1e9:.1f} GFLOP in {median(seconds['step']):.3f} s: MFU {mfu:.0%}")
 claim(0.05 < mfu < 1.1, "a step runs at a good part of the peak, and not above it")
 
@@ -893,14 +915,14 @@ predict("09.rung", ..., unit="(number of the rung, 2 to 4)")
 # %%
 def rung(data, precision="fp32", **adamw):
     """A training step of a fresh model."""
-    model = ModernBertForMaskedLM(shape)
+    model = ModernBertForMaskedLM(shape).to(device)
     return make_step(model, data, torch.optim.AdamW(model.parameters(), lr=1e-4, **adamw), precision)
 
 
 rungs = {"every token, AdamW in a loop": rung(everywhere, foreach=False), "at the blanks only": rung(batch, foreach=False),
          "AdamW fused": rung(batch, fused=True), f"products in {choice.name}": rung(batch, choice.name, fused=True)}
-seconds = interleaved(rungs, rounds=dial(smoke=1, laptop=7))
-rate = {name: [16 * 128 / s for s in runs] for name, runs in seconds.items()}
+seconds = interleaved(rungs, rounds=dial(smoke=1, laptop=9))
+rate = {name: [B * 128 / s for s in runs] for name, runs in seconds.items()}
 middle = {name: median(runs) for name, runs in rate.items()}
 gain = [after / before for before, after in zip(list(middle.values()), list(middle.values())[1:])]
 reveal("09.rung", 2 + gain.index(max(gain)))
@@ -924,9 +946,19 @@ for name, times in [(f"products {bf16_speed / fp32_speed:.1f} times as fast (bf1
     print(f"{name:48s} a step at most {1 / (1 - p + p / times):.2f} times as fast")
 
 # %% [markdown]
-# And that is before the conversions: each factor has to be rounded to 16 bits first, weights and activations, in every step, and in a model as
-# narrow as ours a number is not used often enough to pay for it. The wider the model, the larger the share of products. On a large GPU model
-# the format is the first thing to change; here it may be the last.
+# The wider a model, the larger the share of products: on a large model on a GPU the format is the first thing to change, here it may be the last. And if rung 4
+# is further from that bound than you would like, or even below rung 3? Then look again. One profile of each, side by side:
+
+# %%
+before, after = (profiled(rungs[name]) for name in ("AdamW fused", f"products in {choice.name}"))
+for name in sorted(before | after, key=lambda name: -max(before.get(name, 0), after.get(name, 0)))[:7]:
+    print(f"{name.removeprefix('aten::'):55s} {before.get(name, 0):7.2f} ms → {after.get(name, 0):7.2f} ms")
+
+# %% [markdown]
+# The outputs printed here come from a server processor that has units for bf16 (its name stands in section 5). There the products shrink as promised. But one line *grows*: the backward pass of
+# attention, whose kernel is slower in bf16 than in float32 for heads as narrow as ours, and which eats up what the products have won. (On yours the list may
+# read differently, or, if fp32 was chosen, be the same twice.) Nobody would have guessed that. **A probe of products is a probe of products; the
+# step is what counts.** Time it both ways before a long run. And keep a profile of before.
 
 # %% [markdown]
 # ## 8 · Activation checkpoints
@@ -944,12 +976,11 @@ class Kept:
         self.now = self.peak = 0
 
     def keep(self, tensor):
-        box, storage = [tensor.detach()], tensor.untyped_storage()
+        holder, storage = Holder(tensor.detach()), tensor.untyped_storage()
         place, size = storage.data_ptr(), storage.nbytes()
         self.now += 0 if self.users[place] else size
         self.users[place] += 1
         self.peak = max(self.peak, self.now)
-        holder = Holder(box)
         weakref.finalize(holder, self.forget, place, size)  # called when autograd lets go of it
         return holder
 
@@ -959,14 +990,16 @@ class Kept:
 
 
 class Holder:
-    def __init__(self, box):
-        self.box = box
+    """What autograd holds in place of a tensor."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
 
 
 def bytes_kept(compute, weights):
     """The most bytes that are kept at any time while `compute` runs forwards and back."""
     kept = Kept(weights)
-    with torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda holder: holder.box[0]):
+    with torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda holder: holder.tensor):
         compute().backward()
     return kept.peak
 
@@ -1132,10 +1165,10 @@ with Products() as training:
 with Products() as updating:
     muon.step()
 model.zero_grad(set_to_none=True)
-shapes = 4 * ([(128, 128)] * 4 + [(128, 256)] * 3) + [(128, 128)]  # of each block: q, k, v, output; gate, up, down; and the head's
+shapes = depth * ([(D, D)] * 4 + [(D, 2 * D)] * 3) + [(D, D)]  # of each block: q, k, v, output; gate, up, down; and the head's
 newton_schulz = sum(5 * (4 * n**2 * m + 2 * n**3) for n, m in shapes)  # X Xᵀ, its square, and their sum times X
 print(f"Muon: {updating.flops / 1e9:.2f} GFLOP on top of {training.flops / 1e9:.2f}, {updating.flops / training.flops:.0%}; "
-      f"at BERT's batch it would be {updating.flops / (training.flops * 256 * 512 / (16 * 128)):.1%}")
+      f"at BERT's batch it would be {updating.flops / (training.flops * 256 * 512 / (B * 128)):.1%}")
 claim(updating.flops == newton_schulz, "that is five iterations of three products for each matrix")
 
 # %% [markdown]
@@ -1161,7 +1194,7 @@ claim(max(with_muon["losses"]) < min(without["losses"]), "with Muon every seed e
 # * Scale the loss and the gradients come back; search the scale, and leave out updates that overflow.
 # * Small updates vanish in 16-bit weights. Keep a float32 master copy, or round stochastically.
 # * What adds up many numbers or blows them up stays in float32: norms, softmax, losses.
-# * No format is fast by name. Multiply and look; then profile; then compare with the peak.
+# * No format is fast by name. Multiply and look; then profile a whole step; then compare with the peak.
 # * Do not compute what nobody asks for. Then compute it in one go. Then compute it in fewer bits.
 # * Activations are most of the memory. Forgetting them costs one more forward pass and changes no bit.
 #
@@ -1176,6 +1209,7 @@ claim(max(with_muon["losses"]) < min(without["losses"]), "with Muon every seed e
 # * `torch.float8_e4m3fn` has 3 bits of mantissa and no infinity. Try your `nearest` on its shape. What must be different? Which tensors of a training step could live in it?
 # * Keep the rounding error along: write Kahan summation for weights in bf16, and set it beside stochastic rounding.
 # * `TrainConfig(activation_checkpointing=True)` checkpoints every block of any model. Recompute *only attention* instead (Korthikanti et al. 2022), and count.
+# * Section 7 again with 2 heads instead of 4. What does rung 4 give now, and what does the profile say of it?
 # * On a GPU set `COURSE_SCALE=gpu`, run section 7 again with `torch.compile`, and profile once more. What is at the top now?
 #
 # ## References
