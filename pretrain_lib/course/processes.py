@@ -38,7 +38,7 @@ import torch
 import torch.distributed as dist
 
 PLAIN = (bool, int, float, str, bytes, type(None))
-PRELOADED = ["torch.distributed", "torch.nn.parallel", "pretrain_lib"]
+PRELOADED = ["torch.distributed.fsdp", "torch.nn.parallel", "torch._dynamo", "pretrain_lib"]  # what takes long to import
 
 
 class RankFailed(RuntimeError):
