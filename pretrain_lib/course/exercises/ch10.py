@@ -289,6 +289,43 @@ def grade_sum_gradients(answer) -> str:
 # 10.4
 
 
+def state_bytes(parameters: int, ranks: int, stage: int) -> float:
+    """Bytes on each rank of parameters, gradients and optimiser state, in mixed precision."""
+    return parameters * sum(size / (ranks if stage >= first else 1) for size, first in ((12, 1), (2, 2), (2, 3)))
+
+
+def grade_state_bytes(answer) -> str:
+    for parameters, ranks in [(1000, 1), (110_000_000, 8), (7_500_000_000, 64)]:
+        for stage in range(4):
+            ours, right = answer(parameters, ranks, stage), state_bytes(parameters, ranks, stage)
+            try:
+                ours = float(ours)
+            except (TypeError, ValueError):
+                raise Mistake("return a number of bytes") from None
+            if abs(ours - right) < 1e-6 * right:
+                continue
+            likely = {
+                "the moments are 8 bytes a parameter, but Adam in mixed precision keeps an fp32 copy of the weights, too: 12 in all":
+                    right - 4 * parameters / (ranks if stage >= 1 else 1),
+                f"stage {stage} is one stage off: 0 divides nothing, 1 the optimiser's state, 2 the gradients too, 3 the parameters too":
+                    state_bytes(parameters, ranks, min(stage + 1, 3)),
+                "everything is divided: that is stage 3. Before it the ranks keep parameters, and before stage 2 gradients, whole":
+                    16 * parameters / ranks,
+                "that is what all ranks hold together: one rank's share is wanted": ranks * right,
+                "that is in gigabytes: return bytes": right / 1e9,
+                "nothing is divided: from stage 1 on, each rank keeps the optimiser's state of its own share alone": 16.0 * parameters,
+            }
+            for hint, value in likely.items():
+                if abs(ours - value) < 1e-6 * abs(value):
+                    raise Mistake(hint)
+            raise Mistake(f"{parameters:,} parameters on {ranks} ranks, stage {stage}: {right:,.0f} bytes, not {ours:,.0f}. 2 + 2 + 12 bytes a "
+                          "parameter, each divided by the ranks from its own stage on")
+    return "7.5 billion parameters on 64 ranks: " + ", ".join(f"{state_bytes(7_500_000_000, 64, stage) / 1e9:.1f}" for stage in range(4)) + " GB"
+
+
+# 10.5
+
+
 def adam(weights: Tensor, gradient: Tensor, moments: Tensor, learning_rate: float = 0.1) -> None:
     """One update of Adam, in place and number by number; without the correction of early steps.
 
@@ -344,43 +381,6 @@ def grade_zero_step(answer) -> str:
                               f"r take part r of the weights, and nobody else's?")
             ours = [found.clone() for found in ours]
     return "three updates on 2 and 4 ranks equal those of one process; each rank held 1/N of the moments"
-
-
-# 10.5
-
-
-def state_bytes(parameters: int, ranks: int, stage: int) -> float:
-    """Bytes on each rank of parameters, gradients and optimiser state, in mixed precision."""
-    return parameters * sum(size / (ranks if stage >= first else 1) for size, first in ((12, 1), (2, 2), (2, 3)))
-
-
-def grade_state_bytes(answer) -> str:
-    for parameters, ranks in [(1000, 1), (110_000_000, 8), (7_500_000_000, 64)]:
-        for stage in range(4):
-            ours, right = answer(parameters, ranks, stage), state_bytes(parameters, ranks, stage)
-            try:
-                ours = float(ours)
-            except (TypeError, ValueError):
-                raise Mistake("return a number of bytes") from None
-            if abs(ours - right) < 1e-6 * right:
-                continue
-            likely = {
-                "the moments are 8 bytes a parameter, but Adam in mixed precision keeps an fp32 copy of the weights, too: 12 in all":
-                    right - 4 * parameters / (ranks if stage >= 1 else 1),
-                f"stage {stage} is one stage off: 0 divides nothing, 1 the optimiser's state, 2 the gradients too, 3 the parameters too":
-                    state_bytes(parameters, ranks, min(stage + 1, 3)),
-                "everything is divided: that is stage 3. Before it the ranks keep parameters, and before stage 2 gradients, whole":
-                    16 * parameters / ranks,
-                "that is what all ranks hold together: one rank's share is wanted": ranks * right,
-                "that is in gigabytes: return bytes": right / 1e9,
-                "nothing is divided: from stage 1 on, each rank keeps the optimiser's state of its own share alone": 16.0 * parameters,
-            }
-            for hint, value in likely.items():
-                if abs(ours - value) < 1e-6 * abs(value):
-                    raise Mistake(hint)
-            raise Mistake(f"{parameters:,} parameters on {ranks} ranks, stage {stage}: {right:,.0f} bytes, not {ours:,.0f}. 2 + 2 + 12 bytes a "
-                          "parameter, each divided by the ranks from its own stage on")
-    return "7.5 billion parameters on 64 ranks: " + ", ".join(f"{state_bytes(7_500_000_000, 64, stage) / 1e9:.1f}" for stage in range(4)) + " GB"
 
 
 # 10.6
@@ -503,8 +503,8 @@ EXERCISES = [
     Exercise("10.1", "a loss that ranks can average", 2, 15, local_loss, grade_local_loss),
     Exercise("10.2", "an all-reduce around a ring", 3, 30, ring_all_reduce, grade_ring),
     Exercise("10.3", "data parallelism by hand", 2, 15, sum_gradients, grade_sum_gradients),
-    Exercise("10.4", "an optimiser in shares", 2, 15, zero_step, grade_zero_step),
-    Exercise("10.5", "bytes on a rank", 1, 10, state_bytes, grade_state_bytes),
+    Exercise("10.4", "bytes on a rank", 1, 10, state_bytes, grade_state_bytes),
+    Exercise("10.5", "an optimiser in shares", 2, 15, zero_step, grade_zero_step),
     Exercise("10.6", "when messages take half of the step", 2, 10, half_of_the_step, grade_half),
     Exercise("10.7", "the noise scale from two batch sizes", 2, 15, noise_scale, grade_noise_scale),
     Exercise("10.8", "read four logs", 2, 10, RIGHT_LOGS, grade_logs),
