@@ -645,9 +645,9 @@ print(f"where it was spent: half of the samples {1e3 * half:.1f} ms on a rank al
 claim(0.2 < predicted / together < 5, "the step time is predicted within a factor of 5")
 
 # %% [markdown]
-# The prediction tends to be too low, and the second line says where the rest goes. If half of the samples alone takes more than half of the time, the arithmetic has a part that does not shrink with the batch. If it takes longer
-# with both at work, the ranks get in each other's way, as two cores of one chip do. And to lay gradients into a buffer and take them out again is no message, but costs time. None of it is in the
-# formula. A cost model is a *lower bound that says what to look at*.
+# How near is the first line? The second one says where it went wrong. The formula takes half of the arithmetic for granted. But half of a batch can take *more* than half of the time, if a part of the work does not shrink
+# with the batch, or *less*, if the smaller tensors fit into a cache. Two ranks on one chip can get in each other's way. And to lay gradients into a buffer and take them out again is no message, but
+# costs time. None of it is in the formula. What a cost model is for: it says how things ought to be, and where to look if they are not.
 #
 # ### On paper
 #
