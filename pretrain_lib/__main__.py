@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .commands import COMMANDS, explain
 from .data.token_dataset import ShardError
 from .training.checkpoint import CheckpointError
+from .training.distributed import PeerError, launched, rank
 from .training.finite import NonFiniteError
 
-MISTAKES = (ValueError, OSError, CheckpointError, ShardError, NonFiniteError)
+MISTAKES = (ValueError, OSError, CheckpointError, ShardError, NonFiniteError, PeerError)
 
 
 def main(words: list[str]) -> int:
@@ -18,16 +20,22 @@ def main(words: list[str]) -> int:
     if name not in COMMANDS:
         print(explain(name))
         return 0 if name in ("", "-h", "--help") else 2
+    who = f"{name} (rank {rank()})" if launched() else name
     try:
         COMMANDS[name](rest)
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'stopped'}", file=sys.stderr)
         return 130
     except MISTAKES as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{who}: {error}", *getattr(error, "__notes__", ()), sep="; ", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if launched():  # torch's threads may abort a process that ends while they hold tensors
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

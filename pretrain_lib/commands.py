@@ -9,6 +9,7 @@ from typing import Annotated
 
 from .finetuning import finetune
 from .recipe import TextConfig, read_recipe
+from .training.distributed import rank
 
 CHECKPOINTS = "checkpoints"
 
@@ -33,12 +34,14 @@ def pretrain(words: list[str]) -> None:
     from .pretraining import pretrain as carry_out
 
     path, rest = first_word(words, "pretrain", "RECIPE.toml", known_recipes())
-    recipe, folder, resume = recipe_and_options(path, rest)
+    recipe, folder, resume, minutes = recipe_and_options(path, rest)
     if (folder / CHECKPOINTS).is_dir() and not resume:
         raise ValueError(f"{folder} holds a run already: add --resume to go on with it, or choose "
                          "another --folder")
-    carry_out(recipe, folder)
-    print(f"the model is in {folder / 'model'}; transformers reads it, and so does load_pretrained")
+    carry_out(recipe, folder, minutes=minutes)
+    if rank() == 0:
+        print(f"the model is in {folder / 'model'}; transformers reads it, and so does "
+              "load_pretrained")
 
 
 def evaluate(words: list[str]) -> None:
@@ -113,24 +116,29 @@ COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "fin
 
 
 def recipe_and_options(path: str, words: list[str]):
-    """The recipe with what the words change of it, the run's folder, and whether to resume."""
+    """The recipe with what the words change of it, the run's folder, whether to resume, minutes."""
     import tyro
 
     recipe = read_recipe(path)
     part = Annotated[type(recipe), tyro.conf.arg(name="")]
     options = make_dataclass("Options", [("recipe", part, recipe),
                                          ("folder", Path, Path("runs") / Path(path).stem),
-                                         ("resume", bool, False)])
+                                         ("resume", bool, False),
+                                         ("minutes", float | None, None)])
     options.__doc__ = """Trains a model from a recipe; every field of it can be set here.
 
     Attributes:
         recipe: the recipe.
         folder: where config, log, checkpoints, curves and the model go.
         resume: go on with the run that is there.
+        minutes: train for so long instead of train.steps: how many updates that makes is found out
+            first, and kept for --resume.
     """
     chosen = tyro.cli(options, args=words, prog=f"python -m pretrain_lib pretrain {path}",
                       config=(tyro.conf.AvoidSubcommands,))
-    return chosen.recipe, chosen.folder, chosen.resume
+    if chosen.minutes is not None and not 0 < chosen.minutes < float("inf"):
+        raise ValueError(f"minutes must be above 0, got {chosen.minutes}")
+    return chosen.recipe, chosen.folder, chosen.resume, chosen.minutes
 
 
 def first_word(words: list[str], command: str, what: str, known: str) -> tuple[str, list[str]]:

@@ -31,7 +31,9 @@ from .objectives.bert_pretraining import BertPretraining
 from .objectives.masked_lm import MaskedLM
 from .pretrained import save_pretrained
 from .recipe import BertRecipe, Recipe, TextConfig, architecture_of
+from .training.budget import steps_of, steps_within, with_steps
 from .training.curves import draw_curves
+from .training.distributed import join
 from .training.trainer import Trainer
 from .zoo import held_out_sources
 
@@ -40,14 +42,19 @@ MODEL = "model"
 CURVES = "curves.png"
 
 
-def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Module:
+def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
+             minutes: float | None = None) -> nn.Module:
     """Carries out a recipe: text, model, objective, training, and the model saved.
+
+    Under `torchrun` every process calls this; rank 0 reads the text and writes.
 
     Args:
         recipe: what to do.
         folder: the run's folder, which gets its config, log and checkpoints, and in the end a
             picture of its curves and, as `model`, a folder that `transformers` reads.
         resume: whether to go on where an earlier call left off.
+        minutes: how long training may take, evaluations and checkpoints included; it sets the
+            recipe's steps, and its warm-up in proportion.
 
     Returns:
         The trained model.
@@ -57,22 +64,38 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True) -> nn.Modu
         CheckpointError: if the folder holds the run of another recipe, text or tokenizer.
     """
     folder = Path(folder)
-    tokenizer, dataset = prepared(recipe.text, folder)
+    world, _ = join(recipe.train.device)
+    world.on_first(lambda: prepared(recipe.text, folder) and None)
+    tokenizer, dataset = opened(recipe.text, folder)
     training, held_out = split(dataset, recipe.text.hold_out)
     recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.get_vocab_size()))
-    model = build_model(recipe, training)
     sources = views(training, held_out, recipe, tokenizer)
-    lines = counting_lines(training, held_out, recipe, tokenizer)  # what cannot be, is told early
-    trainer = Trainer(model, build_objective(recipe, tokenizer), sources[0], recipe.train,
-                      held_out=sources[1], folder=folder,
-                      recipe=described(recipe, tokenizer, training, held_out))
+    lines = world.on_first(lambda: counting_lines(training, held_out, recipe, tokenizer))
+
+    def trainer_of(recipe: Recipe, folder: Path | None) -> Trainer:
+        return Trainer(build_model(recipe, training), build_objective(recipe, tokenizer),
+                       sources[0], recipe.train, held_out=sources[1], folder=folder,
+                       recipe=described(recipe, tokenizer, training, held_out))
+
+    if minutes:
+        steps = steps_of(folder) or steps_within(
+            minutes, lambda train: trainer_of(replace(recipe, train=train), None), recipe.train)
+        recipe = replace(recipe, train=with_steps(recipe.train, steps))
+    trainer = trainer_of(recipe, folder)
     trainer.fit(resume)
+    model = trainer.whole_model(lambda: build_model(recipe, training))
+    world.on_first(lambda: finish(model, tokenizer, trainer, lines, folder))
+    return model
+
+
+def finish(model: nn.Module, tokenizer, trainer: Trainer, lines: dict[str, float],
+           folder: Path) -> None:
+    """Writes the model, and the picture of the run's curves."""
     save_pretrained(model, folder / MODEL, tokenizer)
     try:
         draw_curves(trainer.history.records, folder / CURVES, lines)
     except ImportError:
         print(f"no {CURVES}: matplotlib is not installed")
-    return model
 
 
 def described(recipe: Recipe, tokenizer, training: TokenDataset, held_out: TokenDataset) -> dict:
@@ -114,8 +137,7 @@ def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
     """
     folder = prepared_folder(text, beside)
     if text.corpus.startswith("hub:") and (folder / MANIFEST).is_file():
-        tokenizer = load_tokenizer(text.tokenizer or folder)
-        return tokenizer, TokenDataset(folder, tokenizer)
+        return opened(text, beside)
     corpus = load_text(text.corpus, column=text.column, split=text.split,
                        config=text.config or None, revision=text.revision or None)
     if text.tokenizer:
@@ -127,6 +149,13 @@ def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
         tokenizer = train_tokenizer(texts, text.vocab_size, text.kind)
         save_tokenizer(tokenizer, folder)
     return tokenizer, prepare(corpus, tokenizer, folder)
+
+
+def opened(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
+    """What `prepared` has made, without looking at the corpus again."""
+    folder = prepared_folder(text, beside)
+    tokenizer = load_tokenizer(text.tokenizer or folder)
+    return tokenizer, TokenDataset(folder, tokenizer)
 
 
 def prepared_folder(text: TextConfig, beside: Path) -> Path:

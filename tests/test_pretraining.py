@@ -222,7 +222,7 @@ def test_killed_at_random_and_resumed_it_ends_with_the_same_bits(workers, corpus
 def test_a_word_changes_that_field_and_no_other(architecture, words, part, field, value, tmp_path):
     path = recipe_file(tmp_path, "x.txt", architecture, "none")
     recipe = read_recipe(path)
-    changed, folder, resume = recipe_and_options(str(path), words.split())
+    changed, folder, resume, minutes = recipe_and_options(str(path), words.split())
     assert getattr(getattr(recipe, part), field) != value
     assert changed == replace(recipe, **{part: replace(getattr(recipe, part), **{field: value})})
     assert (folder, resume) == (Path("runs/r"), False)
@@ -231,7 +231,7 @@ def test_a_word_changes_that_field_and_no_other(architecture, words, part, field
 def test_words_that_belong_to_the_recipe_or_the_run(tmp_path):
     path = recipe_file(tmp_path, "x.txt")
     words = "--no-start-at-unigram --start-at-neighbours --folder there --resume"
-    changed, folder, resume = recipe_and_options(str(path), words.split())
+    changed, folder, resume, minutes = recipe_and_options(str(path), words.split())
     assert changed == replace(read_recipe(path), start_at_unigram=False, start_at_neighbours=True)
     assert (folder, resume) == (Path("there"), True)
 

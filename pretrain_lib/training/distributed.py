@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,6 +21,24 @@ from torch import Tensor, nn
 from .precision import choose_device
 
 PATIENCE = timedelta(minutes=30)  # a rank that is silent for longer ends the run
+GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out",
+        "timed out", "NCCL communicator was aborted", "remote process exited")
+
+
+class PeerError(RuntimeError):
+    """Another rank has ended, or is silent: this one cannot go on, and is not the cause."""
+
+
+@contextmanager
+def peers_needed():
+    """Turns what torch says when another rank is gone into a `PeerError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in GONE):
+            raise
+        raise PeerError("another rank has ended or is silent, and this one cannot go on alone: "
+                        "the cause is what that rank said last") from error
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,8 @@ class World:
         if self.size == 1:
             return [mine]
         everyone = [None] * self.size
-        dist.all_gather_object(everyone, mine)
+        with peers_needed():
+            dist.all_gather_object(everyone, mine)
         return everyone
 
     def everyone(self, work: Callable) -> list:
@@ -73,6 +93,11 @@ class World:
 def launched() -> bool:
     """Whether a launcher, such as `torchrun`, has started several of this process."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def rank() -> int:
+    """This process's number, whether or not it has met the others."""
+    return int(os.environ.get("RANK", "0")) if launched() else 0
 
 
 def join(device: str) -> tuple[World, torch.device]:

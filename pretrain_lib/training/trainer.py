@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,16 @@ from ..models.state import load_state, state_tensors
 from ..objectives.base import Batch, Objective, Step
 from . import checkpoint as ckpt
 from .config import TrainConfig
-from .distributed import join, own_rows, replicate, shard, spread_as, synchronised, whole
+from .distributed import (
+    join,
+    own_rows,
+    peers_needed,
+    replicate,
+    shard,
+    spread_as,
+    synchronised,
+    whole,
+)
 from .finite import NonFiniteError, fault, fault_of, non_finite
 from .garbage import collected_rarely
 from .held_out import check_terms, mean_losses
@@ -118,7 +128,7 @@ class Trainer:
         config = self.config
         stream = micro_batches(self.source, self.objective, config, self.step,
                                self.device.type == "cuda", self.world)
-        with (random_state_kept(self.device), stop_on_signal() as stop, closing(self.history),
+        with (peers_needed(), random_state_kept(self.device), stop_on_signal() as stop, closing(self.history),
               closing(stream) as batches, collected_rarely(), self._progress_bar() as progress):
             self._prepare_passes()
             clock, samples_seen = time.perf_counter(), 0
@@ -207,6 +217,20 @@ class Trainer:
             raise ValueError("the source is empty: there is nothing to evaluate")
         return mean_losses(self.module, source, self.config, self.device, self.precision,
                            self.step, self.world)
+
+    def whole_model(self, build: Callable[[], nn.Module]) -> nn.Module:
+        """The model; where ranks hold shards of it, one put together of them. All must call it.
+
+        Args:
+            build: makes a model of this architecture.
+        """
+        if not self.sharded:
+            return self.model
+        tensors = {name: whole(tensor.detach()).cpu()
+                   for name, tensor in state_tensors(self.model).items()}
+        model = build()
+        load_state(model, tensors, "the run")
+        return model
 
     # ---------------------------------------------------------------- parts of an update
 
