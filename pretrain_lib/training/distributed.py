@@ -121,7 +121,11 @@ def join(device: str) -> tuple[World, torch.device]:
         place = own_gpu(place, local_rank)
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=PATIENCE)
+        store, number, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+        # torchrun's store outlives a restart, and in it the addresses of the dead
+        life = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        dist.init_process_group(backend, store=life, rank=number, world_size=size,
+                                timeout=PATIENCE)
     return World(dist.get_rank(), dist.get_world_size(), local_rank), place
 
 

@@ -1,0 +1,163 @@
+"""Several real processes against one: the same samples, losses and weights, whatever dies."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pretrain_lib.training.checkpoint import checkpoint_steps, load_checkpoint
+
+ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="torchrun's workers need POSIX here"),
+    pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo"),
+]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+
+
+def start(folder: Path, ranks: int, parallel="ddp", dtype="float64", optimizer="adamw", steps=50,
+          spoilt=None, restarts=0) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1",
+                   "TQDM_DISABLE": "1"}
+    launcher = [*TORCHRUN, "--standalone", f"--nproc-per-node={ranks}",
+                f"--max-restarts={restarts}", "--monitor-interval=0.2"]
+    words = [str(HERE / "several.py"), str(folder), parallel, dtype, optimizer, str(steps)]
+    command = (launcher if ranks > 1 else [sys.executable]) + words
+    command += [] if spoilt is None else [str(spoilt)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen, folder: Path) -> dict:
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, out[-3000:]
+    return json.loads((folder / "result.json").read_text())
+
+
+def result(folder: Path, ranks: int, **settings) -> dict:
+    return finish(start(folder, ranks, **settings), folder)
+
+
+def distance(one: dict, other: dict) -> float:
+    """The largest difference of weights, key biases aside: their true gradient is 0."""
+    assert one["weights"].keys() == other["weights"].keys()
+    size = 18
+    apart = 0.0
+    for name, values in one["weights"].items():
+        a, b = torch.tensor(values).double(), torch.tensor(other["weights"][name]).double()
+        if name.endswith("qkv.bias"):
+            a, b = (torch.cat([x[:size], x[2 * size:]]) for x in (a, b))
+        apart = max(apart, ((a - b).norm() / a.norm().clamp(min=1e-3)).item())
+    return apart
+
+
+def losses(of: dict) -> torch.Tensor:
+    return torch.tensor([r["loss"] for r in of["log"] if "loss" in r], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict:
+    """What one process does, by format and optimiser."""
+    return {(dtype, optimizer): result(tmp_path_factory.mktemp("alone"), 1, dtype=dtype,
+                                       optimizer=optimizer)
+            for dtype, optimizer in (("float64", "adamw"), ("float64", "muon"),
+                                     ("float32", "adamw"))}
+
+
+@pytest.mark.parametrize("ranks, parallel, optimizer", [
+    (2, "ddp", "adamw"), (4, "ddp", "adamw"), (2, "fsdp", "adamw"), (4, "fsdp", "adamw"),
+    (4, "fsdp", "muon"),
+])  # fmt: skip
+def test_ranks_compute_in_float64_what_one_process_does(tmp_path, alone, ranks, parallel,
+                                                        optimizer):
+    together = result(tmp_path, ranks, parallel=parallel, optimizer=optimizer)
+    one = alone["float64", optimizer]
+    assert len(losses(together)) == 50
+    assert (losses(together) - losses(one)).abs().max() <= 1e-10
+    assert distance(one, together) <= 1e-10
+    evaluations = [[r["evaluation"]["loss"] for r in run["log"] if "evaluation" in r]
+                   for run in (one, together)]
+    assert evaluations[0] == pytest.approx(evaluations[1], rel=1e-12)
+    group = load_checkpoint(tmp_path / "checkpoints" / "step-00000050")[0]["model"]
+    saved = {name: tensor.flatten().tolist() for name, tensor in group.items()}
+    assert saved.items() <= {name.removeprefix("model."): values
+                             for name, values in together["weights"].items()}.items()
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_ranks_compute_in_float32_what_one_process_does(tmp_path, alone, parallel):
+    one, two = alone["float32", "adamw"], result(tmp_path, 2, dtype="float32", parallel=parallel)
+    assert ((losses(one) - losses(two)) / losses(one)).abs().max() <= 1e-6
+    assert distance(one, two) <= 1e-4
+
+
+@pytest.mark.parametrize("first, parallel, then", [(2, "ddp", 1), (1, "ddp", 2), (2, "fsdp", 1),
+                                                   (1, "fsdp", 4), (4, "fsdp", 2)])
+def test_another_number_of_ranks_takes_up_the_run(tmp_path, alone, first, parallel, then):
+    """Saved after 25 updates, the run of 50 goes on."""
+    process = start(tmp_path, first, parallel=parallel)
+    wait_for(tmp_path, 25, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=100)
+    done = checkpoint_steps(tmp_path / "checkpoints")[-1]
+    assert 25 <= done < 50 or done == 50
+    together = result(tmp_path, then, parallel=parallel)
+    assert (losses(together) - losses(alone["float64", "adamw"])).abs().max() <= 1e-6
+    assert distance(alone["float64", "adamw"], together) <= 1e-6
+
+
+def wait_for(folder: Path, step: int, process: subprocess.Popen) -> None:
+    while process.poll() is None and not any(
+            s >= step for s in checkpoint_steps(folder / "checkpoints")):
+        time.sleep(0.01)
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(child) for child in children
+            if "several.py" in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
+@pytest.mark.parametrize("ranks, parallel", [(2, "ddp"), (4, "ddp"), (2, "fsdp")])
+def test_a_killed_worker_changes_no_bit(tmp_path, ranks, parallel):
+    """torchrun starts all ranks again, and they go on from the newest sound checkpoint."""
+    whole = result(tmp_path / "whole", ranks, parallel=parallel, dtype="float32")
+    dice, folder = random.Random(ranks), tmp_path / "killed"
+    process = start(folder, ranks, parallel=parallel, dtype="float32", restarts=4)
+    for step in (10, 30):
+        wait_for(folder, step, process)
+        time.sleep(dice.uniform(0, 0.1))
+        workers = workers_of(process)
+        if workers:
+            os.kill(dice.choice(workers), signal.SIGKILL)
+            time.sleep(1.0)
+    killed = finish(process, folder)
+    assert killed["weights"] == whole["weights"]
+    assert killed["log"] == whole["log"]
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_loss_that_is_not_finite_on_one_rank_stops_all(tmp_path, parallel):
+    process = start(tmp_path, 2, parallel=parallel, spoilt=1)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode != 0
+    for rank in (0, 1):
+        assert f"rank {rank} says: the loss 'masked_lm' is nan at step 7 on rank 1 of 2" in out
+    assert "samples [" in out
+    assert checkpoint_steps(tmp_path / "checkpoints")[-1] == 5
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path):
+    process = start(tmp_path, 3)
+    out, _ = process.communicate(timeout=100)
+    assert "cannot be shared out evenly over 3 processes with accumulation=2" in out
+    assert "choose a multiple of 6" in out
