@@ -23,6 +23,11 @@ def zoo_scores(name: str) -> tuple[float, str]:
     return float(loss), right
 
 
+def megabytes(runs: dict) -> float:
+    """The most memory that preparing a text took."""
+    return max(run["megabytes"] for run in runs["prepare"])
+
+
 def table() -> str:
     """The rows, in Markdown."""
     clock = results("08-better-than-counting")
@@ -32,6 +37,8 @@ def table() -> str:
     row = few["labels"].index(50)
     speed = results("08-speed")["measured"]
     language = results("07-bayes-optimal")["measured"]["languages"]
+    sizes = results("05-prepare-at-scale")["measured"]["sizes"]
+    smallest, *_, largest = sizes
     seconds = f"{clock['measured']['seconds']:.0f} s"
     rows = [("what", "here", "beside"),
             ("---", "---", "---"),
@@ -48,7 +55,9 @@ def table() -> str:
               f"{min(one['closed'] for one in language):.1%}", f"the worst of {len(language)} languages"),
              ("a step of BERT 4 × 256 on a CPU", f"{speed['steps']['main']['speedup']:.2f} times as fast",
               f"as {speed['steps']['main']['their_best']}, the same weights and batches"),
-             ("the trainer", f"{speed['trainers']['speedup']:.2f} times as fast", "as `transformers`' `Trainer` with its collator")]
+             ("the trainer", f"{speed['trainers']['speedup']:.2f} times as fast", "as `transformers`' `Trainer` with its collator"),
+             (f"memory for tokenising {largest} GB of text", f"{megabytes(sizes[largest]):.0f} MB",
+              f"{megabytes(sizes[smallest]):.0f} MB for {smallest} GB")]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
 
 
