@@ -152,17 +152,12 @@ def train(arm: Arm, blocks: PackedBlocks, tokenizer, counts, budget: float, rate
     return model, {"tokens": steps * BATCH * LENGTH, "cpu_seconds": round(time.process_time() - start, 1)}
 
 
-def every(masked: MaskedSet, n: int) -> MaskedSet:
-    """Every n-th block."""
-    return MaskedSet(**{name: column[::n] for name, column in vars(masked).items()})
-
-
 def run(scale: str) -> dict:
     """For each network: its learning rate, training tokens, CPU seconds, and loss and accuracy of each seed."""
     small = scale == "smoke"
     budget, seeds, few = (2e10, SEEDS[:1], 64) if small else (BUDGET, SEEDS, EVERY)
     _, tokenizer, blanks = held_out()
-    blanks, special, vocab_size = every(blanks, few), special_ids(tokenizer), tokenizer.get_vocab_size()
+    blanks, special, vocab_size = blanks.every(few), special_ids(tokenizer), tokenizer.get_vocab_size()
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")
         training, _ = split(dataset, NAME)

@@ -162,17 +162,12 @@ def train(rung: Rung, blocks, tokenizer, counts: Tensor, learning_rate: float, s
     return model
 
 
-def every(masked: MaskedSet, n: int) -> MaskedSet:
-    """Every n-th block."""
-    return MaskedSet(**{name: column[::n] for name, column in vars(masked).items()})
-
-
 def run(scale: str) -> dict:
     """For each rung: the learning rates tried, on speeches set apart, and the loss of each seed on the committed blanks."""
     small = scale == "smoke"
     steps, seeds, few = (2, SEEDS[:1], 64) if small else (STEPS, SEEDS, EVERY)
     _, tokenizer, blanks = held_out()
-    blanks, special, vocab_size = every(blanks, few), special_ids(tokenizer), tokenizer.get_vocab_size()
+    blanks, special, vocab_size = blanks.every(few), special_ids(tokenizer), tokenizer.get_vocab_size()
     assert same_shape_as_the_library(vocab_size)
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")

@@ -162,17 +162,12 @@ class Era:
         return found
 
 
-def every(masked: MaskedSet, n: int) -> MaskedSet:
-    """Every n-th block."""
-    return MaskedSet(**{name: column[::n] for name, column in vars(masked).items()})
-
-
 def run(scale: str) -> dict:
     """For each arm: its updates, the masked loss, the sentence task, and the era of a sentence, of each seed."""
     small = scale == "smoke"
     updates, seeds, few, draws = (2, SEEDS[:1], 64, 1) if small else (UPDATES, SEEDS, EVERY, DRAWS)
     apart, tokenizer, blanks = held_out()
-    blanks, special = every(blanks, few), special_ids(tokenizer)
+    blanks, special = blanks.every(few), special_ids(tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")
         training, unseen = split(dataset, NAME)

@@ -33,7 +33,7 @@ from .pretrained import save_pretrained
 from .recipe import BertRecipe, Recipe, TextConfig, architecture_of
 from .training.budget import steps_of, steps_within, with_steps
 from .training.curves import draw_curves
-from .training.distributed import join
+from .training.distributed import World, join
 from .training.trainer import Trainer
 from .zoo import held_out_sources
 
@@ -65,8 +65,7 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
     """
     folder = Path(folder)
     world, _ = join(recipe.train.device)
-    world.on_first(lambda: prepared(recipe.text, folder) and None)
-    tokenizer, dataset = opened(recipe.text, folder)
+    tokenizer, dataset = prepared_once(recipe.text, folder, world)
     training, held_out = split(dataset, recipe.text.hold_out)
     recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.get_vocab_size()))
     sources = views(training, held_out, recipe, tokenizer)
@@ -149,6 +148,13 @@ def prepared(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
         tokenizer = train_tokenizer(texts, text.vocab_size, text.kind)
         save_tokenizer(tokenizer, folder)
     return tokenizer, prepare(corpus, tokenizer, folder)
+
+
+def prepared_once(text: TextConfig, beside: Path, world: World) -> tuple[object, TokenDataset]:
+    """What rank 0 has `prepared`; the other ranks wait, and open it."""
+    found = []
+    world.on_first(lambda: found.append(prepared(text, beside)))
+    return found[0] if found else opened(text, beside)
 
 
 def opened(text: TextConfig, beside: Path) -> tuple[object, TokenDataset]:

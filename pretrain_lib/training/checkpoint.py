@@ -229,14 +229,20 @@ def newest_sound(folder: Path) -> tuple[int | None, list[str]]:
 
 
 def load_checkpoint(place: Path) -> tuple[dict[str, Tensors], dict]:
-    """Reads a checkpoint back on the CPU: (tensors by name of their group, state).
-
-    Tensors are whole, whoever saved them in however many shards.
+    """Verifies a checkpoint and reads it back, see `read_checkpoint`.
 
     Raises:
         CheckpointError: if the folder is no checkpoint, or not whole.
     """
     verify(place)
+    return read_checkpoint(place)
+
+
+def read_checkpoint(place: Path) -> tuple[dict[str, Tensors], dict]:
+    """Reads a sound checkpoint back on the CPU: (tensors by name of their group, state).
+
+    Tensors are whole, whoever saved them in however many shards.
+    """
     rows: dict[str, dict[str, list[Tensor]]] = {}
     for file in sorted(place.glob("*.safetensors")):
         group = rows.setdefault(SHARD.sub("", file.stem), {})

@@ -151,18 +151,17 @@ def blocks(module: nn.Module) -> list[nn.Module]:
 # ------------------------------------------------------------------------------------------ DDP
 
 
-def replicate(step: nn.Module, device: torch.device, unused: bool) -> nn.Module:
+def replicate(step: nn.Module, unused: bool) -> nn.Module:
     """A copy on each rank, whose gradients are averaged while the backward pass goes on.
 
     Args:
         step: the module; its weights become those of rank 0.
-        device: where it is.
         unused: whether some parameters get no gradient.
     """
     from torch.nn.parallel import DistributedDataParallel
 
-    return DistributedDataParallel(step, device_ids=[device] if device.type == "cuda" else None,
-                                   find_unused_parameters=unused, gradient_as_bucket_view=True)
+    return DistributedDataParallel(step, find_unused_parameters=unused,
+                                   gradient_as_bucket_view=True)
 
 
 # ----------------------------------------------------------------------------------------- FSDP

@@ -42,6 +42,24 @@ class MicroBatches(Dataset):
         return batch
 
 
+def require_shares(config: TrainConfig, objective: Objective, ranks: int) -> None:
+    """A batch can be cut into micro-batches, and these into equal shares of the ranks.
+
+    Raises:
+        ValueError: naming what does not divide what.
+    """
+    parts = config.accumulation * ranks
+    if parts > 1 and not objective.separable:
+        raise ValueError(
+            f"{type(objective).__name__} couples the samples of a batch, so {parts} parts of it "
+            f"({config.accumulation} micro-batches on {ranks} processes) would be another "
+            "objective than one batch: set accumulation=1, in one process")
+    if config.batch_size % parts:
+        raise ValueError(
+            f"batch_size={config.batch_size} cannot be shared out evenly over {ranks} processes "
+            f"with accumulation={config.accumulation}: choose a multiple of {parts}")
+
+
 def leave_signals_to_the_trainer(worker: int) -> None:
     """Lets a worker live on when Ctrl-C, or a SIGTERM to the whole group, ends the run.
 

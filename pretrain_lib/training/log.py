@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from .checkpoint import not_written, replace_text
@@ -89,3 +90,12 @@ def read_log(path: Path) -> list[dict]:
         except (ValueError, TypeError, KeyError):
             continue
     return records
+
+
+def progress_bar(done: int, total: int, shown: bool):
+    """A bar of the updates done, unless TQDM_DISABLE is set."""
+    from tqdm.auto import tqdm
+
+    # tqdm's bar for notebooks does not read its own TQDM_DISABLE.
+    quiet = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return tqdm(initial=done, total=total, unit="step", leave=False, disable=quiet or not shown)

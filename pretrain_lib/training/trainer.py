@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -22,7 +21,6 @@ from .distributed import (
     join,
     own_rows,
     peers_needed,
-    replicate,
     shard,
     spread_as,
     synchronised,
@@ -32,12 +30,13 @@ from .finite import NonFiniteError, fault, fault_of, non_finite
 from .garbage import collected_rarely
 from .held_out import check_terms, mean_losses
 from .interrupt import stop_on_signal
-from .loader import MicroBatches, micro_batches
-from .log import History
+from .loader import MicroBatches, micro_batches, require_shares
+from .log import History, progress_bar
 from .loss_scaling import LossScaler
 from .means import total_counts, totals, weighted_mean
 from .memory import checkpoint_activations
 from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
+from .passes import make_passes
 from .precision import Choice, autocast, choose_precision, products_in
 from .random_state import random_state_kept, seed_dropout
 from .run_folder import claim, description_of, library_versions, move_aside
@@ -124,13 +123,16 @@ class Trainer:
         """
         if self.folder:
             self._resume() if resume else self._start_anew()
+        if self.config.precision == "auto":
+            self._tell(f"precision {self.precision}: {self.why_precision}")
         self.history.open(self.step)
         config = self.config
         stream = micro_batches(self.source, self.objective, config, self.step,
                                self.device.type == "cuda", self.world)
-        with (peers_needed(), random_state_kept(self.device), stop_on_signal() as stop, closing(self.history),
-              closing(stream) as batches, collected_rarely(), self._progress_bar() as progress):
-            self._prepare_passes()
+        with (peers_needed(), random_state_kept(self.device), stop_on_signal() as stop,
+              closing(self.history), closing(stream) as batches, collected_rarely(),
+              progress_bar(self.step, config.steps, self.world.first) as progress):
+            self._make_passes()
             clock, samples_seen = time.perf_counter(), 0
             while self.step < config.steps and not self._out_of_patience():
                 learning_rate = learning_rate_at(self.step, config)
@@ -240,35 +242,13 @@ class Trainer:
         self.scaler = LossScaler(precision.name == "fp16")
         self.optimizer.low_precision = precision.name == "bf16"  # Muon has products of its own
 
-    def _prepare_passes(self) -> None:
-        """Makes what an update calls: the module, for several ranks and compiled where wanted.
-
-        It is called once for nothing, and the gradients thrown away: DDP finds out in which order
-        gradients come, and adds them up in that order from then on, so a run that is resumed does
-        what one does that was never stopped.
-        """
+    def _make_passes(self) -> None:
         self.passes = self.module
-        if self.step == self.config.steps:
-            return
-        if self.world.size > 1 and not self.sharded:
-            self._throw_away_a_pass()
-            unused = any(p.grad is None for p in self.module.parameters() if p.requires_grad)
-            self.passes = replicate(self.module, self.device, unused)
-        if self.config.compile and not self.sharded:
-            self.passes.compile(dynamic=False)
-        if self.world.size > 1 or self.config.compile:
-            self._throw_away_a_pass()
-            self.module.zero_grad(set_to_none=True)
-
-    def _throw_away_a_pass(self) -> None:
-        first = self.step * self.config.accumulation
-        batch = MicroBatches(self.source, self.objective, self.config, self.world)[first]
-        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        self.module.train()
-        with autocast(self.precision, self.device):
-            sum(self.passes(batch.to(self.device)).values()).backward()
-        for name, buffer in self.module.named_buffers():
-            buffer.copy_(buffers[name])
+        if self.step < self.config.steps and (self.world.size > 1 or self.config.compile):
+            first = self.step * self.config.accumulation
+            batch = MicroBatches(self.source, self.objective, self.config, self.world)[first]
+            self.passes = make_passes(self.module, batch, self.precision, self.world, self.sharded,
+                                      self.config.compile)
 
     def _means(self, sums: dict[str, float], counts: dict[str, float],
                batches: list[Batch]) -> dict[str, float]:
@@ -373,7 +353,7 @@ class Trainer:
                                            "ones: move them away to start anew")
             return
         place = ckpt.step_folder(folder, step)
-        tensors, state = ckpt.load_checkpoint(place)
+        tensors, state = ckpt.read_checkpoint(place)
         self._load_modules(tensors, str(place))
         ckpt.load_optimizer(self.module, self.optimizer, tensors.get("optimizer", {}))
         if "precision" in state:  # older ones do not say
@@ -404,29 +384,3 @@ class Trainer:
     def _tell(self, line: str) -> None:
         if self.world.first:
             print(line)
-
-    def _progress_bar(self):
-        from tqdm.auto import tqdm
-
-        # tqdm's bar for notebooks does not read its own TQDM_DISABLE.
-        quiet = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-        return tqdm(initial=self.step, total=self.config.steps, unit="step", leave=False,
-                    disable=quiet or not self.world.first)
-
-
-def require_shares(config: TrainConfig, objective: Objective, ranks: int) -> None:
-    """A batch can be cut into micro-batches, and these into equal shares of the ranks.
-
-    Raises:
-        ValueError: naming what does not divide what.
-    """
-    parts = config.accumulation * ranks
-    if parts > 1 and not objective.separable:
-        raise ValueError(
-            f"{type(objective).__name__} couples the samples of a batch, so {parts} parts of it "
-            f"({config.accumulation} micro-batches on {ranks} processes) would be another "
-            "objective than one batch: set accumulation=1, in one process")
-    if config.batch_size % parts:
-        raise ValueError(
-            f"batch_size={config.batch_size} cannot be shared out evenly over {ranks} processes "
-            f"with accumulation={config.accumulation}: choose a multiple of {parts}")

@@ -1,6 +1,10 @@
 """One rank of a run of several; started by test_several_ranks.py, under torchrun or alone.
 
-    python several.py FOLDER PARALLEL DTYPE KIND STEPS [SPOILT_RANK]
+    python several.py FOLDER PARALLEL DTYPE OPTIMIZER PRECISION TROUBLES
+
+TROUBLES is a JSON list; each life of the run takes the next, as [what, rank, update]: a signal sent to
+itself in the forward pass of that update ("KILL", "TERM"), a SIGKILL while its checkpoint is being
+written ("save"), or a loss that is not a number ("nan").
 """
 
 from __future__ import annotations
@@ -8,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +24,7 @@ from pretrain_lib.data.tokenizer import SpecialIds
 from pretrain_lib.models.bert import BertConfig, BertForPreTraining
 from pretrain_lib.objectives.bert_pretraining import BertPretraining
 from pretrain_lib.objectives.masked_lm import MaskedLM
+from pretrain_lib.training import checkpoint
 from pretrain_lib.training.distributed import whole
 from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.log import read_log
@@ -37,38 +43,62 @@ def texts(n: int, seed: int) -> Columns:
                    next_sentence_label=torch.randint(0, 2, (n,), generator=generator))
 
 
-class Spoilt(BertPretraining):
-    """On one rank the loss of update 7 is not a number."""
+class Troubled(BertPretraining):
+    """What may happen to one rank."""
 
-    rank, trainer = None, None
+    trainer: Trainer | None = None
+    trouble: list = ["none", 0, 0]
 
     def forward(self, model, batch):
         terms = super().forward(model, batch)
-        if model.training and os.environ.get("RANK", "0") == self.rank:
-            if self.trainer.step == 6:
+        what, rank, update = self.trouble
+        at = self.trainer is not None and model.training and self.trainer.world.rank == rank
+        if at and self.trainer.step + 1 == update:
+            if what == "nan":
                 terms["masked_lm"] = terms["masked_lm"] * math.nan
+            elif what in ("KILL", "TERM"):
+                self.trouble = ["none", 0, 0]  # an update has two forward passes
+                os.kill(os.getpid(), getattr(signal, f"SIG{what}"))
         return terms
 
 
-def build(folder: str, parallel: str, dtype: str, optimizer: str, steps: int) -> Trainer:
+def die_while_saving(rank: int, update: int) -> None:
+    """Lets this rank be killed when its own files are written and the checkpoint is not in place."""
+    write = checkpoint._write
+
+    def write_and_die(place, tensors, world):
+        manifest = write(place, tensors, world)
+        if world.rank == rank and Troubled.trainer.step >= update:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return manifest
+
+    checkpoint._write = write_and_die
+
+
+def build(folder: str, parallel: str, dtype: str, optimizer: str, precision: str) -> Trainer:
     shape = BertConfig(vocab_size=VOCABULARY, hidden_size=18, num_hidden_layers=2,
                        num_attention_heads=2, intermediate_size=30, max_position_embeddings=LENGTH,
                        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    settings = config(steps=steps, batch_size=16, accumulation=2, learning_rate=2e-3, eps=1e-6,
+    settings = config(steps=50, batch_size=16, accumulation=2, learning_rate=2e-3, eps=1e-6,
                       optimizer=optimizer, schedule="constant", weight_decay=0.01,
                       gradient_clipping=1.0, checkpoint_every=5, evaluate_every=25,
-                      parallel=parallel)
+                      parallel=parallel, precision=precision)
     model = BertForPreTraining(shape).to(getattr(torch, dtype))
-    objective = Spoilt(MaskedLM(SpecialIds(0, 1, 2, 3, 4), VOCABULARY, rate=0.3))
+    objective = Troubled(MaskedLM(SpecialIds(0, 1, 2, 3, 4), VOCABULARY, rate=0.3))
     return Trainer(model, objective, texts(50, 0), settings, held_out=texts(21, 1), folder=folder)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, parallel, dtype, optimizer, steps, *spoilt = sys.argv[1:]
-    Spoilt.rank = spoilt[0] if spoilt else None
-    trainer = build(folder, parallel, dtype, optimizer, int(steps))
-    Spoilt.trainer = trainer
+    *settings, troubles = sys.argv[1:]
+    folder = settings[0]
+    trainer = build(*settings)
+    life = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    if trouble := json.loads(troubles)[life:life + 1]:
+        Troubled.trouble = trouble[0]
+        if trouble[0][0] == "save":
+            die_while_saving(*trouble[0][1:])
+    Troubled.trainer = trainer
     status = 0
     try:
         trainer.fit()
@@ -81,5 +111,8 @@ if __name__ == "__main__":
     except NonFiniteError as error:
         print(f"rank {trainer.world.rank} says: {error}", flush=True)
         status = 3
+    except KeyboardInterrupt as stop:
+        print(f"rank {trainer.world.rank}: {stop}", flush=True)
+        status = 130
     sys.stdout.flush()
     os._exit(status)

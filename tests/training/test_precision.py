@@ -268,7 +268,7 @@ def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path, monkeypa
 
 def test_a_checkpoint_from_before_precision_was_kept_is_resumed(tmp_path, monkeypatch):
     settings = config(checkpoint_every=5)
-    load = checkpoint.load_checkpoint
+    load = checkpoint.read_checkpoint
 
     def older(place):
         tensors, state = load(place)
@@ -277,7 +277,7 @@ def test_a_checkpoint_from_before_precision_was_kept_is_resumed(tmp_path, monkey
 
     whole = trained(Reconstruction(), settings, folder=tmp_path)
     shutil.rmtree(tmp_path / "checkpoints" / "step-00000012")
-    monkeypatch.setattr(checkpoint, "load_checkpoint", older)
+    monkeypatch.setattr(checkpoint, "read_checkpoint", older)
     again = trained(Reconstruction(), settings, folder=tmp_path)
     assert same_bits(weights(again.module), weights(whole.module))
 

@@ -1,0 +1,51 @@
+"""What an update calls for its forward pass: the module itself, copies on several ranks, compiled."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..objectives.base import Batch, Step
+from .distributed import World, replicate
+from .precision import autocast
+
+
+def make_passes(module: Step, batch: Batch, precision: str, world: World, sharded: bool,
+                compiled: bool) -> nn.Module:
+    """The module as an update calls it, ready to run.
+
+    It is called once for nothing, and the gradients thrown away: DDP finds out in which order
+    gradients come, and adds them up in that order from then on, so a run that is resumed does what
+    one does that was never stopped.
+
+    Args:
+        module: model and objective, on their device; already sharded, and its blocks compiled,
+            where they are to be.
+        batch: a micro-batch of this rank.
+        precision: what the run computes in.
+        world: the ranks.
+        sharded: whether FSDP keeps the ranks together, so that DDP need not.
+        compiled: whether to compile.
+    """
+    passes = module
+    if world.size > 1 and not sharded:
+        throw_away_a_pass(passes, batch, module, precision)
+        unused = any(p.grad is None for p in module.parameters() if p.requires_grad)
+        module.zero_grad(set_to_none=True)
+        passes = replicate(module, unused)
+    if compiled and not sharded:
+        passes.compile(dynamic=False)
+    if world.size > 1 or compiled:
+        throw_away_a_pass(passes, batch, module, precision)
+        module.zero_grad(set_to_none=True)
+    return passes
+
+
+def throw_away_a_pass(passes: nn.Module, batch: Batch, module: Step, precision: str) -> None:
+    """One forward and backward pass that leaves nothing but gradients."""
+    device = next(module.parameters()).device
+    buffers = [buffer.clone() for buffer in module.buffers()]
+    module.train()
+    with autocast(precision, device):
+        sum(passes(batch.to(device)).values()).backward()
+    for buffer, before in zip(module.buffers(), buffers, strict=True):
+        buffer.copy_(before)
