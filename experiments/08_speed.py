@@ -11,6 +11,7 @@ import torch
 from pretrain_lib import load_pretrained
 from pretrain_lib.bench.encoder import SPECIAL, Size, bare_loop, step_of, trainer_loop
 from pretrain_lib.bench.products import Products, alone
+from pretrain_lib.bench.profile import time_shares
 from pretrain_lib.bench.timing import interleaved, ratio
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.evaluation.sotu import NAME
@@ -119,7 +120,8 @@ def run(scale: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         seconds = interleaved({"trainer": trainer_loop(sizes["main"], steps), "bare loop": bare_loop(sizes["main"], steps),
                                "transformers' Trainer": their_trainer(sizes["main"], steps, folder)}, rounds)
-    return measured | {"trainers": {
+    profile = time_shares(step_of(sizes["main"].model(), sizes["main"].batch()))
+    return measured | {"profile": profile, "trainers": {
         "seconds": seconds, "updates": steps, "over_bare_loop": ratio(seconds, "trainer", "bare loop"),
         "speedup": ratio(seconds, "transformers' Trainer", "trainer")}, "threads": torch.get_num_threads()}
 
@@ -132,4 +134,5 @@ def verdict(measured: dict) -> str:
         f"A step 1.8 times as fast, {said[main['speedup'] >= 1.8]}: {main['speedup']:.2f} times, against {main['their_best']}. "
         f"The trainer twice as fast, {said[trainers['speedup'] >= 2]}: {trainers['speedup']:.2f} times. Within 2 % of a bare loop, "
         f"{said[trainers['over_bare_loop'] <= 1.02]}: {trainers['over_bare_loop'] - 1:+.1%}. Products at least 0.85 of the step, "
-        f"{said[main['products_share'] >= 0.85]}: {main['products_share']:.2f}.")
+        f"{said[main['products_share'] >= 0.85]}: {main['products_share']:.2f}. Where a step's time goes: "
+        + ", ".join(f"{kind} {share:.0%}" for kind, share in measured["profile"].items()) + ".")

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from pretrain_lib.bench.encoder import Size, measure
 from pretrain_lib.bench.products import Products, alone
+from pretrain_lib.bench.profile import kind_of, time_shares
 from pretrain_lib.bench.timing import interleaved, ratio
 
 TINY = {"layers": 2, "hidden_size": 16, "length": 12, "batch_size": 3, "vocab_size": 50}
@@ -63,3 +64,12 @@ def test_the_products_alone_are_as_many():
 def test_measure_gives_shares_of_one_run():
     found = measure(Size(**TINY, ragged=True), rounds=2, steps=1)
     assert found["tokens_per_second"] > 0 and 0 < found["products_share"] < 1.5
+
+
+def test_the_shares_of_a_profile_are_those_of_what_is_done():
+    big, small = torch.randn(400, 400), torch.randn(10)
+    shares = time_shares(lambda: (big @ big, torch.nn.functional.gelu(small)))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert next(iter(shares)) == "matrix products" and 0 < shares["GELU"] < 0.2
+    assert kind_of("aten::addmm") == "matrix products" and kind_of("aten::embedding") == "other"
+    assert kind_of("aten::add_") == "sums"
