@@ -4,7 +4,7 @@
 # Chapter 08 trained a model in minutes, and what it did in these minutes was, above all, to multiply. This
 # chapter asks what a number costs. Half the bits are half the memory, and on a processor that is built
 # for it several times the speed. But a number of 16 bits cannot be just a shorter number of 32: some
-# gradients vanish in it, some sums stop growing, and some processors compute in it a hundred times
+# gradients vanish in it, some sums stop growing, and some processors compute in it many times
 # *slower*. We take floats apart by hand, watch gradients die, bring them back, and then do what helps most: measure.
 #
 # **You will be able to**
@@ -28,7 +28,7 @@ import subprocess
 import sys
 import weakref
 from collections import defaultdict
-from statistics import median
+from statistics import mean, median
 
 import torch
 from torch import nn
@@ -206,7 +206,7 @@ for label, x in [("π", math.pi), ("1.001", 1.001), ("257", 257.0), ("70 000", 7
 #
 # ## 2 · Gradients that fall through the floor
 #
-# How large are gradients? We take the small ModernBERT of chapter 08 that was trained for an hour, let it fill blanks in eight blocks of
+# How large are gradients? We take the small ModernBERT that comes with the course (chapter 08), trained for the better part of an hour, let it fill blanks in eight blocks of
 # text, and look at two kinds: gradients of *weights*, and gradients of *activations*, here of every output of a matrix product. The
 # second kind is what flows backwards through the layers, and in mixed precision it flows in 16 bits.
 
@@ -257,7 +257,9 @@ def gradients(model, batch, factor=1.0):
 
 
 zoo = load_pretrained("modernbert-mini-sotu")
-activations, weights = (torch.cat([g.flatten() for g in kind]) for kind in gradients(zoo, batch))
+found = gradients(zoo, batch)
+logits = found[0][0]  # of the activations', the backward pass meets those of the output layer first
+activations, weights = (torch.cat([g.flatten() for g in kind]) for kind in found)
 print(f"{len(activations):,} gradients of activations, {len(weights):,} of weights")
 
 # %% [markdown]
@@ -303,10 +305,13 @@ plots.show(fig, alt="Two histograms of gradients by power of two, with the range
 claim(becomes_zero(activations) > 0.1, "more than a tenth of the activations' gradients vanish in fp16")
 claim(becomes_zero(weights) < 0.5 * becomes_zero(activations), "weights' gradients, sums over many tokens, suffer less")
 claim(becomes_zero(activations, torch.bfloat16) < 0.01, "in bf16 next to nothing vanishes")
+claim(max(activations.abs().max(), weights.abs().max()) < 1, "no gradient is as large as 1")
+vanished = [becomes_zero(kind) * kind.count_nonzero().item() for kind in (logits, activations)]
+print(f"logits: {vanished[0] / vanished[1]:.0%} of the activations' gradients that vanish")
 
 # %% [markdown]
 # Two things to see. fp16's right half is **empty**: no gradient is as large as 1, and the format would go on to 65504. And its left end cuts
-# into the crowd. Where do all those small numbers come from? Most are gradients of *logits*. For a blank whose answer is $y$ the gradient is
+# into the crowd. Where do all those small numbers come from? More than half are gradients of *logits*. For a blank whose answer is $y$ the gradient is
 # $(q_w - [w = y])/N$: probability over number of blanks. With a vocabulary of thousands nearly every probability is tiny.
 #
 # Mind the $N$. A mean over a larger batch makes each of these gradients smaller, in proportion, and so does
@@ -340,7 +345,7 @@ ax.annotate("first overflow", (first, 55), xytext=(-4, 0), textcoords="offset po
 ax.set(xlabel="loss scale, log₂ S", ylabel="gradients of activations (%)", ylim=(-3, 100))
 plots.show(fig, alt="The share of gradients that become zero falls as the loss scale grows, to nearly none, before the first of them "
            "overflows, at the dashed line; the share that overflows stays small for some more powers of two.")
-print(f"the largest scale without an overflow leaves {lost[list(shifts).index(first) - 1]:.2f} % at zero, 1 leaves {lost[0]:.1f} %")
+print(f"the largest of these scales without an overflow leaves {lost[list(shifts).index(first) - 1]:.2f} % at zero, 1 leaves {lost[0]:.1f} %")
 
 # %% [markdown]
 # The window is wide, but its place depends on the model, the batch and the moment. So nobody chooses $S$: it is **searched while training goes on**. Begin
@@ -385,7 +390,8 @@ claim(state == (scaler.scale, scaler.good), "your scale is where the library's i
 # %% [markdown]
 # Now watch it work. Is your machine fast in fp16? Perhaps not (section 5), so we *emulate*: we compute in float32, and
 # round every factor and every result of a product to fp16, and going back their gradients. That is what a matrix unit does, which
-# multiplies 16-bit numbers and adds up in 32 bits. Then we compare with the real thing, on a model so small that slowness does not matter, and a batch 16 times as large.
+# multiplies 16-bit numbers and adds up in 32 bits. Then we compare with the real thing, PyTorch's
+# `autocast` (section 4), on a model so small that slowness does not matter, with gradients of the size that a batch 16 times as large gives.
 
 # %%
 class Rounded(torch.autograd.Function):
@@ -426,7 +432,7 @@ claim(abs((found["emulated"] == 0).double().mean() - (found["autocast"] == 0).do
 
 # %% [markdown]
 # And training, with *your* function: a small model, gradients of the size of BERT's batch, a scale that starts much too high and is
-# doubled after 15 good updates. How many of the first updates will be left out?
+# doubled after 15 good updates. How many of the first 20 updates will be left out?
 
 # %%
 predict("09.skipped", ..., unit="updates left out, of the first 20")
@@ -510,8 +516,8 @@ for (name, seeds), colour in zip(measured["counts"].items(), [plots.ORANGE, plot
     at, where = {"fresh": (1, (8, 4)), "trained here": (3, (8, 4)), "trained for an hour": (9, (4, 8))}[name]
     ax.annotate(name.replace("here", f"for {measured['steps']} updates"), (shifts[at], y[at]), xytext=where, textcoords="offset points", color=colour)
 ax.set(xlabel="loss scale, log₂ S, at the size of BERT's batch", ylabel="activations' gradients at zero (%)", ylim=(0, 100))
-plots.show(fig, alt="Share of activations' gradients that are zero in fp16 against the loss scale, for a fresh model, one trained for a hundred updates and "
-           "one trained for an hour. All fall with the scale; the more a model is trained, the longer the tail.")
+plots.show(fig, alt="Share of activations' gradients that are zero in fp16 against the loss scale, for a fresh model, one trained for a few updates and "
+           "one trained for an hour. All fall with the scale; that of the model trained for an hour has the longest tail.")
 fresh = measured["counts"]["fresh"]
 ceiling = [math.floor(math.log2(65504 / max(seed["largest activations"], seed["largest weights"]))) for seed in fresh]
 before, after = ([lost_share(seed["activations"], s) for seed, s in zip(fresh, shift)] for shift in ([large] * len(fresh), ceiling))
@@ -763,8 +769,9 @@ for name, (fp32, bf16, fp16) in speed.items():
 
 # %% [markdown]
 # The second row (on PCs) is the same processor, told to use no instruction that is younger than AVX2, of 2013: so it looks on a great many laptops. There a product in bf16 is
-# *emulated*, number by number, and can take a hundred times as long. Nothing warns you: the program runs, the loss falls, and
-# the minutes become hours. That is why `precision="auto"` does not look at names or lists. It multiplies, and takes what was fastest.
+# *emulated*, number by number, and can take many times as long. Nothing warns you: the program runs, the loss falls, and
+# the minutes become hours. That is why `precision="auto"` does not look at names or lists. It multiplies, and takes what was fastest
+# (with matrices and rounds of its own, so its ratio need not be the one above):
 
 # %%
 choice = fastest_precision(device)
@@ -931,13 +938,14 @@ rungs = {"every token, AdamW in a loop": rung(everywhere, foreach=False), "at th
          "AdamW fused": rung(batch, fused=True), f"products in {choice.name}": rung(batch, choice.name, fused=True)}
 seconds = interleaved(rungs, rounds=dial(smoke=1, laptop=9))
 rate = {name: [B * 128 / s for s in runs] for name, runs in seconds.items()}
-middle = {name: median(runs) for name, runs in rate.items()}
+kept = {name: sorted(runs)[len(runs) // 4 : -(len(runs) // 4) or None] for name, runs in rate.items()}  # the middle half
+middle = {name: mean(runs) for name, runs in kept.items()}
 gain = [after / before for before, after in zip(list(middle.values()), list(middle.values())[1:])]
 reveal("09.rung", 2 + gain.index(max(gain)))
 
 # %%
 fig, ax = plots.figure(width=8, height=2.4)
-plots.bars(ax, list(rate), [[r / 1000 for r in sorted(runs)[len(runs) // 4 : -(len(runs) // 4) or None]] for runs in rate.values()])
+plots.bars(ax, list(kept), [[r / 1000 for r in runs] for runs in kept.values()])
 ax.set(xlabel=f"thousand tokens a second, here (threads: {torch.get_num_threads()})")
 plots.show(fig, alt="Bars of tokens a second on this machine for four rungs, from the plainest to the one with all changes. The numbers are printed below.")
 for (name, value), times in zip(middle.items(), [1.0, *gain]):
@@ -971,7 +979,7 @@ for name in sorted(before | after, key=lambda name: -max(before.get(name, 0), af
 # %% [markdown]
 # ## 8 · Activation checkpoints
 #
-# Speed is one limit, memory the other. Going backwards, a layer needs what it computed going forwards: its input, queries, keys and values, what went into the gelu. All of it must be
+# Speed is one limit, memory the other. Going backwards, a layer needs what it computed going forwards: its input, queries, keys and values, what went into the GELU. All of it must be
 # kept until the backward pass comes by. How much is that? Autograd tells: `saved_tensors_hooks` calls a function for everything that it lays aside.
 # We count bytes, a tensor that is laid aside twice only once, and weights not at all, as they are there anyway.
 
@@ -1099,7 +1107,7 @@ for segments in (12, 3):
 # $$m(k) = k\,b + \frac Lk\,a, \qquad m'(k) = b - \frac{L}{k^2}\,a = 0 \;\Rightarrow\; k^* = \sqrt{L\,a/b}, \qquad m(k^*) = 2\sqrt{L\,a\,b}.$$
 #
 # The memory grows like the *root* of the depth, for one more forward pass. If a "block" is a single operation, $a = b$, and $k^* = \sqrt L$: that is the
-# paper's result (section 4). For 36 blocks in which $a$ is several $b$, check the formula by counting.
+# paper's result (section 4). For 36 blocks in which $a$ is many times $b$, check the formula by counting.
 
 # %%
 layers, x = chain(36), torch.randn(64, 64, requires_grad=True)
@@ -1111,7 +1119,7 @@ counted = [bytes_kept(lambda: run_chain(layers, x, k).sum(), weights) for k in c
 formula = [k * b + 36 / k * a_bytes for k in cuts]
 best = math.sqrt(36 * a_bytes / b)
 fig, ax = plots.figure(width=7, height=3)
-ax.plot(cuts, [m / 2**20 for m in formula], color=plots.GREY)
+ax.plot(range(1, 37), [(k * b + 36 / k * a_bytes) / 2**20 for k in range(1, 37)], color=plots.GREY)
 ax.plot(cuts, [m / 2**20 for m in counted], "o", color=plots.BLUE)
 ax.axhline(bytes_kept(lambda: run_chain(layers, x).sum(), weights) / 2**20, color=plots.RED, ls="--", lw=1.2)
 ax.annotate("without checkpoints", (36, formula[0] / 2**20), xytext=(0, -14), textcoords="offset points", ha="right", color=plots.RED)
@@ -1144,8 +1152,8 @@ k = measured["segments"]
 inside = [n * measured["input"] + measured["depths"][-1] / n * measured["block"] for n in k]
 axes[1].plot(k, [m / 2**20 for m in inside], color=plots.GREY)
 axes[1].plot(k, [m / 2**20 for m in measured["by segments"]], "o", color=plots.BLUE)
-axes[1].annotate("line: m(k)", (k[2], inside[2] / 2**20), xytext=(10, 6), textcoords="offset points", color=plots.GREY)
-axes[1].set(xlabel=f"segments of {measured['depths'][-1]} blocks", ylim=(0, None), xticks=k)
+axes[1].annotate("dots: counted; line: m(k)", (k[2], inside[2] / 2**20), xytext=(10, 6), textcoords="offset points", color=plots.GREY)
+axes[1].set(xlabel=f"segments of {measured['depths'][-1]} blocks", ylabel="kept at most (MiB)", ylim=(0, None), xticks=k)
 plots.show(fig, alt="Left: bytes kept against depth, a steep line without checkpoints and a nearly level one with a checkpoint for each block. Right: bytes kept "
            "against the number of segments, falling up to one segment a block, on the line of the formula.")
 claim(all(measured["same bits"]), "the gradients are the same, bit for bit")
@@ -1194,7 +1202,7 @@ claim(max(with_muon["losses"]) < min(without["losses"]), "with Muon every seed e
 
 # %% [markdown]
 # One more trap of section 5 sits here. `torch.optim.Muon`, and the original, compute Newton–Schulz in bf16 by name. On a processor without units for it
-# that is the slowest part of all. Ours computes in float32 unless bf16 has been *measured* to be fast.
+# that can be the slowest part of a step. Ours computes in float32 unless bf16 has been *measured* to be fast.
 #
 # ## Summary
 #
@@ -1223,6 +1231,7 @@ claim(max(with_muon["losses"]) < min(without["losses"]), "with Muon every seed e
 # ## References
 #
 # * D. Goldberg, What every computer scientist should know about floating-point arithmetic, *ACM Computing Surveys* 23(1), 1991.
+# * G. Amdahl, Validity of the single processor approach to achieving large scale computing capabilities, *AFIPS Spring Joint Computer Conference*, 1967.
 # * T. Chen, B. Xu, C. Zhang, C. Guestrin, Training deep nets with sublinear memory cost, arXiv:1604.06174, 2016, section 4.
 # * P. Micikevicius, S. Narang, J. Alben, G. Diamos, E. Elsen, D. Garcia, B. Ginsburg, M. Houston, O. Kuchaiev, G. Venkatesh, H. Wu, Mixed precision training, *ICLR* 2018,
 #   sections 3.1 and 3.2.
