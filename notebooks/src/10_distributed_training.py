@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10 · Many processes, one run
 #
-# The large BERT of 2018 was trained for four days on 64 chips. Nobody writes a second training loop for that. The loop that you know runs 64
+# The large BERT of 2018 was trained for four days on 64 chips (Devlin et al. 2019, appendix A.2). Nobody writes a second training loop for that. The loop that you know runs 64
 # times at once, each time on other samples, and between backward pass and update the copies add up their gradients. That is
 # all, and this chapter builds it: the sum, first with single messages between neighbours; training on top of it;
 # memory that is shared out instead of copied; a calculation that says beforehand when more machines are no use; a measurement that says when a
@@ -132,7 +132,7 @@ claim(off_means > 0.05 and off_sums < 1e-12, "means of means give another gradie
 
 # %% [markdown]
 # No error is raised by the wrong way, and training goes on. It only answers a slightly different question: a blank in a short paragraph weighs more than one in
-# a long one. (The same mistake, among micro-batches instead of ranks, has been made by widely used trainers; `transformers`' issue 35203 tells of one. It is why our objectives return
+# a long one. (The same mistake, among micro-batches instead of ranks, has been made by widely used trainers: `transformers` [mended it](https://github.com/huggingface/transformers/pull/34191) in 2024. It is why our objectives return
 # sums *and* counts.)
 #
 # So the count must be known to all ranks *before* the backward pass. They learn it by an **all-reduce**: every rank brings a tensor, and every rank
@@ -143,7 +143,7 @@ claim(off_means > 0.05 and off_sums < 1e-12, "means of means give another gradie
 #
 # Torch's DDP has a habit that one must know: it does not add gradients up, it **averages** them over the ranks. Each rank holds `losses` $(B, T)$, one a
 # position, and `counted` $(B, T)$ bool, which of them count. Return what this rank should call `backward()` on, so that the *average* of all ranks'
-# gradients is the gradient of the global mean. `all_reduce(tensor)` replaces a tensor by its sum over the `size` ranks. On some rank, nothing may count at all.
+# gradients is the gradient of the global mean. `all_reduce(tensor)` replaces a tensor by its sum over the `size` ranks. It can happen that on some rank nothing counts at all.
 
 
 # %% tags=["exercise"]
@@ -161,9 +161,9 @@ local_loss = check("10.1", local_loss)
 # %% [markdown]
 # ## 2 · A sum over processes
 #
-# Time for processes. `run_ranks(function, size, …)` starts `size` of them, calls the function in each, and returns what each returned. They do not
-# see this notebook's variables, only what is passed to them. They find each other through **gloo**, torch's library of messages for CPUs; on GPUs it is
-# called NCCL, and the calls are the same.
+# Time for processes. `run_ranks(function, size, …)` starts `size` of them, calls the function in each, and returns what each returned. Functions and
+# plain constants of this notebook travel with it; data must be passed. They find each other through **gloo**, torch's library of messages for CPUs; on GPUs
+# NCCL takes its place, and the calls are the same.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 def say_hello():
@@ -298,7 +298,7 @@ claim(0.01 < differ < 0.9, "another order gives other bits")
 # %% [markdown] tags=["exercise"]
 # **Exercise 10.3 · data parallelism by hand (★★☆, 15 min)**
 #
-# After the backward pass, replace every `p.grad` by its sum over ranks. A model has hundreds of parameters, and every message costs its latency: lay all gradients
+# After the backward pass, replace every `p.grad` by its sum over ranks. A model has hundreds of parameters, and every message costs its *latency*, the time that even an empty one takes: lay all gradients
 # into **one** buffer, add that up, and put the slices back. Mind that a parameter may have no gradient (`None`) on one rank and one on another; then
 # it counts as zeros. Return the buffer.
 
@@ -418,7 +418,7 @@ claim(apart < 1e-10, "the trainer's losses are those of one process, under DDP a
 #
 # * **Stage 1**: the optimiser's state is shared out. Rank $r$ updates part $r$ of the weights only, then all gather the parts.
 # * **Stage 2**: gradients too. Rank $r$ needs the *sum* of part $r$ only: a reduce-scatter instead of an all-reduce.
-# * **Stage 3**: weights too. A layer's weights are gathered when it computes, and forgotten afterwards. Torch calls this **FSDP**, fully sharded data parallel.
+# * **Stage 3**: weights too. A layer's weights are gathered when it computes, and forgotten afterwards. Torch calls this **FSDP**, fully sharded data parallel (Zhao et al. 2023).
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 10.4 · bytes on a rank (★☆☆, 10 min)**
@@ -450,7 +450,7 @@ for name, parameters in [("BERT-base", Encoder().parameters), ("7.5 billion", 7_
         print(f"{name:12s}{ranks:3d} ranks " + "".join(f"{state_bytes(parameters, ranks, stage) / 1e9:9.2f}" for stage in range(4)))
 
 # %% [markdown]
-# BERT-base needs none of this on today's GPUs. At 7.5 billion, an ordinary copy fits on none of them.
+# BERT-base needs none of this on today's GPUs. At 7.5 billion an ordinary copy is more than most of them hold, before there is a single activation.
 #
 # And the price? Stages 1 and 2 send what DDP sends: an all-reduce *is* a reduce-scatter and an all-gather, and they only put the update in between. Stage 3 gathers the weights twice, for the forward and for the backward
 # pass, and scatters gradients once: three times around the ring instead of two.
@@ -462,9 +462,9 @@ print("MB that each of 8 ranks sends in a step of BERT-base, stages 0 to 3:", [r
 # %% [markdown] tags=["exercise"]
 # **Exercise 10.5 · an optimiser in shares (★★☆, 15 min)**
 #
-# Write a step of ZeRO. All weights are in one row, `weights` $(n,)$, whole on each rank; `gradient` $(n,)$ is from this rank's samples; `moments` $(2, n/N)$
+# Write a step of ZeRO. All weights are in one row, `weights` $(n,)$, whole on each rank; `gradient` $(n,)$ is from this rank's samples; `moments` $(2, n/N)$, with $N$ = `size`,
 # belong to this rank's part alone. `reduce_scatter(x)` returns part `rank` of the sum over ranks, `all_gather(part)` all parts in a row, and `adam(weights, gradient, moments)`
-# updates a row of weights in place. Return the new weights, whole.
+# updates a row of weights and its moments in place. Return the new weights, whole.
 
 
 # %% tags=["exercise"]
@@ -645,7 +645,7 @@ print(f"where it was spent: half of the samples {1e3 * half:.1f} ms on a rank al
 claim(0.2 < predicted / together < 5, "the step time is predicted within a factor of 5")
 
 # %% [markdown]
-# How near is the first line? The second one says where it went wrong. The formula takes half of the arithmetic for granted. But half of a batch can take *more* than half of the time, if a part of the work does not shrink
+# How near is the first line? Even if it is near, two errors may have cancelled: the second line takes it apart. The formula takes half of the arithmetic for granted. But half of a batch can take *more* than half of the time, if a part of the work does not shrink
 # with the batch, or *less*, if the smaller tensors fit into a cache. Two ranks on one chip can get in each other's way. And to lay gradients into a buffer and take them out again is no message, but
 # costs time. None of it is in the formula. What a cost model is for: it says how things ought to be, and where to look if they are not.
 #
@@ -704,7 +704,7 @@ for name, seconds, colour in [("arithmetic, batch 256", [compute / n for n in co
 ax.set(xscale="log", yscale="log", xlabel="GPUs", ylabel="ms a step", xticks=[2, 8, 64, 1024], xticklabels=[2, 8, 64, "1,024"])
 ax.minorticks_off()
 plots.show(fig, alt="Milliseconds of a step of BERT-base against the number of GPUs, both axes logarithmic. Arithmetic falls in proportion, in parallel lines for batches of 256 and "
-           "4,096; the ring stays level and then rises; the tree rises slowly, above the ring throughout most of the range.")
+           "4,096; the ring stays level and then rises; the tree rises slowly, above the ring throughout.")
 for batch in (256, 4096, 65536):
     print(f"batch {batch:6,d}: half of the step at {half_of_the_step(batch * base.step_flops / flops, size, link.latency, link.bandwidth):4d} GPUs")
 claim(arithmetic[1024] < 0.05, "with a batch of 256, a thousand GPUs would spend their time waiting")
@@ -828,13 +828,16 @@ ax.axhline(B, color=plots.ORANGE, ls="--", lw=1.2)
 ax.annotate("critical batch size", (100, B), xytext=(6, 0), textcoords="offset points", va="center", color=plots.ORANGE, annotation_clip=False)
 ax.set(yscale="log", xlabel="way to the target (% of the updates)", ylabel="samples", xlim=(0, 100))
 plots.show(fig, alt="The gradient's noise scale along the run to the target, mean of five seeds with a band from the lowest to the highest, on a logarithmic axis, beside the critical batch size "
-           "that was fitted to the steps, a dashed line. The noise scale rises during the run.")
+           "that was fitted to the steps, a dashed line. The noise scale goes up and down, and is higher in the second half of the run than in the first.")
 
 # %%
 print(f"{'batch':>6s}{'best rate':>11s}{'updates':>9s}{'fitted':>8s}{'samples':>9s}")
 for batch, one in found["batches"].items():
     print(f"{batch:>6s}{one['rate']:11.3f}{np.mean(one['updates']):9.0f}{S * (1 + B / int(batch)):8.0f}{np.mean(one['updates']) * int(batch):9.0f}")
 off = max(abs(S * (1 + B / batch) / own - 1) for batch, own in zip(batches, updates.mean(1)))
+grid = 2 ** (np.arange(260) / 20)  # candidates for B_crit
+single = [grid[np.log(seed[:, None] / (1 + grid / batches[:, None])).var(0).argmin()] for seed in updates.T]
+print(f"critical batch size {B:.0f}; fitted to single seeds, from {min(single):.0f} to {max(single):.0f}")
 headline("largest distance of the hyperbola from the measured updates", off, 0.25)
 rise = scales[:, -1].mean() / scales[:, 0].mean()
 print(f"noise scale: mean {scales.mean():.0f}, {rise:.1f} times as high at the target as after a tenth of the way; within a run from {scales.min(1).mean():.0f} to {scales.max(1).mean():.0f}")
@@ -851,7 +854,7 @@ claim(1 / 3 < scales.mean() / B < 3, "the noise scale foretells the critical bat
 #
 # The more machines a run has, the more often one of them fails. Some of what happens then, provoked on purpose.
 #
-# **A rank skips a collective.** The commonest bug of all: `if rank == 0:` around something that calls an all-reduce inside, such as an evaluation or a checkpoint. The others wait, without an error, for as long as the timeout says, often half an hour. We
+# **A rank skips a collective**, which is a call that all ranks must make together, such as an all-reduce. The commonest bug of all: `if rank == 0:` around something that calls an all-reduce inside, such as an evaluation or a checkpoint. The others wait, without an error, for as long as the timeout says, often half an hour. We
 # set the patience to one second.
 
 
@@ -927,8 +930,7 @@ if __name__ == "__main__":
 folder = Path(tempfile.mkdtemp())
 (folder / "program.py").write_text(PROGRAM)
 save_file(columns, folder / "data.safetensors")
-environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-
+environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2",
            str(folder / "program.py"), str(folder / "data.safetensors"), str(folder / "killed"), "yes"]
 
@@ -954,9 +956,6 @@ print({group: f"{len(tensors[0][group])} tensors, " + ("equal" if equal else "di
 claim(all(same.values()), "killed and resumed, or never disturbed: the same bits")
 
 # %% [markdown]
-# (The last variable in `environment` is worth knowing. Without it, processes in their second life look up each other's addresses where the dead ones left theirs, and now and then they wait for
-# ever: PyTorch's issue 135712. We met it while writing this.)
-#
 # Nothing about the equal bits is luck. The order of the samples, the masking and dropout are functions of the seed, the step and the sample, never of what happened before; the checkpoint is written beside its place and renamed, so
 # it is whole or not there; and the loss is a sum with counts. On a cluster the same command runs on every machine (with `--nnodes`, `--rdzv-backend c10d` and `--rdzv-endpoint` in place of `--standalone`), and a machine that dies
 # costs the updates since the last checkpoint. How often should one be written, then? If writing takes $w$ seconds and something breaks every $m$ seconds, about every $\sqrt{2wm}$ (Young 1974): you lose as much by
@@ -973,7 +972,7 @@ for w, m in [(5, 24 * 3600), (60, 3 * 3600)]:
 # %% [markdown] tags=["exercise"]
 # **Exercise 10.8 · read four logs (★★☆, 10 min)**
 #
-# Invented, but typical. What is wrong with each?
+# Invented, but typical. What is wrong with each? Answer with a dictionary from letter to diagnosis, as in exercise 09.5.
 
 # %% tags=["exercise"]
 for letter, log in LOGS.items():
@@ -1009,7 +1008,7 @@ diagnosis = check("10.8", diagnosis)
 # torchrun --standalone --nproc-per-node 8 --max-restarts 3 -m pretrain_lib pretrain recipes/modernbert-mini-laptop.toml --folder runs/mine --resume
 # ```
 #
-# `batch_size` in a recipe is the global one, so the same recipe is the same run on one GPU and on eight. `--train.parallel fsdp` shares out the memory. `recipes/cluster/` has the recipe and job files for several machines.
+# `batch_size` in a recipe is the global one, so the same recipe is the same run on one GPU and on eight. `--train.parallel fsdp` shares out the memory. `recipes/cluster/` says what several machines need, and has a job file for SLURM.
 #
 # ## Summary
 #
