@@ -80,3 +80,27 @@ def find_exercise(id: str) -> Exercise:
         near = get_close_matches(id, known, n=3, cutoff=0.5) or sorted(known)
         raise KeyError(f"there is no exercise {id!r}; there are {', '.join(near)}")
     return own[id]
+
+
+def grade_diagnoses(right: dict[str, str], diagnoses, clues: dict[str, str]) -> Callable[[Any], str]:
+    """The grade of logs that were read: for each, by its letter, what went wrong.
+
+    Args:
+        right: the diagnosis of each log.
+        diagnoses: what there is to choose from.
+        clues: where to look again.
+    """
+    number = {3: "three", 4: "four", 5: "five"}[len(right)]
+
+    def grade(answer) -> str:
+        if not isinstance(answer, dict) or set(answer) != set(right):
+            raise Mistake("a dictionary is wanted, {" + ", ".join(f'"{log}": "…"' for log in right) + "}")
+        unknown = [diagnosis for diagnosis in answer.values() if diagnosis not in diagnoses]
+        if unknown:
+            raise Mistake(f"{unknown[0]!r} is none of {', '.join(diagnoses)}")
+        for log, diagnosis in right.items():
+            if answer[log] != diagnosis:
+                raise Mistake(f"{log} is not {answer[log]!r}. Look again: {clues[log]}")
+        return f"all {number} read: " + "; ".join(" ".join(item) for item in right.items())
+
+    return grade

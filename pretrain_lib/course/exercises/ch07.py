@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import Exercise, Mistake, grade_letters
+from . import Exercise, Mistake, grade_diagnoses, grade_letters
 
 UNUSED = -100
 MASK = 4
@@ -181,16 +181,7 @@ def printed_logs() -> dict[str, list[tuple[int, float, float]]]:
     }
 
 
-def grade_logs(answer) -> str:
-    if not isinstance(answer, dict) or set(answer) != set(RIGHT_LOGS):
-        raise Mistake('a dictionary is wanted, {"A": "…", "B": "…", "C": "…", "D": "…"}')
-    unknown = [diagnosis for diagnosis in answer.values() if diagnosis not in DIAGNOSES]
-    if unknown:
-        raise Mistake(f"{unknown[0]!r} is none of {', '.join(DIAGNOSES)}")
-    for log, right in RIGHT_LOGS.items():
-        if answer[log] != right:
-            raise Mistake(f"{log} is not {answer[log]!r}. Look again: {CLUES[log]}")
-    return "all four read: " + "; ".join(" ".join(item) for item in RIGHT_LOGS.items())
+grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
 
 
 # 07.5

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...bench.products import Products
 from ...models.modern import ModernBertConfig, ModernBertForMaskedLM
-from . import Exercise, Mistake
+from . import Exercise, Mistake, grade_diagnoses
 
 FORMATS = {"fp32": (8, 23), "tf32": (8, 10), "bf16": (8, 7), "fp16": (5, 10)}  # bits of exponent, mantissa
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -317,16 +317,7 @@ def printed_logs() -> dict[str, list[tuple]]:
     }
 
 
-def grade_logs(answer) -> str:
-    if not isinstance(answer, dict) or set(answer) != set(RIGHT_LOGS):
-        raise Mistake('a dictionary is wanted, {"A": "…", "B": "…", "C": "…", "D": "…", "E": "…"}')
-    unknown = [diagnosis for diagnosis in answer.values() if diagnosis not in DIAGNOSES]
-    if unknown:
-        raise Mistake(f"{unknown[0]!r} is none of {', '.join(DIAGNOSES)}")
-    for log, right in RIGHT_LOGS.items():
-        if answer[log] != right:
-            raise Mistake(f"{log} is not {answer[log]!r}. Look again: {CLUES[log]}")
-    return "all five read: " + "; ".join(" ".join(item) for item in RIGHT_LOGS.items())
+grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
 
 
 # 09.6

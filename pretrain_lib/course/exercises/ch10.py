@@ -11,7 +11,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from . import Exercise, Mistake
+from . import Exercise, Mistake, grade_diagnoses
 
 PATIENCE = 3.0  # seconds until ranks that wait for each other are told apart from slow ones
 
@@ -487,16 +487,7 @@ one text a rank       5.1507     5.2430      11 to 598""",
 }
 
 
-def grade_logs(answer) -> str:
-    if not isinstance(answer, dict) or set(answer) != set(RIGHT_LOGS):
-        raise Mistake('a dictionary is wanted, {"A": "…", "B": "…", "C": "…", "D": "…"}')
-    unknown = [diagnosis for diagnosis in answer.values() if diagnosis not in DIAGNOSES]
-    if unknown:
-        raise Mistake(f"{unknown[0]!r} is none of {', '.join(DIAGNOSES)}")
-    for log, right in RIGHT_LOGS.items():
-        if answer[log] != right:
-            raise Mistake(f"{log} is not {answer[log]!r}. Look again: {CLUES[log]}")
-    return "all four read: " + "; ".join(" ".join(item) for item in RIGHT_LOGS.items())
+grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
 
 
 EXERCISES = [
