@@ -41,6 +41,8 @@ class TrainConfig:
             half a cosine.
         warmup_steps: updates over which the learning rate rises from 0.
         final_learning_rate: where the schedule ends, as a fraction of `learning_rate`.
+        layer_decay: factor by which the learning rate falls from each layer to the one below it, for
+            fine-tuning (see `optimizer.rate_factors`); 1 trains all at one rate.
         gradient_clipping: largest Euclidean norm of the whole gradient; 0 does not clip.
         precision: format of the forward and backward pass; weights stay in their own. "auto"
             times matrix products on the device and takes the fastest that is safe. "fp16" scales
@@ -79,6 +81,7 @@ class TrainConfig:
     schedule: Schedule = "cosine"
     warmup_steps: int = 0
     final_learning_rate: float = 0.0
+    layer_decay: float = 1.0
     gradient_clipping: float = 0.0
     precision: Precision = "fp32"
     compile: bool = False
@@ -110,6 +113,9 @@ class TrainConfig:
                       "two numbers, each at least 0 and below 1")
         self._require(self.momentum < 1, "momentum", "below 1")
         self._require(self.final_learning_rate <= 1, "final_learning_rate", "at most 1")
+        self._require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1")
+        self._require(self.layer_decay == 1 or self.optimizer != "muon", "layer_decay",
+                      "1 under muon, which has one rate for all matrices")
         self._require(self.warmup_steps <= self.steps, "warmup_steps",
                       f"at most steps={self.steps}")
         self._require(self.seed < 2**32, "seed", "below 2**32")
@@ -143,5 +149,6 @@ MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "keep_last",
 
 def differences(old: dict, new: dict) -> list[str]:
     """The fields that make two configs different runs, each as "name: old, now new"."""
-    names = [f.name for f in fields(TrainConfig) if f.name not in MAY_CHANGE]
-    return [f"{n}: {old.get(n)!r}, now {new.get(n)!r}" for n in names if old.get(n) != new.get(n)]
+    there = {f.name: (old.get(f.name, f.default), new.get(f.name, f.default))
+             for f in fields(TrainConfig) if f.name not in MAY_CHANGE}  # older runs lack new fields
+    return [f"{name}: {was!r}, now {now!r}" for name, (was, now) in there.items() if was != now]

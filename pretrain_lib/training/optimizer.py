@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import torch
 from torch import nn
@@ -10,17 +11,52 @@ from torch import nn
 from .config import TrainConfig
 from .muon import Muon
 
+LAYER = re.compile(r"\blayers\.(\d+)\.")
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
+
+def parameter_groups(module: nn.Module, weight_decay: float,
+                     layer_decay: float = 1.0) -> list[dict]:
     """Matrices and kernels, which decay, and vectors (biases, gains), which do not.
 
     Pulling a bias or a LayerNorm gain towards zero regularises nothing, and shifts the function.
+    With a layer decay there are two groups for each layer, and each says in "rate_factor" what its
+    learning rate is multiplied by.
     """
-    trainable = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    factors = rate_factors(module, layer_decay)
+    trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    groups = []
+    for factor in sorted(set(factors.values()), reverse=True):
+        here = [p for name, p in trainable.items() if factors[name] == factor]
+        groups += [
+            {"params": [p for p in here if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in here if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        for group in groups[-2:]:
+            group["rate_factor"] = factor
+    return groups
+
+
+def rate_factors(module: nn.Module, layer_decay: float) -> dict[str, float]:
+    """What the learning rate of each parameter is multiplied by: the less, the nearer to the input.
+
+    With L layers, `layer_decay` to the power L + 1 for the embeddings, L + 1 - i for layer i from
+    1 to L, and 0 for all that follows, such as a head: what is new has to learn most (Howard &
+    Ruder, ACL 2018, section 3.2, where the factor is 1 / 2.6).
+
+    Raises:
+        ValueError: if the factor is not 1 and the module has no `layers`.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    found = {name: LAYER.search(name) for name in names}
+    if layer_decay == 1 or not names:
+        return dict.fromkeys(names, 1.0)
+    if not any(found.values()):
+        raise ValueError(f"layer_decay is {layer_decay}, but the model has no `layers` to lower the "
+                         "learning rate from one to the next: set it to 1")
+    top = 2 + max(int(match[1]) for match in found.values() if match)
+    depth = {name: int(match[1]) + 1 if match else 0 if ".embeddings." in f".{name}" else top
+             for name, match in found.items()}
+    return {name: layer_decay ** (top - depth[name]) for name in names}
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -29,7 +65,7 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     Raises:
         ValueError: if nothing can be trained.
     """
-    groups = parameter_groups(module, config.weight_decay)
+    groups = parameter_groups(module, config.weight_decay, config.layer_decay)
     parameters = [p for group in groups for p in group["params"]]
     if not parameters:
         raise ValueError("the model has no parameter with requires_grad=True: nothing to train")

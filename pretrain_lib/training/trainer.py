@@ -199,7 +199,7 @@ class Trainer:
             if self.config.gradient_clipping:
                 nn.utils.clip_grads_with_norm_(trained, self.config.gradient_clipping, norm)
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group.get("rate_factor", 1.0)
             self.optimizer.step()
         self.scaler.update(finite)
         self.optimizer.zero_grad(set_to_none=True)

@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 from torch import nn
 from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
+from pretrain_lib.data.source import Columns
+from pretrain_lib.models.modern import ModernBertConfig, ModernBertForSequenceClassification
 from pretrain_lib.objectives.base import Batch, Objective
+from pretrain_lib.objectives.classification import Classification
 from pretrain_lib.objectives.reconstruction import Reconstruction
 from pretrain_lib.training.config import TrainConfig
-from pretrain_lib.training.optimizer import learning_rate_at, make_optimizer
+from pretrain_lib.training.optimizer import learning_rate_at, make_optimizer, rate_factors
 from pretrain_lib.training.trainer import Trainer
 
 
@@ -210,3 +213,44 @@ def test_frozen_weights_stay_and_are_not_the_optimisers():
 def test_a_model_without_anything_to_train_is_refused():
     with pytest.raises(ValueError, match="nothing to train"):
         Trainer(mlp().requires_grad_(False), Reconstruction(), vectors(), config())
+
+
+def classifier():
+    shape = ModernBertConfig(vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=3,
+                             num_attention_heads=2, max_position_embeddings=8)
+    return ModernBertForSequenceClassification(shape, 2)
+
+
+def test_rates_fall_from_the_head_to_the_embeddings():
+    factors = rate_factors(classifier(), 0.5)
+    expected = {"classifier.weight": 1, "head.dense.weight": 1, "encoder.norm.weight": 1,
+                "encoder.layers.2.attention.qkv.weight": 1 / 2, "encoder.layers.1.feed_forward.up.weight": 1 / 4,
+                "encoder.layers.0.attention.output.weight": 1 / 8, "encoder.embeddings.word.weight": 1 / 16,
+                "encoder.embeddings.norm.weight": 1 / 16}
+    assert {name: factors[name] for name in expected} == expected
+    assert set(rate_factors(classifier(), 1.0).values()) == {1.0}
+
+
+def test_each_layer_moves_by_its_share_of_the_rate():
+    """AdamW's first update moves every weight by the learning rate, whatever its gradient."""
+    model = classifier()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    torch.nn.init.normal_(model.classifier.weight)
+    before["classifier.weight"] = model.classifier.weight.detach().clone()
+    ids = torch.arange(32).view(4, 8) % 20
+    source = Columns(input_ids=ids, attention_mask=torch.ones_like(ids), labels=torch.tensor([0, 1, 1, 0]))
+    chosen = TrainConfig(steps=1, batch_size=4, learning_rate=0.01, layer_decay=0.5, eps=1e-30, device="cpu",
+                         schedule="constant")
+    objective = Classification("input_ids", "attention_mask", num_classes=2)
+    Trainer(model, objective, source, chosen).fit()
+    factors = rate_factors(model, 0.5)
+    for name, p in model.named_parameters():
+        moved = (p.detach() - before[name]).abs().max().item()
+        assert moved == pytest.approx(0.01 * factors[name], rel=1e-3), name
+
+
+def test_what_has_no_layers_has_one_rate():
+    with pytest.raises(ValueError, match="layer_decay is 0.5, but the model has no `layers`"):
+        rate_factors(nn.Linear(2, 2), 0.5)
+    with pytest.raises(ValueError, match="layer_decay must be 1 under muon"):
+        TrainConfig(layer_decay=0.5, optimizer="muon")

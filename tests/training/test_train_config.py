@@ -38,6 +38,8 @@ BAD = [
     ("weight_decay", -1, "at least 0"),
     ("weight_decay", math.inf, "finite"),
     ("l2", -1, "at least 0"),
+    ("layer_decay", 0, "above 0 and at most 1"),
+    ("layer_decay", 1.5, "above 0 and at most 1"),
     ("l2", math.nan, "finite"),
     ("schedule", "step", "constant, linear, cosine"),
     ("warmup_steps", -1, "at least 0"),
