@@ -59,12 +59,14 @@ from .training.config import TrainConfig
 from .training.trainer import Trainer
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
+from .transfer.lora import LoraConfig, add_lora, load_lora, merge_lora, save_lora
 from .transfer.probe import LinearProbe
 from .transfer.tfidf import TfidfClassifier
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "add_lora",
     "Augmented",
     "Autoencoder",
     "AutoencoderConfig",
@@ -97,13 +99,16 @@ __all__ = [
     "LinearProbe",
     "load_images",
     "load_labelled_text",
+    "load_lora",
     "load_pretrained",
     "load_text",
     "load_tokenizer",
+    "LoraConfig",
     "MaskedAutoencoder",
     "MaskedAutoencoderConfig",
     "MaskedImage",
     "MaskedLM",
+    "merge_lora",
     "Mixture",
     "ModernBertConfig",
     "ModernBertForCausalLM",
@@ -119,6 +124,7 @@ __all__ = [
     "prepare",
     "Reconstruction",
     "ReplacedTokenDetection",
+    "save_lora",
     "save_pretrained",
     "save_tokenizer",
     "SentencePairs",

@@ -1,4 +1,4 @@
-"""Fine-tuning: a new head on an encoder, and all weights trained on the labels."""
+"""Fine-tuning: a new head on an encoder, and all weights or adapters trained on the labels."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..training.config import TrainConfig
 from ..training.trainer import Trainer
 from .encoders import columns_of, text_classifier, text_encoder
 from .features import logits
+from .lora import LoraConfig, add_lora
 from .tuning import hold_out
 
 EARLY_STOPPING = 0.2  # share of the labelled samples that tells when to stop
@@ -59,7 +60,7 @@ def new_classifier(model: nn.Module, labelled: Source, num_classes: int,
 
 
 def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: TrainConfig,
-              held_out: Source | None = None) -> nn.Module:
+              held_out: Source | None = None, lora: LoraConfig | None = None) -> nn.Module:
     """A copy of the model with a head, trained on labelled samples; the model stays as it is.
 
     Args:
@@ -69,15 +70,19 @@ def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: Trai
         num_classes: number of classes; labels are 0 to num_classes - 1.
         config: how to train.
         held_out: samples for early stopping, if the config asks for it.
+        lora: adapters to train, with the head, in place of all weights; for texts only.
 
     Returns:
         A `Classifier`; of a BERT or ModernBERT its `ForSequenceClassification`, which
-        `save_pretrained` writes as `transformers` reads it.
+        `save_pretrained` writes as `transformers` reads it. With `lora` it has adapters, which
+        `save_lora` writes and `merge_lora` adds to the weights.
 
     Raises:
         ValueError: if a label is none of the classes.
     """
     classifier = new_classifier(model, labelled, num_classes, config.seed)
+    if lora is not None:
+        add_lora(classifier, lora, config.seed)
     objective = Classification(*columns_of(classifier), num_classes=num_classes)
     Trainer(classifier, objective, labelled, config, held_out).fit()
     return classifier
@@ -96,17 +101,20 @@ class FineTuning:
             rate and seed are replaced.
         grid: learning rates; the first one is the default.
         view: what training sees of the labelled samples, such as an augmented view of them.
+        lora: adapters to train in place of all weights.
     """
 
     def __init__(self, model: nn.Module | Callable[[int], nn.Module], num_classes: int,
                  config: TrainConfig | Callable[[int], TrainConfig],
                  grid: tuple[float, ...] = (1e-3, 1e-4, 3e-4, 3e-3),
-                 view: Callable[[Columns], Source] = lambda labelled: labelled):
+                 view: Callable[[Columns], Source] = lambda labelled: labelled,
+                 lora: LoraConfig | None = None):
         self.model = model
         self.num_classes = num_classes
         self.config = config
         self.grid = grid
         self.view = view
+        self.lora = lora
 
     def classifier(self, labelled: Columns, setting: float, seed: int = 0) -> nn.Module:
         """The model fine-tuned with learning rate `setting`."""
@@ -116,7 +124,7 @@ class FineTuning:
         held_out = None
         if config.patience:
             labelled, held_out = hold_out(labelled, EARLY_STOPPING)
-        return fine_tune(start, self.view(labelled), self.num_classes, config, held_out)
+        return fine_tune(start, self.view(labelled), self.num_classes, config, held_out, self.lora)
 
     def fit(self, labelled: Columns, setting: float, seed: int = 0) -> Callable[[Columns], Tensor]:
         """Fine-tunes with learning rate `setting`; returns a function from samples to labels."""

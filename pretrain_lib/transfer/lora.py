@@ -1,0 +1,329 @@
+"""LoRA: the pretrained weights stay, and beside some of them a product of two thin matrices is trained.
+
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022. Adapters are saved as the
+package `peft` saves them, so it reads ours, and those that it trained can be read here.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..hf import THIRDS, family_of, is_encoder
+from ..models.state import shortened
+from ..models.validation import require, require_at_least
+from .encoders import text_classifier
+
+Target = Literal["qkv", "output", "up", "down"]
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+TASKS = {"Model": "FEATURE_EXTRACTION", "ForSequenceClassification": "SEQ_CLS",
+         "ForTokenClassification": "TOKEN_CLS"}
+# What peft can do besides, with the values under which it is plain LoRA.
+PLAIN = {"peft_type": ("LORA",), "bias": ("none",), "use_rslora": (False, None),
+         "use_dora": (False, None), "fan_in_fan_out": (False, None), "rank_pattern": ({}, None),
+         "alpha_pattern": ({}, None)}
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Which matrices get adapters, and how large these are.
+
+    Attributes:
+        rank: r, the numbers between the two thin matrices.
+        alpha: α; what an adapter adds is scaled by α / r.
+        targets: the layers: the attention's "qkv" and "output", the feed-forward's "up" and "down".
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[Target, ...] = ("qkv", "output")
+
+    def __post_init__(self):
+        require_at_least(self, 1, "rank")
+        require(self.alpha > 0, "alpha", self.alpha, "above 0")
+        require(bool(self.targets) and set(self.targets) <= set(get_args(Target)), "targets",
+                self.targets, "some of " + ", ".join(get_args(Target)))
+
+
+class LowRankLinear(nn.Module):
+    """W x + b + (α/r) B A x, of which only A and B are trained (ibid., equation 3).
+
+    B starts at zero, so that the start is the pretrained model exactly. Where one matrix holds
+    several that `transformers` keeps apart, as BERT's queries, keys and values, each of these parts
+    has an A and a B of its own.
+
+    Args:
+        linear: the layer, (in) to (out).
+        rank: r.
+        alpha: α.
+        parts: matrices in this one, P.
+
+    Attributes:
+        A: (P, r, in).
+        B: (P, out / P, r).
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float, parts: int = 1):
+        super().__init__()
+        self.out_features, self.in_features = outputs, inputs = linear.weight.shape
+        self.linear = linear.requires_grad_(False)
+        self.scale = alpha / rank
+        self.A = nn.Parameter(linear.weight.new_zeros(parts, rank, inputs))
+        self.B = nn.Parameter(linear.weight.new_zeros(parts, outputs // parts, rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        thin = torch.einsum("...i,pri->...pr", x, self.A)
+        added = torch.einsum("...pr,por->...po", thin, self.B).flatten(-2)  # (..., out)
+        return self.linear(x) + self.scale * added
+
+    def update(self) -> Tensor:
+        """(α/r) B A, the change of the weight, (out, in)."""
+        return self.scale * (self.B @ self.A).flatten(0, 1)
+
+    @property
+    def weight(self) -> Tensor:
+        """W + (α/r) B A, (out, in)."""
+        return self.linear.weight + self.update()
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.linear.bias
+
+
+def adapters_of(model: nn.Module) -> dict[str, LowRankLinear]:
+    """The adapters within a model by the name of the layer that they stand for."""
+    return {name: module for name, module in model.named_modules()
+            if isinstance(module, LowRankLinear)}
+
+
+# ------------------------------------------------------------------------------ on and off
+
+
+def add_lora(model: nn.Module, config: LoraConfig, seed: int = 0) -> nn.Module:
+    """Puts adapters on a BERT or ModernBERT and freezes the rest of its encoder; heads still train.
+
+    A is drawn from a normal distribution, B is 0 (ibid., section 4.1): the model's answers stay as
+    they are until something is trained.
+
+    Args:
+        model: an encoder, with or without a head; it is changed.
+        config: which adapters.
+        seed: of A.
+
+    Returns:
+        The same model.
+
+    Raises:
+        TypeError: if it is no BERT or ModernBERT.
+        ValueError: if it has adapters already.
+    """
+    if family_of(model) is None:
+        raise TypeError(f"adapters go on BERTs and ModernBERTs, got {type(model).__name__}")
+    if adapters_of(model):
+        raise ValueError("the model has adapters already: merge_lora takes them off")
+    generator = torch.Generator().manual_seed(seed)
+    layers = [name for name, module in model.named_modules()
+              if isinstance(module, nn.Linear) and is_target(name, config.targets)]
+    freeze_encoder(model)
+    for name in layers:
+        adapter = put_adapter(model, name, config.rank, config.alpha)
+        std = adapter.A.shape[2] ** -0.5  # then A x is about as large as x
+        with torch.no_grad():
+            adapter.A.copy_(torch.randn(adapter.A.shape, generator=generator) * std)
+    return model
+
+
+def is_target(name: str, targets: tuple[str, ...]) -> bool:
+    *_, block, part = ["", *name.split(".")]
+    return block in ("attention", "feed_forward") and part in targets
+
+
+def freeze_encoder(model: nn.Module) -> None:
+    getattr(model, "encoder", model).requires_grad_(False)
+
+
+def put_adapter(model: nn.Module, name: str, rank: int, alpha: float) -> LowRankLinear:
+    """Puts an adapter that adds nothing in place of a linear layer."""
+    parts = len(their_names(model, name))
+    adapter = LowRankLinear(model.get_submodule(name), rank, alpha, parts)
+    model.set_submodule(name, adapter)
+    return adapter
+
+
+@torch.no_grad()
+def merge_lora(model: nn.Module) -> dict[str, LowRankLinear]:
+    """Adds each adapter's product to the weight beside it, and takes the adapters off.
+
+    What is left is an ordinary model: as fast as before, and `save_pretrained` takes it.
+
+    Args:
+        model: with adapters; it is changed.
+
+    Returns:
+        The adapters by name, for `unmerge_lora`.
+    """
+    adapters = adapters_of(model)
+    for name, adapter in adapters.items():
+        adapter.linear.weight += adapter.update()
+        model.set_submodule(name, adapter.linear)
+    return adapters
+
+
+@torch.no_grad()
+def unmerge_lora(model: nn.Module, adapters: dict[str, LowRankLinear]) -> None:
+    """Takes the products out of the weights again, and puts the adapters back.
+
+    Args:
+        model: that `merge_lora` has changed.
+        adapters: what it returned.
+    """
+    for name, adapter in adapters.items():
+        adapter.linear.weight -= adapter.update()
+        model.set_submodule(name, adapter)
+
+
+# ------------------------------------------------------------------------------ in peft's format
+
+
+def their_names(model: nn.Module, name: str) -> list[str]:
+    """What `transformers` calls a layer of ours, or the layers of which ours is made."""
+    family = family_of(model)
+    full = f"encoder.{name}.weight" if is_encoder(model) else f"{name}.weight"
+    theirs = family.theirs(full).removesuffix(".weight")
+    if is_encoder(model):
+        theirs = theirs.removeprefix(family.prefix)
+    if ".self.qkv" in theirs:
+        return [theirs.replace("qkv", third) for third in THIRDS]
+    return [theirs]
+
+
+def head_names(model: nn.Module) -> dict[str, str]:
+    """The names of the tensors outside the encoder: ours to theirs."""
+    family = family_of(model)
+    return {} if is_encoder(model) else {name: family.theirs(name) for name in model.state_dict()
+                                         if not name.startswith("encoder.")}
+
+
+def task_of(model: nn.Module) -> str:
+    """peft's name for what a model does."""
+    kind = next((end for end in TASKS if type(model).__name__.endswith("Bert" + end)), None)
+    if kind is None:
+        raise TypeError("adapters of classifiers and of encoders alone can be saved, got those of a "
+                        + type(model).__name__)
+    return TASKS[kind]
+
+
+def save_lora(model: nn.Module, folder: str | Path, base: str | Path) -> None:
+    """Writes adapters and head, without the weights that they stand beside, as `peft` does.
+
+    `peft.PeftModel.from_pretrained(base_model, folder)` reads them, where `base_model` is
+    `transformers`' model of the folder `base`.
+
+    Args:
+        model: a classifier or encoder with adapters.
+        folder: where to; it is made if need be.
+        base: the saved model that the adapters were trained on.
+
+    Raises:
+        TypeError: if `peft` would not know what the model does.
+        ValueError: if it has no adapters, or of several ranks.
+    """
+    adapters, task = adapters_of(model), task_of(model)
+    shapes = {(adapter.A.shape[1], adapter.scale) for adapter in adapters.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"one rank and alpha can be saved, and the model has {len(shapes)} of them")
+    (rank, scale), = shapes
+    tensors = {theirs: model.get_parameter(name) for name, theirs in head_names(model).items()}
+    targets = []
+    for name, adapter in adapters.items():
+        for part, theirs in enumerate(their_names(model, name)):
+            tensors[f"{theirs}.lora_A.weight"] = adapter.A[part]
+            tensors[f"{theirs}.lora_B.weight"] = adapter.B[part]
+            targets.append(theirs)
+    heads = {name.split(".")[0] for name in head_names(model)}
+    config = {"peft_type": "LORA", "task_type": task, "base_model_name_or_path": str(base),
+              "r": rank, "lora_alpha": scale * rank, "lora_dropout": 0.0, "bias": "none",
+              "target_modules": targets, "modules_to_save": sorted(heads) or None,
+              "inference_mode": True}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({PREFIX + name: tensor.detach().cpu().float().contiguous()
+               for name, tensor in tensors.items()}, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
+    """A copy of a model with the adapters and the head of a folder, by `save_lora` or by `peft`.
+
+    Args:
+        model: what the adapters were trained on. Where the folder holds a classifier of sequences,
+            it may be the encoder, with or without another head.
+        folder: with `adapter_config.json` and `adapter_model.safetensors`.
+
+    Raises:
+        FileNotFoundError: if one of the two files is missing.
+        ValueError: if they hold something other than plain LoRA, or do not fit the model.
+    """
+    folder = Path(folder)
+    for file in (CONFIG, WEIGHTS):
+        if not (folder / file).is_file():
+            raise FileNotFoundError(f"{folder} holds no adapters: it has no {file}; save_lora "
+                                    "writes it")
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    for field, known in PLAIN.items():
+        if config.get(field, known[0]) not in known:
+            raise ValueError(f"{folder / CONFIG} has {field}={config[field]!r}: known here is "
+                             f"{known[0]!r} only")
+    tensors = {name.removeprefix(PREFIX): tensor.float()
+               for name, tensor in load_file(folder / WEIGHTS).items()}
+    is_classifier = type(model).__name__.endswith("Classification")
+    if "classifier.weight" in tensors and config["task_type"] == "SEQ_CLS" and not is_classifier:
+        model = text_classifier(model, len(tensors["classifier.weight"]))
+    else:
+        model = copy.deepcopy(model)
+    freeze_encoder(model)
+    fill_heads(model, tensors, folder)
+    fill_adapters(model, tensors, config["r"], config["lora_alpha"])
+    if tensors:
+        raise ValueError(f"{folder} holds tensors that {type(model).__name__} has no place for: "
+                         + shortened(sorted(tensors)))
+    return model
+
+
+@torch.no_grad()
+def fill_heads(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Takes the tensors outside the encoder out of `tensors` into the model; others stay its own."""
+    for name, theirs in head_names(model).items():
+        if theirs in tensors:
+            ours, tensor = model.get_parameter(name), tensors.pop(theirs)
+            if ours.shape != tensor.shape:
+                raise ValueError(f"{folder} holds {theirs} of shape {tuple(tensor.shape)}, the model "
+                                 f"one of {tuple(ours.shape)}")
+            ours.copy_(tensor)
+
+
+@torch.no_grad()
+def fill_adapters(model: nn.Module, tensors: dict[str, Tensor], rank: int, alpha: float) -> None:
+    """Takes adapters out of `tensors` into the model; a part that has none keeps zeros."""
+    layers = [name for name, module in model.named_modules()
+              if isinstance(module, nn.Linear) and is_target(name, get_args(Target))]
+    for name in layers:
+        theirs = their_names(model, name)
+        if not any(f"{part}.lora_A.weight" in tensors for part in theirs):
+            continue
+        adapter = put_adapter(model, name, rank, alpha)
+        for number, part in enumerate(theirs):
+            if f"{part}.lora_A.weight" in tensors:
+                adapter.A[number] = tensors.pop(f"{part}.lora_A.weight")
+                adapter.B[number] = tensors.pop(f"{part}.lora_B.weight")
