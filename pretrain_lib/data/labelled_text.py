@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from . import hub
 from .corpora import load_docstrings, load_sotu
-from .document import split_sentences
+from .countries import CONTINENTS, continent_sentences
 from .keys import Keys
+from .sentence import Labelled, long_sentences
+from .sentiment import SENTIMENTS, sentiment_sentences
 from .text_files import find_files, kind_of, read_rows
 
 logger = logging.getLogger(__name__)
 
-FEWEST_WORDS = 5  # headings and cheers are no sentences
 DIGIT = re.compile(r"\d")
 NAMES = re.compile(
     r"\b\w*(?:torch|numpy|scipy|pandas|sklearn|scikit|matplotlib|pyplot|sympy|transformers"
@@ -27,8 +28,6 @@ NAMES = re.compile(
 )
 ERAS = ["before 1861", "1861 to 1945", "since 1946"]
 PARTIES = ["Democratic", "Republican"]
-
-Labelled = tuple[str, str, str]  # sentence, name of its class, source
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,9 @@ class LabelledText:
         classes: names of the classes.
         sources: the document of each sentence. Split by these, or sentences of one speech that
             resemble each other stand on both sides.
+        words: the word that was masked in each sentence; "" where none was. It must not stand on
+            both sides either.
+        left_out: the sources of rows without text or without class.
     """
 
     name: str
@@ -49,6 +51,12 @@ class LabelledText:
     labels: np.ndarray
     classes: list[str]
     sources: list[str]
+    words: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        if not self.words:
+            object.__setattr__(self, "words", [""] * len(self.sentences))
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -56,8 +64,9 @@ class LabelledText:
     def subset(self, ids: Sequence[int]) -> LabelledText:
         """The sentences `ids`."""
         ids = np.asarray(ids, dtype=np.int64)
-        sentences, sources = ([column[i] for i in ids] for column in (self.sentences, self.sources))
-        return LabelledText(self.name, sentences, self.labels[ids], self.classes, sources)
+        sentences, sources, words = ([column[i] for i in ids] for column in
+                                     (self.sentences, self.sources, self.words))
+        return LabelledText(self.name, sentences, self.labels[ids], self.classes, sources, words)
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[LabelledText, LabelledText]:
         """Training and test part with no source in common, in the same proportion of each class.
@@ -86,8 +95,20 @@ class LabelledText:
                     "each part needs one"
                 )
             is_test[members[np.argsort(chance[members], kind="stable")][:number]] = True
-        test = is_test[source_ids]
-        return self.subset(np.flatnonzero(~test)), self.subset(np.flatnonzero(test))
+        return self.hold_out(sources[is_test], seed)
+
+    def hold_out(self, sources: Iterable[str], seed: int = 0) -> tuple[LabelledText, LabelledText]:
+        """Training part, and the test part of the given sources.
+
+        A masked word that stands in both stays in one of them, by chance.
+        """
+        test = np.isin(self.sources, list(sources))
+        words, word_ids = np.unique(self.words, return_inverse=True)
+        shared = np.isin(np.arange(len(words)), word_ids[test])
+        shared &= np.isin(np.arange(len(words)), word_ids[~test]) & (words != "")
+        for_test = Keys.of(seed, len(words)).uniform("masked words").numpy() < 0.5
+        stays = ~shared[word_ids] | (for_test[word_ids] == test)
+        return self.subset(np.flatnonzero(stays & ~test)), self.subset(np.flatnonzero(stays & test))
 
 
 def load_labelled_text(
@@ -106,9 +127,18 @@ def load_labelled_text(
     was spoken; digits are masked, for they tell the year. "docstring-library" asks which of eight
     libraries a sentence documents; the libraries' names are masked.
 
+    In "sentiment" the one strongly rated word of a sentence of an address is [MASK], and its class
+    is whether people rated that word as good or as bad. No word is in both parts of a split, so
+    what surrounds it must tell. Mind what this is not: the rating is the word's, not the
+    sentence's ("not a [MASK] policy" is positive where "good" stood, and "interest" is positive
+    even if it is on a debt), a part of speech tells something already, and each word is there at
+    most 50 times. "continent" asks where the one country lies that a sentence names; its name
+    and its people's are [MASK], but its towns and rivers stay, and who is spoken of depends on the
+    era. Both parts of a split speak of the same countries.
+
     Args:
-        name: "era", "party", "docstring-library", files (.csv, .jsonl, .parquet), or
-            "hub:owner/name", such as "hub:stanfordnlp/sst2" with column="sentence" or
+        name: "era", "party", "docstring-library", "sentiment", "continent", files (.csv, .tsv,
+            .jsonl, .parquet), or "hub:owner/name", such as "hub:stanfordnlp/sst2" with column="sentence" or
             "hub:fancyzhx/ag_news".
         column: where rows of files and of the Hub hold their text.
         label: where they hold their class.
@@ -127,6 +157,8 @@ def load_labelled_text(
         "era": (era_sentences, ERAS),
         "party": (party_sentences, PARTIES),
         "docstring-library": (library_sentences, None),
+        "sentiment": (sentiment_sentences, SENTIMENTS),
+        "continent": (continent_sentences, CONTINENTS),
     }
     if name in packaged:
         read, classes = packaged[name]
@@ -164,13 +196,13 @@ def collect(name: str, rows: Iterator[Labelled], classes: list[str] | None = Non
     table = list(rows)
     if not table:
         raise ValueError(f"the text {name!r} is empty: it holds no labelled sentence")
-    sentences, kinds, sources = map(list, zip(*table, strict=True))
+    sentences, kinds, sources, words = map(list, zip(*table, strict=True))
     classes = classes or in_order(set(kinds))
     if len(classes) < 2:
         raise ValueError(f"the text {name!r} has only the class {classes[0]!r}: two are needed")
     number = {kind: index for index, kind in enumerate(classes)}
     labels = np.array([number[kind] for kind in kinds], dtype=np.int64)
-    return LabelledText(name, sentences, labels, list(classes), sources)
+    return LabelledText(name, sentences, labels, list(classes), sources, words)
 
 
 def in_order(kinds: set[str]) -> list[str]:
@@ -181,27 +213,23 @@ def in_order(kinds: set[str]) -> list[str]:
 # --- Packaged -------------------------------------------------------------------------------
 
 
-def long_sentences(text: str) -> list[str]:
-    return [s for s in split_sentences(text) if len(s.split()) >= FEWEST_WORDS]
-
-
 def era_sentences() -> Iterator[Labelled]:
     for speech in load_sotu():
         for sentence in long_sentences(speech.text):
-            yield DIGIT.sub("0", sentence), speech.labels["era"], speech.source
+            yield Labelled(DIGIT.sub("0", sentence), speech.labels["era"], speech.source)
 
 
 def party_sentences() -> Iterator[Labelled]:
     for speech in load_sotu():
         if speech.labels["party"] in PARTIES:
             for sentence in long_sentences(speech.text):
-                yield DIGIT.sub("0", sentence), speech.labels["party"], speech.source
+                yield Labelled(DIGIT.sub("0", sentence), speech.labels["party"], speech.source)
 
 
 def library_sentences() -> Iterator[Labelled]:
     for module in load_docstrings():
         for sentence in long_sentences(NAMES.sub("library", module.text)):
-            yield sentence, module.labels["library"], module.source
+            yield Labelled(sentence, module.labels["library"], module.source)
 
 
 # --- Files and the Hub ----------------------------------------------------------------------
@@ -220,7 +248,7 @@ def labelled_row(row: dict, column: str, label: str, source: str) -> Labelled:
             raise ValueError(
                 f"{source} has nothing in column {name!r}: every row needs text and class"
             )
-    return str(row[column]), str(row[label]), source
+    return Labelled(str(row[column]), str(row[label]), source)
 
 
 def file_sentences(files: list[Path], column: str, label: str) -> Iterator[Labelled]:
@@ -242,9 +270,9 @@ def hub_sentences(name: str, stream, column: str, label: str) -> Iterator[Labell
     """
     names = class_names(stream, label)
     for number, row in enumerate(stream, start=1):
-        text, kind, source = labelled_row(row, column, label, f"{name}:{number}")
+        text, kind, source, _ = labelled_row(row, column, label, f"{name}:{number}")
         if names and not 0 <= int(kind) < len(names):
             raise ValueError(
                 f"{source} has the class {kind}: this split is not labelled, take another"
             )
-        yield text, names[int(kind)] if names else kind, source
+        yield Labelled(text, names[int(kind)] if names else kind, source)
