@@ -1,5 +1,8 @@
 """Pre-training from first principles: sources of samples, objectives, models, and one loop."""
 
+from .compression.distill import distill
+from .compression.prune import prune
+from .compression.quantise import quantize
 from .data.augment import Augmented
 from .data.counting import TwoSidedBigram, Unigram
 from .data.encoded_text import encode_labelled
@@ -49,6 +52,7 @@ from .objectives.base import Batch, Objective
 from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
 from .objectives.classification import Classification
+from .objectives.distillation import Distillation
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask
@@ -86,6 +90,8 @@ __all__ = [
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
     "Denoising",
+    "distill",
+    "Distillation",
     "encode_labelled",
     "few_label_curve",
     "fine_tune",
@@ -122,6 +128,8 @@ __all__ = [
     "Objective",
     "PackedBlocks",
     "prepare",
+    "prune",
+    "quantize",
     "Reconstruction",
     "ReplacedTokenDetection",
     "save_lora",

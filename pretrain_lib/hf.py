@@ -111,7 +111,11 @@ def to_hugging_face(model: nn.Module, special: SpecialIds | None = None) -> tupl
     Args:
         model: one of the classes of `FAMILIES`.
         special: the tokenizer's special ids, for the fields that name them.
+
+    Raises:
+        ValueError: if compression left a shape or format that `transformers` has no field for.
     """
+    require_their_shape(model)
     family = family_of(model)
     config = {"architectures": [type(model).__name__], "model_type": family.model_type,
               "dtype": "float32", **family.fixed, **fields_out(model.config)}
@@ -137,6 +141,18 @@ def to_hugging_face(model: nn.Module, special: SpecialIds | None = None) -> tupl
     if is_encoder(model):
         tensors = {name.removeprefix(family.prefix): tensor for name, tensor in tensors.items()}
     return config, tensors
+
+
+def require_their_shape(model: nn.Module) -> None:
+    """Raises where a layer has lost heads, or weights are int8: no `config.json` says so."""
+    remedy = "save it with pretrain_lib.compression.saved.save_compressed"
+    whole = model.config.num_attention_heads
+    for number, layer in enumerate(getattr(model, "encoder", model).layers):
+        if layer.attention.num_heads != whole:
+            raise ValueError(f"layer {number} has {layer.attention.num_heads} of {whole} heads, and "
+                             f"transformers has no such configuration: {remedy}")
+    if any(tensor.dtype == torch.int8 for tensor in state_tensors(model).values()):
+        raise ValueError(f"the model is quantised, and transformers has no such format: {remedy}")
 
 
 def label_names(model: nn.Module) -> list[str] | None:

@@ -116,6 +116,9 @@ def load_pretrained(name: str | Path) -> nn.Module:
     """
     folder = find(name)
     config = read_config(folder / CONFIG)
+    if config.get("compressed"):
+        raise ValueError(f"{folder} holds a compressed model: read it with "
+                         "pretrain_lib.compression.saved.load_compressed")
     try:
         tensors = load_file(folder / WEIGHTS)
     except SafetensorError as error:

@@ -114,7 +114,7 @@ class Attention(nn.Module):
         if at is None:
             parts = self.qkv(x).chunk(3, dim=-1)
         else:
-            size, bias = x.shape[-1], self.qkv.bias
+            size, bias = self.qkv.out_features // 3, self.qkv.bias
             ask, answer = (None, None) if bias is None else (bias[:size], bias[size:])
             queries = F.linear(at_positions(x, at), self.qkv.weight[:size], ask)
             parts = queries, *F.linear(x, self.qkv.weight[size:], answer).chunk(2, dim=-1)

@@ -1,0 +1,43 @@
+"""Teaching a small model what a large one knows, in one call."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from torch import nn
+
+from ..data.source import Source
+from ..objectives.base import Objective
+from ..objectives.distillation import Distillation
+from ..training.config import TrainConfig
+from ..training.trainer import Trainer
+
+
+def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: TrainConfig,
+            temperature: float = 2.0, task: Objective | None = None, soft: float = 1.0,
+            layers: Sequence[tuple[int, int]] = ()) -> nn.Module:
+    """A copy of the student, taught by the teacher on texts; both stay as they are.
+
+    Args:
+        teacher: a BERT or ModernBERT that answers with logits: a classifier or a masked LM.
+        student: a smaller one with the same classes or vocabulary.
+        texts: samples with "input_ids" and "attention_mask"; without a task, no labels are needed.
+        config: how to train.
+        temperature: of the soft targets, see `Distillation`.
+        task: what the student learns besides, such as `Classification` or `MaskedLM`. A teacher that
+            is a masked LM needs the latter, for it says where the blanks are.
+        soft: weight of the soft targets against the task.
+        layers: pairs of layers, (student's, teacher's), whose hidden states should agree.
+
+    Returns:
+        The student, in evaluation mode.
+
+    Raises:
+        ValueError: if teacher and student answer with different classes.
+    """
+    widths = (student.config.hidden_size, teacher.config.hidden_size)
+    objective = Distillation(teacher, task, temperature, soft, layers, widths, seed=config.seed)
+    student = copy.deepcopy(student)
+    Trainer(student, objective, texts, config).fit()
+    return student.eval()

@@ -1,0 +1,109 @@
+"""Compressed models in folders: a `config.json`, and a `model.safetensors` that tells the shapes.
+
+A model that has lost heads, or whose weights are int8, is none that `transformers` can describe. It
+is kept under our own names. No list of what was cut is needed: the tensors' shapes and types say it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..data.tokenizer import save_tokenizer
+from ..hf import FAMILIES, family_of, label_names
+from ..models.state import load_state, state_tensors
+from ..pretrained import CONFIG, WEIGHTS, check_vocabulary, library_version, read_config, write_folder
+from .prune import with_weights
+from .quantise import Int8Embedding, Int8Linear
+
+
+def save_compressed(model: nn.Module, folder: str | Path, tokenizer=None) -> None:
+    """Writes a pruned or quantised BERT or ModernBERT to a folder, replacing a model there.
+
+    Args:
+        model: what `prune` or `quantize` returns.
+        folder: where to.
+        tokenizer: a `tokenizers.Tokenizer` to save with it.
+
+    Raises:
+        TypeError: if it is neither a BERT nor a ModernBERT.
+        FileExistsError: if the folder holds something that is not a saved model.
+    """
+    family = family_of(model)
+    if family is None:
+        raise TypeError(f"only BERTs and ModernBERTs can be saved compressed, got "
+                        f"{type(model).__name__}")
+    if tokenizer is not None:
+        check_vocabulary(model, tokenizer)
+    config = {"architecture": type(model).__name__, "config": asdict(model.config),
+              "compressed": True, "pretrain_lib": library_version()}
+    if hasattr(model, "num_labels"):
+        config |= {"num_labels": model.num_labels, "label_names": label_names(model)}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
+
+    def write_tokenizer(place: Path) -> None:
+        save_tokenizer(tokenizer, place, token_types=family.model_type == "bert",
+                       max_length=model.config.max_position_embeddings)
+
+    write_folder(Path(folder), config, tensors, write_tokenizer if tokenizer is not None else None)
+
+
+def load_compressed(folder: str | Path) -> nn.Module:
+    """Reads what `save_compressed` wrote, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        ValueError: if the folder holds another kind of model.
+    """
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is no saved model: it has no {name}")
+    config = read_config(folder / CONFIG)
+    if not config.get("compressed"):
+        raise ValueError(f"{folder} holds no compressed model: read it with load_pretrained")
+    tensors = load_file(folder / WEIGHTS)
+    kinds = {kind.__name__: (kind, family.config) for family in FAMILIES for kind in family.classes}
+    kind, config_kind = kinds[config["architecture"]]
+    labels = {"num_labels": config["num_labels"]} if "num_labels" in config else {}
+    model = kind(config_kind(**config["config"]), **labels)
+    take_shapes(model, tensors)
+    load_state(model, tensors, str(folder / WEIGHTS))
+    if config.get("label_names"):
+        model.label_names = config["label_names"]
+    return model.eval()
+
+
+def take_shapes(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Gives the parts of a whole model the shapes and types of a compressed one's tensors."""
+    encoder = getattr(model, "encoder", model)
+    head_size = encoder.config.hidden_size // encoder.config.num_attention_heads
+    for name, part in list(model.named_modules()):
+        if isinstance(part, (nn.Linear, nn.Embedding)):
+            model.set_submodule(name, like(part, name, tensors))
+    for layer in encoder.layers:
+        layer.attention.num_heads = layer.attention.output.in_features // head_size
+
+
+def like(part: nn.Module, name: str, tensors: dict[str, Tensor]) -> nn.Module:
+    """A part of the shape and type that the tensors of that name have, still to be filled."""
+    whole = f"{name}.int8" in tensors
+    weight = torch.empty_like(tensors[f"{name}.{'int8' if whole else 'weight'}"])
+    if isinstance(part, nn.Embedding):
+        return Int8Embedding(weight, torch.empty(len(weight), 1)) if whole else part
+    bias = torch.empty(len(weight)) if f"{name}.bias" in tensors else None
+    linear = (Int8Linear(weight, torch.empty(len(weight), 1), bias) if whole
+              else with_weights(weight, bias))
+    if hasattr(part, "stacked"):
+        linear.stacked = part.stacked
+    return linear
+
+
+def bytes_on_disk(folder: str | Path) -> int:
+    """The bytes of a saved model's weights."""
+    return (Path(folder) / WEIGHTS).stat().st_size
