@@ -76,36 +76,49 @@ def evaluate(words: list[str]) -> None:
     print(f"loss {scores.loss:.4f} nats, accuracy {scores.accuracy:.2%}, {scores.blanks} blanks")
 
 
+BENCHES = ("steps", "ladder", "ranks", "paper")
+
+
 def bench(words: list[str]) -> None:
-    """Times a step, its matrix products alone, the trainer, and a bare loop, in turns."""
+    """Times steps, climbs the speed ladder, shares a step among processes, or does it on paper."""
     import tyro
 
-    from .bench.encoder import Size, measure
+    from .bench.tables import print_ladder, print_paper, print_ranks, print_steps
+
+    what, rest = (words[0], words[1:]) if words and words[0][0] != "-" else (BENCHES[0], words)
+    if what not in BENCHES:
+        raise ValueError(f"what to time must be one of {', '.join(BENCHES)}, got {what!r}")
 
     @dataclass
     class Options:
-        """Times a step, its matrix products alone, the trainer, and a bare loop, in turns.
+        """How fast this machine trains, and where the time goes.
+
+        "bench steps", or no word, times a step, its matrix products alone, the trainer and a bare
+        loop, in turns. "bench ladder" trains with one change after the other. "bench ranks" shares
+        a step among processes. "bench paper" does so on machines that are not here.
 
         Attributes:
-            rounds: how often each is timed; medians are printed.
-            large: whether to time 12 × 768 too, which takes minutes on a CPU.
+            rounds: how often each is timed; medians are printed. Of the ladder: how many seeds.
+            large: for "steps": whether to time 12 × 768 too, which takes minutes on a CPU.
+            recipe: for "ladder": what is trained, by masked language modelling alone.
+            updates: for "ladder": how long each rung trains.
+            ranks: for "ranks": the most processes; 1, 2, 4, … up to it are timed.
         """
 
-        rounds: int = 7
+        rounds: int = 3 if what == "ladder" else 7
         large: bool = False
+        recipe: str = "recipes/modernbert-mini-laptop.toml"
+        updates: int = 60
+        ranks: int = 2
 
-    options = tyro.cli(Options, args=words, prog="python -m pretrain_lib bench")
-    sizes = [Size(), Size(layers=2, hidden_size=128), Size(length=512, batch_size=8),
-             Size(ragged=True), Size(form="modernbert")]
-    if options.large:
-        sizes.append(Size(layers=12, hidden_size=768, batch_size=8))
-    print(f"{'':44} {'tokens/s':>9} {'GFLOP/s':>8} {'products':>9} {'trainer':>8}")
-    for size in sizes:
-        found = measure(size, options.rounds)
-        print(f"{size!s:44} {found['tokens_per_second']:9.0f} {found['gigaflops_per_second']:8.0f} "
-              f"{found['products_share']:9.2f} {found['trainer_over_loop']:8.3f}", flush=True)
-    print("\nproducts: the step's matrix products timed alone, as a share of the step\n"
-          "trainer: its time over that of a bare loop with the same masking and updates")
+    options = tyro.cli(Options, args=rest, prog=f"python -m pretrain_lib bench {what}")
+    for field in ("rounds", "updates", "ranks"):
+        if getattr(options, field) < 1:
+            raise ValueError(f"{field} must be at least 1, got {getattr(options, field)}")
+    {"steps": lambda: print_steps(options.rounds, options.large),
+     "ladder": lambda: print_ladder(read_recipe(options.recipe), options.updates, options.rounds),
+     "ranks": lambda: print_ranks([2**k for k in range(options.ranks.bit_length())]),
+     "paper": print_paper}[what]()  # fmt: skip
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,

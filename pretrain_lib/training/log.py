@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from .checkpoint import not_written, replace_text
@@ -13,7 +15,8 @@ class History:
     """What a run measured, update by update.
 
     Records hold "step" (the number of updates done) and either the training loss with its terms,
-    learning rate, gradient norm and samples per second, or an "evaluation". With a folder, each
+    learning rate, gradient norm, samples per second and the share of the time that was spent waiting
+    for them ("data_wait"), or an "evaluation". With a folder, each
     is appended to `log.jsonl` as it comes, and to TensorBoard if asked for.
 
     Args:
@@ -76,6 +79,26 @@ class History:
     def evaluations(self) -> list[tuple[int, dict[str, float]]]:
         """(step, {"loss": …, term: …}) of every evaluation on held-out samples."""
         return [(r["step"], r["evaluation"]) for r in self.records if "evaluation" in r]
+
+
+class Pace:
+    """Samples a second from now on, and how much of the time goes by waiting for them."""
+
+    def __init__(self):
+        self.since, self.samples, self.waited = time.perf_counter(), 0, 0.0
+
+    def take(self, batches: Iterator, number: int, samples: int) -> list:
+        """The next `number` micro-batches, which hold so many samples together."""
+        start = time.perf_counter()
+        taken = [next(batches) for _ in range(number)]
+        self.waited += time.perf_counter() - start
+        self.samples += samples
+        return taken
+
+    def read(self) -> dict[str, float]:
+        """What is logged of it."""
+        seconds = time.perf_counter() - self.since
+        return {"samples_per_second": self.samples / seconds, "data_wait": self.waited / seconds}
 
 
 def read_log(path: Path) -> list[dict]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
@@ -31,7 +30,7 @@ from .garbage import collected_rarely
 from .held_out import check_terms, mean_losses
 from .interrupt import stop_on_signal
 from .loader import MicroBatches, micro_batches, require_shares
-from .log import History, progress_bar
+from .log import History, Pace, progress_bar
 from .loss_scaling import LossScaler
 from .means import total_counts, totals, weighted_mean
 from .memory import checkpoint_activations
@@ -133,19 +132,17 @@ class Trainer:
               closing(self.history), closing(stream) as batches, collected_rarely(),
               progress_bar(self.step, config.steps, self.world.first) as progress):
             self._make_passes()
-            clock, samples_seen = time.perf_counter(), 0
+            pace = Pace()
             while self.step < config.steps and not self._out_of_patience():
                 learning_rate = learning_rate_at(self.step, config)
                 losses, gradient_norm = self.update(
-                    [next(batches) for _ in range(config.accumulation)], learning_rate)
+                    pace.take(batches, config.accumulation, config.batch_size), learning_rate)
                 self.step += 1
-                samples_seen += config.batch_size
 
                 last = self.step == config.steps
                 if self.step % config.log_every == 0 or last:
-                    rate = samples_seen / (time.perf_counter() - clock)
                     self.history.add(step=self.step, **losses, learning_rate=learning_rate,
-                                     gradient_norm=gradient_norm, samples_per_second=rate)
+                                     gradient_norm=gradient_norm, **pace.read())
                     progress.set_postfix(loss=f"{losses['loss']:.4g}", refresh=False)
                 improved = self._due("evaluate", last) and self._evaluate()
                 ended = last or self._out_of_patience()
@@ -156,7 +153,7 @@ class Trainer:
                 if stopping:
                     raise KeyboardInterrupt(f"stopped after step {self.step}{self._where_saved()}")
                 if self.step % config.log_every == 0:
-                    clock, samples_seen = time.perf_counter(), 0
+                    pace = Pace()
         if config.patience:
             self._return_to_best()
         return self.history

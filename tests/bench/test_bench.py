@@ -1,15 +1,24 @@
 """The bench counts what it says it counts; how fast anything is, is not tested."""
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from pretrain_lib.bench.cost_model import Encoder, ring_all_reduce
 from pretrain_lib.bench.encoder import Size, measure
+from pretrain_lib.bench.ladder import Everywhere, Rung, Task, climb, rungs
+from pretrain_lib.bench.memory import peak_bytes
 from pretrain_lib.bench.products import Products, alone
 from pretrain_lib.bench.profile import kind_of, time_shares
+from pretrain_lib.bench.scaling import scaling
+from pretrain_lib.bench.tables import GPU
 from pretrain_lib.bench.timing import interleaved, ratio
+from pretrain_lib.commands import bench
+from pretrain_lib.data.keys import Keys
+from pretrain_lib.training.config import TrainConfig
 
 TINY = {"layers": 2, "hidden_size": 16, "length": 12, "batch_size": 3, "vocab_size": 50}
 
@@ -73,3 +82,100 @@ def test_the_shares_of_a_profile_are_those_of_what_is_done():
     assert next(iter(shares)) == "matrix products" and 0 < shares["GELU"] < 0.2
     assert kind_of("aten::addmm") == "matrix products" and kind_of("aten::embedding") == "other"
     assert kind_of("aten::add_") == "sums"
+
+
+# --- memory, and the ladder -------------------------------------------------------------------
+
+
+def test_the_peak_is_what_is_held_at_once():
+    there = torch.zeros(1000)
+
+    def step():
+        first = torch.ones(50_000)
+        second = torch.ones(20_000)
+        del first
+        third = torch.ones(10_000)
+        del second, third
+
+    peak = peak_bytes(step, [there, there[:10]], torch.device("cpu"))
+    assert peak == pytest.approx(4 * (1000 + 70_000), abs=1000)
+
+
+def test_every_rung_keeps_the_changes_below_it():
+    ladder = list(rungs().values())
+    assert ladder[0] == Rung() and not ladder[-1].everywhere and not ladder[-1].one_by_one
+    for below, above in zip(ladder, ladder[1:]):
+        assert below.train.items() <= above.train.items()
+        assert below != above
+
+
+def tiny_task(**settings) -> Task:
+    size = Size("modernbert", **TINY)
+    config = TrainConfig(steps=4, batch_size=4, log_every=1, device="cpu", **settings)
+    texts = size.texts(16)
+    return Task(lambda seed: seeded(size, seed), size.objective(), texts, lambda model: 1.5, config)
+
+
+def seeded(size: Size, seed: int):
+    torch.manual_seed(seed)
+    return size.model()
+
+
+def test_predicting_everywhere_gives_the_same_loss_and_gradients():
+    task = tiny_task()
+    keys = Keys.of(3, range(4))
+    found = []
+    for objective in (task.objective, Everywhere(task.objective)):
+        model = task.build(0).double()
+        batch = objective.batch(task.source.take(keys), keys)
+        loss = objective(model, batch)["masked_lm"]
+        loss.backward()
+        found.append((loss, batch.counts, [p.grad for p in model.parameters()]))
+    (loss, counts, gradients), (everywhere, counted, others) = found
+    assert counts == counted
+    torch.testing.assert_close(loss, everywhere, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradients, others, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in rungs() if name != "compiled"])
+def test_a_rung_tells_what_it_cost(name):
+    rung = rungs()[name]
+    found = climb(tiny_task(), replace(rung, train=rung.train | {"compile": False}), seed=1)
+    assert found["loss"] == 1.5 and found["tokens_per_second"] > 0 and 0 < found["mfu"] < 1
+    assert 0 < found["data_wait"] < 1 and found["precision"] in ("fp32", "bf16")
+
+
+def test_blanks_alone_need_less_memory():
+    ladder = rungs()
+    peaks = [climb(tiny_task(), ladder[name], seed=1)["peak_bytes"]
+             for name in ("as first written", "blanks only")]
+    assert peaks[1] < peaks[0]
+
+
+@pytest.mark.slow
+def test_more_processes_share_a_step_and_the_model_foretells_it():
+    one, two = scaling([1, 2], Size("bert", **{**TINY, "batch_size": 4}))
+    assert one["ranks"] == 1 and two["ranks"] == 2 and one["step"] > 0
+    parameters = sum(p.numel() for p in Size("bert", **TINY).model().parameters())
+    assert one["gradient_bytes"] == two["gradient_bytes"] == 4 * parameters
+    assert 0 < two["fastest"] <= two["slowest"] and two["all_reduce"] > 0
+    assert two["ring"] < 2 * two["tree"]
+
+
+@pytest.mark.parametrize("words, said", [
+    (["lader"], "must be one of steps, ladder, ranks, paper"),
+    (["ladder", "--updates", "0"], "updates must be at least 1, got 0"),
+    (["ladder", "--recipe", "recipes/bert-mini-laptop.toml"], "masked language modelling alone")])
+def test_what_bench_cannot_do_is_said_in_a_line(words, said):
+    with pytest.raises(ValueError, match=said):
+        bench(words)
+
+
+def test_the_table_on_paper_is_that_of_the_cost_model(capsys):
+    bench(["paper"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line[:5].strip().isdigit()]
+    base, link = Encoder(), GPU["link"]
+    assert [int(row[0]) for row in rows] == [1, 8, 64, 1024]
+    for row in rows[1:]:
+        ring = 1e3 * ring_all_reduce(4 * base.parameters, int(row[0]), link)
+        assert float(row[2]) == pytest.approx(ring, abs=0.006)

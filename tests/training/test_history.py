@@ -33,10 +33,22 @@ def test_a_record_holds_what_was_measured():
     assert history.steps == [1, 2, 3, 4, 5, 6]
     for record in history.records:
         assert record.keys() == {"step", "words", "order", "loss", "learning_rate", "gradient_norm",
-                                 "samples_per_second"}
+                                 "samples_per_second", "data_wait"}
         assert all(math.isfinite(v) for v in record.values())
         assert record["samples_per_second"] > 0 and record["gradient_norm"] > 0
+        assert 0 < record["data_wait"] < 1
     assert history.losses == [r["loss"] for r in history.records]
+
+
+def test_the_wait_for_samples_is_a_share_of_the_time():
+    class Slow(Columns):
+        def take(self, keys):
+            time.sleep(0.05)
+            return super().take(keys)
+
+    slow = Slow(images=vectors(20).images)
+    waits = trained(Reconstruction(), config(steps=4), source=slow).history.records
+    assert all(0.5 < record["data_wait"] < 1 for record in waits)
 
 
 @pytest.mark.parametrize("steps, log_every, expected", [
