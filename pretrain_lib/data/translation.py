@@ -84,7 +84,7 @@ class ParallelText:
 
 
 def normalised(text: str) -> str:
-    """A text's letters and digits in lower case, words parted by one space; itself if it has none."""
+    """A text's letters and digits in lower case, one space between words; itself if it has none."""
     return NO_WORD.sub(" ", text.casefold()).strip() or text
 
 
@@ -150,7 +150,7 @@ def load_translation(
 
 
 def collect(name: str, pairs: Iterable[Pair]) -> ParallelText:
-    """Pairs in memory, each text once, with its most frequent translation, the first if several are.
+    """Pairs in memory, each text once, with its most frequent translation, the first of several.
 
     Raises:
         ValueError: if no pair is left.

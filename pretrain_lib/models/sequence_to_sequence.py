@@ -80,7 +80,7 @@ class CrossAttention(nn.Module):
         self.output = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, U, D) to (B, U, D), from the source (B, T, M) where the mask, (B, 1, 1, T), allows."""
+        """(B, U, D) to (B, U, D), from what the mask, (B, 1, 1, T), shows of a source (B, T, M)."""
         parts = self.query(x), *self.key_value(memory).chunk(2, dim=-1)
         q, k, v = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
         drop = self.dropout if self.training else 0.0
@@ -107,9 +107,10 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None,
                 by: Rotation | None) -> Tensor:
-        """(B, U, D) to (B, U, D); masks of the target, (1, 1, U, U), and the source, (B, 1, 1, T)."""
+        """(B, U, D) to (B, U, D); masks are (1, 1, U, U) for the target, (B, 1, 1, T) the source."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask, by))
-        x = x + self.dropout(self.cross_attention(self.cross_attention_norm(x), memory, memory_mask))
+        asked = self.cross_attention_norm(x)
+        x = x + self.dropout(self.cross_attention(asked, memory, memory_mask))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
