@@ -107,7 +107,7 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None,
                 by: Rotation | None) -> Tensor:
-        """(B, U, D) to (B, U, D); masks are (1, 1, U, U) for the target, (B, 1, 1, T) the source."""
+        """(B, U, D) to (B, U, D); masks: (1, 1, U, U) of the target, (B, 1, 1, T) of the source."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask, by))
         asked = self.cross_attention_norm(x)
         x = x + self.dropout(self.cross_attention(asked, memory, memory_mask))
