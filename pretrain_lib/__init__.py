@@ -18,6 +18,7 @@ from .data.synthetic import HiddenMarkovLanguage
 from .data.text import load_text
 from .data.token_dataset import TokenDataset
 from .data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from .data.translation import encode_pairs, load_translation
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
 from .models.bert import (
     BertConfig,
@@ -48,6 +49,7 @@ from .models.modern import (
     ModernBertForTokenClassification,
     ModernBertModel,
 )
+from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
 from .objectives.base import Batch, Objective
 from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
@@ -58,6 +60,7 @@ from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask
 from .objectives.reconstruction import Denoising, Reconstruction
 from .objectives.replaced_token import ReplacedTokenDetection
+from .objectives.translation import Translation
 from .pretrained import load_pretrained, save_pretrained
 from .training.config import TrainConfig
 from .training.trainer import Trainer
@@ -87,12 +90,15 @@ __all__ = [
     "CausalLM",
     "Classification",
     "Columns",
+    "DecoderConfig",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
     "Denoising",
     "distill",
     "Distillation",
     "encode_labelled",
+    "encode_pairs",
+    "EncoderDecoder",
     "few_label_curve",
     "fine_tune",
     "FineTuning",
@@ -109,6 +115,7 @@ __all__ = [
     "load_pretrained",
     "load_text",
     "load_tokenizer",
+    "load_translation",
     "LoraConfig",
     "MaskedAutoencoder",
     "MaskedAutoencoderConfig",
@@ -141,6 +148,7 @@ __all__ = [
     "train_tokenizer",
     "TrainConfig",
     "Trainer",
+    "Translation",
     "TwoSidedBigram",
     "Unigram",
 ]
