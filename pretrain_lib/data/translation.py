@@ -235,6 +235,10 @@ class EncodedPairs(Columns):
             samples |= {name: samples[name][:, :width] for name in (ids, mask)}  # (B, T or U)
         return samples
 
+    def subset(self, ids) -> EncodedPairs:
+        """The rows `ids`, as a source of their own."""
+        return EncodedPairs(**super().subset(ids).columns)
+
 
 def encode_pairs(text: ParallelText, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer,
                  source_length: int = 64, target_length: int = 64) -> EncodedPairs:

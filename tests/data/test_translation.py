@@ -192,3 +192,5 @@ def test_a_batch_is_as_wide_as_its_longest_texts():
         expected = tokenizer.encode(text.targets[id]).ids
         assert batch["target_ids"][row][real].tolist()[:3] == expected[:3]
     assert torch.equal(batch["target_ids"][0], pairs.target_ids[1])
+    part = pairs.subset([1, 2]).take(Keys.of(0, [0, 1]))
+    assert all(torch.equal(part[name], batch[name]) for name in batch)
