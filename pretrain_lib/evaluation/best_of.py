@@ -12,7 +12,9 @@ def expected_maximum(scores: Sequence[float], runs: int) -> float:
 
     Runs are drawn with replacement from those observed: E max = Σ v (P(V ≤ v)ⁿ - P(V < v)ⁿ) over
     the observed values v (Dodge et al., "Show your work: improved reporting of experimental
-    results", EMNLP 2019, section 3). A best of ten must not be compared with a best of two.
+    results", EMNLP 2019). A best of ten must not be compared with a best of two. From few observed
+    runs it is somewhat too low, the more so the larger n (Tang et al., "Showing your work doesn't
+    always work", ACL 2020).
 
     Args:
         scores: (N,) of N runs that differ in their seed or setting, larger being better. Use

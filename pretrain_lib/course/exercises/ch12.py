@@ -1,0 +1,236 @@
+"""Exercises of chapter 12: transfer."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...evaluation.best_of import expected_maximum
+from . import Exercise, Mistake, grade_diagnoses, grade_letters
+
+
+def numbers(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def require_tensor(answer, shape) -> None:
+    if not isinstance(answer, Tensor) or tuple(answer.shape) != tuple(shape):
+        found = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise Mistake(f"a tensor of shape {tuple(shape)} is wanted, got {found}")
+
+
+# 12.1
+
+
+def lora_forward(x: Tensor, W: Tensor, A: Tensor, B: Tensor, alpha: float) -> Tensor:
+    """W x + (α/r) B A x of each row of x, (n, in) to (n, out)."""
+    return x @ W.T + alpha / len(A) * (x @ A.T) @ B.T
+
+
+def grade_lora_forward(answer) -> str:
+    for n, inputs, outputs, rank, alpha in [(4, 6, 5, 2, 3.0), (3, 4, 8, 1, 2.0), (2, 5, 5, 4, 16.0)]:
+        x, W = numbers(n, inputs, seed=1), numbers(outputs, inputs, seed=2)
+        A, B = numbers(rank, inputs, seed=3), numbers(outputs, rank, seed=4)
+        found = answer(x, W, A, B, alpha)
+        require_tensor(found, (n, outputs))
+        plain, added = x @ W.T, x @ A.T @ B.T
+        if torch.allclose(found, lora_forward(x, W, A, B, alpha)):
+            continue
+        likely = {
+            "α is not divided by r: twice the rank would mean twice the change at the start": plain + alpha * added,
+            "the scale α/r is missing": plain + added,
+            "that is the adapter alone: the pretrained W x belongs to it": alpha / rank * added,
+            "W x is scaled, too: α/r belongs to the adapter alone": alpha / rank * (plain + added),
+            "the scale is upside down: it is α/r": plain + rank / alpha * added,
+        }
+        for hint, value in likely.items():
+            if torch.allclose(found, value):
+                raise Mistake(hint)
+        raise Mistake(f"with x {tuple(x.shape)}, W {tuple(W.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}: first A, which makes r numbers of a row, then B")
+    return "three shapes, r smaller than, equal to and near the layer's size"
+
+
+# 12.2
+
+
+def lora_parameters(shapes: list[tuple[int, int]], rank: int) -> int:
+    """Numbers in the adapters of matrices of these shapes, (out, in) each."""
+    return sum(rank * (outputs + inputs) for outputs, inputs in shapes)
+
+
+def grade_lora_parameters(answer) -> str:
+    for shapes, rank in [([(768, 768)], 8), ([(512, 256), (256, 512), (256, 256)], 4), ([(2304, 768)] * 12, 1)]:
+        found, right = answer(shapes, rank), lora_parameters(shapes, rank)
+        likely = {
+            "that counts A or B alone: both are trained": {sum(rank * o for o, _ in shapes), sum(rank * i for _, i in shapes)},
+            "that is the size of the matrices themselves: BA has as many entries, but only A and B are kept":
+                {sum(o * i for o, i in shapes), sum(rank * o * i for o, i in shapes)},
+            "that takes every matrix for square: A has r · in numbers and B out · r": {sum(2 * rank * o for o, _ in shapes),
+                                                                                      sum(2 * rank * i for _, i in shapes)},
+            "that is one matrix's: add up over all of them": {rank * sum(shapes[0])},
+        }  # fmt: skip
+        if found == right:
+            continue
+        for hint, values in likely.items():
+            if found in values:
+                raise Mistake(hint)
+        raise Mistake(f"for {len(shapes)} matrices, the first of shape {shapes[0]}, at rank {rank} there are {right} numbers, you say {found}")
+    return "a square matrix, three of different shapes, and twelve fused ones"
+
+
+# 12.3
+
+
+def merge(W: Tensor, A: Tensor, B: Tensor, alpha: float) -> Tensor:
+    """The weight (out, in) of a plain layer that answers as W and its adapter do; W stays as it is."""
+    return W + alpha / len(A) * B @ A
+
+
+def grade_merge(answer) -> str:
+    for inputs, outputs, rank, alpha in [(6, 5, 2, 3.0), (5, 5, 1, 4.0)]:
+        W, A, B = numbers(outputs, inputs, seed=5), numbers(rank, inputs, seed=6), numbers(outputs, rank, seed=7)
+        before = W.clone()
+        found = answer(W, A, B, alpha)
+        require_tensor(found, W.shape)
+        if not torch.equal(W, before):
+            raise Mistake("W itself was changed: the next task wants it as it was pretrained. Make a new tensor")
+        right = merge(W, A, B, alpha)
+        if torch.allclose(found, right):
+            continue
+        likely = {"the scale α/r is missing": W + B @ A, "α is not divided by r": W + alpha * B @ A,
+                  "that is the change alone: add it to W": right - W, "that takes the adapter away: it is to be added": 2 * W - right}
+        for hint, value in likely.items():
+            if torch.allclose(found, value):
+                raise Mistake(hint)
+        x = numbers(3, inputs, seed=8)
+        off = (x @ found.T - lora_forward(x, W, A, B, alpha)).abs().max().item()
+        raise Mistake(f"the merged layer answers otherwise than W and adapter together, by up to {off:.2g}")
+    return "the same answers to 1e-8, and W as it was"
+
+
+# 12.4
+
+
+def layer_rates(rate: float, decay: float, layers: int) -> list[float]:
+    """The learning rate of the embeddings, of layers 1 to L, and of the head."""
+    return [rate * decay ** (layers + 1 - depth) for depth in range(layers + 2)]
+
+
+def grade_layer_rates(answer) -> str:
+    for rate, decay, layers in [(1e-3, 0.5, 2), (2e-3, 1 / 2.6, 4), (1.0, 1.0, 3)]:
+        right, found = layer_rates(rate, decay, layers), answer(rate, decay, layers)
+        try:
+            found = [float(value) for value in found]
+        except TypeError:
+            raise Mistake("return a list of learning rates") from None
+        if len(found) != layers + 2:
+            raise Mistake(f"{layers} layers, the embeddings below and the head above make {layers + 2} rates, got {len(found)}")
+        if np.allclose(found, right, rtol=1e-9):
+            continue
+        likely = {"that is upside down: what is new, the head, learns at the full rate, and the embeddings at the lowest": right[::-1],
+                  "the head is to learn at the full rate, not at the first step below it": [value * decay for value in right],
+                  "the rate falls by a factor from layer to layer, not by equal steps":
+                      [rate * (1 - (1 - decay) * (layers + 1 - depth)) for depth in range(layers + 2)],
+                  "the embeddings stand one step below the first layer": [right[1], *right[1:]]}
+        for hint, value in likely.items():
+            if np.allclose(found, value, rtol=1e-9):
+                raise Mistake(hint)
+        raise Mistake(f"for rate {rate}, decay {decay:.3g} and {layers} layers: {[float(f'{value:.3g}') for value in right]}, "
+                      f"yours are {[float(f'{value:.3g}') for value in found]}")
+    return "two, three and four layers, one of them with no decay at all"
+
+
+# 12.5
+
+
+def grade_expected_maximum(answer) -> str:
+    for scores, n in [([0.6, 0.8], 2), ([0.71, 0.64, 0.7, 0.66, 0.69], 3), ([0.5, 0.5, 0.9], 1), ([0.3], 7)]:
+        found, right = float(answer(list(scores), n)), expected_maximum(scores, n)
+        if abs(found - right) < 1e-9:
+            continue
+        if abs(found - max(scores)) < 1e-9:
+            raise Mistake("that is the best of all runs: with n draws one does not always meet it")
+        if abs(found - np.mean(scores)) < 1e-9:
+            raise Mistake("that is the mean, what one run gives: the best of n is better")
+        best_without = np.mean([max(np.random.default_rng(i).choice(scores, min(n, len(scores)), replace=False)) for i in range(4000)])
+        if abs(found - best_without) < 0.004 and abs(best_without - right) > 0.008:
+            raise Mistake("that draws without putting back: each run is a draw of its own from all scores")
+        raise Mistake(f"the best of {n} drawn from {list(scores)} is {right:.4f} on average, you say {found:.4f}. With the scores in order, the k-th of N is "
+                      "the largest of n draws with probability (k/N)ⁿ − ((k−1)/N)ⁿ")
+    return "four lists, with ties, one run, and a single score"
+
+
+# 12.6
+
+DIAGNOSES = ("learning rate too high", "A and B both start at zero", "merged twice", "best of many seeds", "over-fitting", "healthy")
+RIGHT_LOGS = {"A": "learning rate too high", "B": "A and B both start at zero", "C": "merged twice", "D": "over-fitting"}
+CLUES = {
+    "A": "it begins at ln 3 = 1.0986, as a head of zeros must, falls for a moment, jumps above it, and comes back to it for good: nothing that was "
+         "pretrained is left to read from",
+    "B": "the head learns a little. Look at the gradients of A and B: whose product is the other's factor?",
+    "C": "in training all was well, and after saving the adapters count for more than they did. What happens to W + ΔW if the program that loads it has the adapter, too?",
+    "D": "the two losses part ways after epoch 4: one goes on falling",
+}
+LOGS = {
+    "A": """full fine-tuning, 3 classes, rate 3e-2, no warm-up
+step     0   loss 1.0986
+step    10   loss 1.0411   gradient norm   2.1
+step    20   loss 7.9120   gradient norm 148.0
+step    50   loss 1.1204   gradient norm   0.3
+step   300   loss 1.0991   gradient norm   0.1""",
+    "B": """LoRA, rank 8, 3 classes
+step     0   loss 1.0986
+step   100   loss 0.9517   |grad A| 0.0   |grad B| 0.0   |grad head| 0.4
+step   200   loss 0.9493   |grad A| 0.0   |grad B| 0.0   |grad head| 0.1
+step   400   loss 0.9489   |grad A| 0.0   |grad B| 0.0   |grad head| 0.1""",
+    "C": """LoRA, rank 8
+in training, adapters beside W           test accuracy 0.741
+after merging, in the same program       test accuracy 0.741
+saved, loaded, adapters put on           test accuracy 0.522
+saved, loaded, nothing put on            test accuracy 0.741""",
+    "D": """full fine-tuning, 200 labels
+epoch    2   training loss 0.81   held-out loss 0.84
+epoch    4   training loss 0.52   held-out loss 0.74
+epoch    8   training loss 0.11   held-out loss 0.97
+epoch   16   training loss 0.01   held-out loss 1.42""",
+}
+
+grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
+
+# 12.7
+
+CHOICES = {
+    "a": "a model pretrained on general text for as many tokens as both phases have together",
+    "b": "a model that got its second phase on some other domain",
+    "c": "the adapted model with five learning rates tried, the others with one",
+    "d": "a model trained on the labels alone, from scratch, tuned like the others",
+    "e": "pretraining text from which the documents of the test set are left out",
+    "f": "for each arm the best of its five seeds, by test accuracy",
+    "g": "several seeds, each with its own second phase and its own labels, all reported",
+    "h": "the second phase on the test sentences as well: they are unlabelled, after all",
+}
+NEEDED = {
+    "a": "without (a) the adapted model has simply been trained for longer: perhaps any more tokens would have done",
+    "b": "without (b) nobody knows whether it is the domain that helps, or any second phase",
+    "d": "without (d) nobody knows whether these labels need pretraining at all",
+    "e": "without (e) the adapted model has read the answers' context: what was measured is what it remembers",
+    "g": "without (g) one lucky draw may be all there is: seeds of fine-tuning alone leave the second phase a single case",
+}
+HARMFUL = {
+    "c": "(c) tunes one arm harder than the others: a best of five beside a best of one",
+    "f": "(f) chooses on the test set, and reports a maximum where the mean was asked",
+    "h": "(h) makes the test set part of the training set. That is another question than how well it does on text to come",
+}
+grade_design = grade_letters(CHOICES, NEEDED, HARMFUL, "equal tokens, another domain, scratch, clean text, and all the seeds")
+
+
+EXERCISES = [
+    Exercise("12.1", "an adapter's forward pass", 1, 10, lora_forward, grade_lora_forward),
+    Exercise("12.2", "how many numbers are trained", 1, 5, lora_parameters, grade_lora_parameters),
+    Exercise("12.3", "merge", 1, 10, merge, grade_merge),
+    Exercise("12.4", "a learning rate for each layer", 2, 10, layer_rates, grade_layer_rates),
+    Exercise("12.5", "the expected best of n runs", 2, 15, expected_maximum, grade_expected_maximum),
+    Exercise("12.6", "read four logs", 2, 10, RIGHT_LOGS, grade_logs),
+    Exercise("12.7", "design the experiment", 2, 10, {"a", "b", "d", "e", "g"}, grade_design),
+]
