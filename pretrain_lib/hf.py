@@ -113,7 +113,8 @@ def to_hugging_face(model: nn.Module, special: SpecialIds | None = None) -> tupl
         special: the tokenizer's special ids, for the fields that name them.
 
     Raises:
-        ValueError: if compression left a shape or format that `transformers` has no field for.
+        ValueError: if compression left a shape or format that `transformers` has no field for, or
+            adapters stand beside the weights.
     """
     require_their_shape(model)
     family = family_of(model)
@@ -153,6 +154,9 @@ def require_their_shape(model: nn.Module) -> None:
                              f"transformers has no such configuration: {remedy}")
     if any(tensor.dtype == torch.int8 for tensor in state_tensors(model).values()):
         raise ValueError(f"the model is quantised, and transformers has no such format: {remedy}")
+    if any(name.endswith(".linear.weight") for name in state_tensors(model)):
+        raise ValueError("the model has adapters beside its weights: merge_lora adds them to the "
+                         "weights, save_lora writes them alone")
 
 
 def label_names(model: nn.Module) -> list[str] | None:

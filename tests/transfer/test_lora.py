@@ -259,6 +259,12 @@ def test_a_merged_model_is_saved_as_any_other(tmp_path):
     assert (pl.load_pretrained(tmp_path / "merged")(ids()) - expected).abs().max() < 1e-5
 
 
+def test_a_model_with_adapters_is_not_saved_as_if_it_had_none(tmp_path):
+    model = add_lora(classifiers()[1], LoraConfig(rank=2))
+    with pytest.raises(ValueError, match="merge_lora adds them to the weights"):
+        pl.save_pretrained(model, tmp_path / "model")
+
+
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path):
     with pytest.raises(ValueError, match="rank must be an integer of at least 1, got 0"):
         LoraConfig(rank=0)
