@@ -19,8 +19,8 @@ from torch import Tensor
 
 MASK = np.uint64(0xFFFFFFFF)
 SHIFT = np.uint64(32)
-MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-WEYL = 0x9E3779B9, 0xBB67AE85
+MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], dtype=np.uint64)
+WEYL = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint64)
 ROUNDS = 10
 
 
@@ -34,18 +34,15 @@ def philox(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     Returns:
         (4, ...) uint64 holding 32-bit words.
     """
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
+    even, odd = counter[0::2], counter[1::2]  # (2, ...) each
+    shape = (2,) + (1,) * (counter.ndim - 1)
+    multipliers, weyl = MULTIPLIERS.reshape(shape), WEYL.reshape(shape)
+    k = np.array(key, dtype=np.uint64).reshape(shape)
     for _ in range(ROUNDS):
-        left, right = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = (
-            (right >> SHIFT) ^ c1 ^ np.uint64(k0),
-            right & MASK,
-            (left >> SHIFT) ^ c3 ^ np.uint64(k1),
-            left & MASK,
-        )
-        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3])
+        product = (multipliers * even)[::-1]
+        even, odd = (product >> SHIFT) ^ odd ^ k, product & MASK
+        k = (k + weyl) & MASK
+    return np.stack([even, odd], axis=1).reshape(counter.shape)
 
 
 @dataclass(frozen=True)
@@ -97,10 +94,12 @@ class Keys:
         """
         blocks = -(-n // 4)
         sample = self.sample.astype(np.uint64)[:, None]
-        epoch = self.epoch.astype(np.uint64)[:, None]
-        block = np.arange(blocks, dtype=np.uint64)[None]
-        counter = np.broadcast_arrays(block, epoch, sample & MASK, sample >> SHIFT)
-        words = philox(np.stack(counter), (self.seed, zlib.crc32(stream.encode())))  # (4, B, blocks)
+        counter = np.empty((4, len(self), blocks), dtype=np.uint64)
+        counter[0] = np.arange(blocks)
+        counter[1] = self.epoch[:, None]
+        counter[2] = sample & MASK
+        counter[3] = sample >> SHIFT
+        words = philox(counter, (self.seed, zlib.crc32(stream.encode())))  # (4, B, blocks)
         return words.transpose(1, 2, 0).reshape(len(self), 4 * blocks)[:, :n]
 
     def uniform(self, stream: str, shape: tuple[int, ...] = ()) -> Tensor:
