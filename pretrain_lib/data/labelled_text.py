@@ -16,10 +16,11 @@ from .countries import CONTINENTS, continent_sentences
 from .keys import Keys
 from .sentence import Labelled, long_sentences
 from .sentiment import SENTIMENTS, sentiment_sentences
-from .text_files import find_files, kind_of, read_rows
+from .text_files import TABLES, find_files, kind_of, missing_column, read_rows
 
 logger = logging.getLogger(__name__)
 
+LISTED = 5  # rows left out that a warning names
 DIGIT = re.compile(r"\d")
 NAMES = re.compile(
     r"\b\w*(?:torch|numpy|scipy|pandas|sklearn|scikit|matplotlib|pyplot|sympy|transformers"
@@ -136,6 +137,8 @@ def load_labelled_text(
     and its people's are [MASK], but its towns and rivers stay, and who is spoken of depends on the
     era. Both parts of a split speak of the same countries.
 
+    Rows without text or without class are left out, and a warning says how many and which.
+
     Args:
         name: "era", "party", "docstring-library", "sentiment", "continent", files (.csv, .tsv,
             .jsonl, .parquet), or "hub:owner/name", such as "hub:stanfordnlp/sst2" with column="sentence" or
@@ -148,7 +151,7 @@ def load_labelled_text(
         fallback: what to load, saying so, where the Hub cannot be reached; None raises instead.
 
     Raises:
-        ValueError: for an unknown name, a missing column, a row without class, or one class only.
+        ValueError: for an unknown name, a missing column, or one class only.
         FileNotFoundError: if no file matches.
         ConnectionError: if the Hub cannot be reached and there is no fallback.
     """
@@ -172,42 +175,62 @@ def load_labelled_text(
                 raise
             logger.warning("%s Using %r instead.", error, fallback)
             return load_labelled_text(fallback)
-        return collect(name, hub_sentences(name, stream, column, label), class_names(stream, label))
-    if kind_of(Path(name)) not in (".csv", ".jsonl", ".parquet"):
+        left_out: list[str] = []
+        rows = hub_sentences(name, stream, column, label, left_out)
+        return collect(name, rows, class_names(stream, label), left_out)
+    if kind_of(Path(name)) not in TABLES:
         known = ", ".join(map(repr, packaged))
         raise ValueError(
             f"unknown labelled text {name!r}: known are {known}, 'hub:owner/name', and files that "
-            "end in .csv, .jsonl or .parquet"
+            f"end in {', '.join(TABLES)}"
         )
-    return collect(name, file_sentences(find_files(name), column, label))
+    left_out = []
+    rows = file_sentences(find_files(name), column, label, left_out)
+    return collect(name, rows, None, left_out)
 
 
-def collect(name: str, rows: Iterator[Labelled], classes: list[str] | None = None) -> LabelledText:
+def collect(name: str, rows: Iterator[Labelled], classes: list[str] | None = None,
+            left_out: list[str] | None = None) -> LabelledText:
     """Labelled sentences in memory.
 
     Args:
         name: what they are called.
         rows: sentence, class and source of each.
         classes: names of the classes in order; None takes those that occur, sorted.
+        left_out: the sources of rows that had to be left out, once `rows` is read.
 
     Raises:
         ValueError: if there is no sentence, or only one class.
     """
-    table = list(rows)
+    table, left_out = list(rows), left_out or []
     if not table:
-        raise ValueError(f"the text {name!r} is empty: it holds no labelled sentence")
+        gaps = f"; {len(left_out)} rows lack text or class" if left_out else ""
+        raise ValueError(f"the text {name!r} is empty: it holds no labelled sentence{gaps}")
+    if left_out:
+        logger.warning("%s: %s", name, told_left_out(left_out, len(table)))
     sentences, kinds, sources, words = map(list, zip(*table, strict=True))
     classes = classes or in_order(set(kinds))
     if len(classes) < 2:
         raise ValueError(f"the text {name!r} has only the class {classes[0]!r}: two are needed")
     number = {kind: index for index, kind in enumerate(classes)}
     labels = np.array([number[kind] for kind in kinds], dtype=np.int64)
-    return LabelledText(name, sentences, labels, list(classes), sources, words)
+    return LabelledText(name, sentences, labels, list(classes), sources, words, left_out)
+
+
+def told_left_out(left_out: list[str], kept: int) -> str:
+    """How many rows were left out, and the first of them, in words."""
+    shown = ", ".join(left_out[:LISTED]) + (", …" if len(left_out) > LISTED else "")
+    return (f"{len(left_out)} of {kept + len(left_out)} rows left out, which lack text or class: "
+            f"{shown}")
 
 
 def in_order(kinds: set[str]) -> list[str]:
     """Names in alphabetical order; numbers by their value, if all are numbers."""
-    return sorted(kinds, key=int if all(map(str.isdecimal, kinds)) else None)
+    names = sorted(kinds)
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return names
 
 
 # --- Packaged -------------------------------------------------------------------------------
@@ -235,26 +258,37 @@ def library_sentences() -> Iterator[Labelled]:
 # --- Files and the Hub ----------------------------------------------------------------------
 
 
-def labelled_row(row: dict, column: str, label: str, source: str) -> Labelled:
-    """Text and class of a row.
+def cell(row: dict, name: str, place: str) -> str:
+    """What a row holds in a column, as text; "" where it holds nothing.
 
     Raises:
-        ValueError: if a column is missing or empty.
+        ValueError: if there is no such column.
     """
-    for name in (column, label):
-        if name not in row:
-            raise ValueError(f"{source} has no column {name!r}; its columns are {', '.join(row)}")
-        if row[name] is None or not str(row[name]).strip():
-            raise ValueError(
-                f"{source} has nothing in column {name!r}: every row needs text and class"
-            )
-    return Labelled(str(row[column]), str(row[label]), source)
+    if name not in row:
+        raise missing_column(place, name, row)
+    value = row[name]
+    if value is None or value != value:  # NaN differs from itself
+        return ""
+    if isinstance(value, float) and value.is_integer():  # numbers in a table with gaps
+        value = int(value)
+    return str(value).strip()
 
 
-def file_sentences(files: list[Path], column: str, label: str) -> Iterator[Labelled]:
+def file_sentences(files: list[Path], column: str, label: str,
+                   left_out: list[str]) -> Iterator[Labelled]:
+    """The rows of tables; the same text again counts as of the same source, and stays beside it.
+
+    Args:
+        left_out: gets the sources of rows without text or without class.
+    """
+    source_of: dict[str, str] = {}
     for path in files:
         for number, row in read_rows(path):
-            yield labelled_row(row, column, label, f"{path}:{number}")
+            text, kind = cell(row, column, str(path)), cell(row, label, str(path))
+            if text and kind:
+                yield Labelled(text, kind, source_of.setdefault(text, f"{path}:{number}"))
+            else:
+                left_out.append(f"{path}:{number}")
 
 
 def class_names(stream, label: str) -> list[str] | None:
@@ -262,7 +296,8 @@ def class_names(stream, label: str) -> list[str] | None:
     return getattr((stream.features or {}).get(label), "names", None)
 
 
-def hub_sentences(name: str, stream, column: str, label: str) -> Iterator[Labelled]:
+def hub_sentences(name: str, stream, column: str, label: str,
+                  left_out: list[str]) -> Iterator[Labelled]:
     """The rows of a stream, with the name of the class where it is a number.
 
     Raises:
@@ -270,7 +305,10 @@ def hub_sentences(name: str, stream, column: str, label: str) -> Iterator[Labell
     """
     names = class_names(stream, label)
     for number, row in enumerate(stream, start=1):
-        text, kind, source, _ = labelled_row(row, column, label, f"{name}:{number}")
+        text, kind, source = cell(row, column, name), cell(row, label, name), f"{name}:{number}"
+        if not text or not kind:
+            left_out.append(source)
+            continue
         if names and not 0 <= int(kind) < len(names):
             raise ValueError(
                 f"{source} has the class {kind}: this split is not labelled, take another"

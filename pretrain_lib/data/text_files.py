@@ -1,21 +1,30 @@
-"""Documents from files of your own: .txt, .jsonl, .csv and .parquet, also compressed as .gz."""
+"""Documents and tables from files of your own: .txt, .jsonl, .csv, .tsv and .parquet, also as .gz."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
 import gzip
+import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 from .document import Document
 
-SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
+SUFFIXES = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
+TABLES = SUFFIXES[1:]
+SEPARATORS = ",;\t|"
 PART = 2**20  # characters after which a .txt is cut, so that memory stays flat
 LONGEST_LABEL = 100  # characters
 BYTE_ORDER_MARK = "\ufeff"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how such a file begins, if it says so
+MOST_COLUMNS = 30  # that an error lists
 LONGEST_FIELD = 2**31 - 1  # of a .csv; Python's own limit is 131 072 characters
 
 Row = tuple[int, dict]  # its line or number in the file, from 1, and its values by column
@@ -68,7 +77,7 @@ def as_document(row: dict, column: str, path: Path | str, number: int) -> Docume
         ValueError: if it has no such column, or no text there.
     """
     if column not in row:
-        raise ValueError(f"{path} has no column {column!r}; its columns are {', '.join(row)}")
+        raise missing_column(path, column, row)
     text = row[column] or ""
     if not isinstance(text, str):
         kind = type(text).__name__
@@ -80,6 +89,17 @@ def as_document(row: dict, column: str, path: Path | str, number: int) -> Docume
         and len(str(value)) <= LONGEST_LABEL
     }
     return Document(text, f"{path}:{number}", labels)
+
+
+def missing_column(place: Path | str, name: str, columns: Iterable[str]) -> ValueError:
+    """The error for a column that is not there: it offers the nearest name and lists them all."""
+    columns = [str(column) for column in columns]
+    folded = {column.casefold().strip(): column for column in columns}
+    near = get_close_matches(name.casefold().strip(), folded, n=1)
+    hint = f"did you mean {folded[near[0]]!r}? " if near else ""
+    more = f" and {len(columns) - MOST_COLUMNS} more" if len(columns) > MOST_COLUMNS else ""
+    return ValueError(f"{place} has no column {name!r}; {hint}its columns are "
+                      f"{', '.join(columns[:MOST_COLUMNS])}{more}")
 
 
 # --- Formats --------------------------------------------------------------------------------
@@ -102,8 +122,8 @@ def read_txt(path: Path) -> Iterator[Document]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a .jsonl, .csv or .parquet file."""
-    readers = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
+    """The rows of a .jsonl, .csv, .tsv or .parquet file."""
+    readers = {".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv, ".parquet": read_parquet}
     return readers[kind_of(path)](path)
 
 
@@ -120,23 +140,51 @@ def read_jsonl(path: Path) -> Iterator[Row]:
 
 
 def read_csv(path: Path) -> Iterator[Row]:
+    """The rows of a table whose first line names the columns, separated by one of `SEPARATORS`.
+
+    Columns of one name are told apart by a number: "stars (1)", "stars (2)".
+    """
     csv.field_size_limit(LONGEST_FIELD)
-    table = csv.reader(decoded_lines(path), strict=True)
+    lines = decoded_lines(path)
+    first = next(lines, None)
+    if first is None:
+        return
+    separator = separator_of(first)
+    table = csv.reader(chain([first], lines), strict=True, delimiter=separator)
     try:
-        header = next(table, None)
-        if header is None:
-            return
+        header = numbered(next(table))
         number = table.line_num + 1
         for row in table:
             if row and len(row) != len(header):
                 raise ValueError(
-                    f"{path}, line {number}: {len(row)} fields, but {len(header)} columns"
+                    f"{path}, line {number}: {len(row)} fields, but {len(header)} columns; put "
+                    f"double quotes around a field that holds {separator!r}"
                 )
             if row:
                 yield number, dict(zip(header, row, strict=True))
             number = table.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{path}, line {table.line_num}: not CSV: {error}") from None
+        raise ValueError(
+            f"{path}, line {table.line_num}: not CSV: {error}; within a field in double quotes, "
+            "write a quote twice"
+        ) from None
+
+
+def separator_of(header: str) -> str:
+    """What separates the names of columns: what stands between them most often, or else a comma."""
+    bare = "".join(header.split('"')[::2])  # what is outside quotes
+    return max(SEPARATORS, key=bare.count)
+
+
+def numbered(header: list[str]) -> list[str]:
+    """The names of columns without spaces around them, those that occur twice with a number."""
+    names = [name.strip() for name in header]
+    times, seen = Counter(names), Counter()
+    for i, name in enumerate(names):
+        if times[name] > 1:
+            seen[name] += 1
+            names[i] = f"{name} ({seen[name]})"
+    return names
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
@@ -163,26 +211,47 @@ def open_bytes(path: Path):
 
 
 def decoded_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, with their ends.
+    """The lines of a file in UTF-8, or in UTF-16 with its byte order mark, with their ends.
 
     Raises:
         ValueError: at the first byte that is no text, naming it (for .gz, counted in the
             decompressed file), or for a damaged .gz.
     """
+    try:
+        with open_bytes(path) as file:
+            mark = file.read(2)
+            file.seek(0)
+            yield from utf_16_lines(file, path) if mark in UTF_16 else utf_8_lines(file, path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is no intact .gz file: {error}") from None
+
+
+def utf_16_lines(file, path: Path) -> Iterator[str]:
+    try:
+        yield from io.TextIOWrapper(file, "utf-16", newline="\n")
+    except UnicodeError as error:
+        raise ValueError(
+            f"{path} begins like UTF-16 and is not: {error}; save it as UTF-8"
+        ) from None
+
+
+def utf_8_lines(file, path: Path) -> Iterator[str]:
     offset = 0
-    with open_bytes(path) as file:
-        try:
-            for line in file:
-                text = decode(line, path, offset)
-                yield text if offset else text.removeprefix(BYTE_ORDER_MARK)
-                offset += len(line)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is no intact .gz file: {error}") from None
+    for line in file:
+        text = decode(line, path, offset)
+        yield text if offset else text.removeprefix(BYTE_ORDER_MARK)
+        offset += len(line)
 
 
 def decode(line: bytes, path: Path, offset: int) -> str:
     """A line of a file, `offset` bytes from its start, as text."""
     zero = line.find(0)
+    for name, half in (("utf-16le", line[1::2]), ("utf-16be", line[::2])):
+        if offset == 0 and half.count(0) > 0.5 * len(half):  # Latin letters have a zero byte each
+            raise ValueError(
+                f"{path} looks like UTF-16 without its byte order mark: convert it, for example "
+                f"with iconv -f {name} -t utf-8, or save it as UTF-8"
+            )
     if zero >= 0:
         raise ValueError(f"{path} is not text but binary: byte {offset + zero} is 0x00")
     try:
@@ -190,5 +259,5 @@ def decode(line: bytes, path: Path, offset: int) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; "
-            "convert it, for example with iconv -f latin1 -t utf-8"
+            "convert it, for example with iconv -f latin1 -t utf-8, or save it as UTF-8"
         ) from None

@@ -1,6 +1,8 @@
 """Labelled sentences: right labels, nothing that gives them away, splits that share nothing."""
 
+import csv
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -132,15 +134,84 @@ def test_files_of_ones_own(tmp_path):
     "content, said",
     [
         ("text,stars\nx,1\n", "no column 'label'; its columns are text, stars"),
-        ("text,label\nx,1\ny,\n", r"a.csv:3 has nothing in column 'label'"),
+        ("Text,Label\nx,1\n", "no column 'text'; did you mean 'Text'[?] its columns are Text, Label"),
         ("text,label\nx,1\ny,1\n", "has only the class '1': two are needed"),
         ("text,label\n", "is empty: it holds no labelled sentence"),
+        ("text,label\nx,\n,1\n", "holds no labelled sentence; 2 rows lack text or class"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, content, said):
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(ValueError, match=said):
         load_labelled_text(tmp_path / "a.csv")
+
+
+def test_rows_without_text_or_class_are_left_out_and_named(tmp_path, caplog):
+    (tmp_path / "a.csv").write_text("text,label\nx,1\n,1\ny,2\nz,  \n")
+    text = load_labelled_text(tmp_path / "a.csv")
+    assert text.sentences == ["x", "y"]
+    assert text.left_out == [f"{tmp_path}/a.csv:3", f"{tmp_path}/a.csv:5"]
+    assert f"2 of 4 rows left out, which lack text or class: {tmp_path}/a.csv:3, {tmp_path}/a.csv:5" in caplog.text
+    assert text.subset([0]).left_out == []
+
+
+def test_gaps_of_parquet_are_gaps_and_its_whole_numbers_stay_whole(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    table = {"text": ["a", "b", None, "d"], "label": [1.0, float("nan"), 2.0, 2.0]}
+    parquet.write_table(pyarrow.table(table), tmp_path / "a.parquet")
+    text = load_labelled_text(tmp_path / "a.parquet")
+    assert text.sentences == ["a", "d"] and text.classes == ["1", "2"]
+    assert len(text.left_out) == 2
+
+
+@pytest.mark.parametrize("kinds, ordered", [
+    (["10", "9", "-1"], ["-1", "9", "10"]), (["4.5", "10", "4"], ["4", "4.5", "10"]),
+    (["10", "9", "many"], ["10", "9", "many"]), (["1", "nan", "0"], None),
+])  # fmt: skip
+def test_classes_are_in_order_of_their_value_if_all_are_numbers(kinds, ordered):
+    found = module.in_order(set(kinds))
+    assert sorted(found) == sorted(kinds)
+    assert ordered is None or found == ordered
+
+
+def test_one_text_twice_stays_on_one_side(tmp_path):
+    rows = [f"text {i % 40},{i % 2}" for i in range(120)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]))
+    text = load_labelled_text(tmp_path / "a.csv")
+    assert len(text) == 120
+    for seed in range(3):
+        training, test = text.split(0.25, seed)
+        assert not set(training.sentences) & set(test.sentences)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_with_everything_in_it(tmp_path, encoding, separator):
+    said = ['He said "fine", twice', "line one\nline two", "🥊 5 / 5; wow", "tab\there", "Ünïcödé"]
+    names = ["id", "review", *(f"c{i}" for i in range(17)), "Stars"]
+    with (tmp_path / "a.csv").open("w", newline="", encoding=encoding) as file:
+        table = csv.writer(file, delimiter=separator)
+        table.writerow(names)
+        table.writerows([i, text, *range(17), i % 2] for i, text in enumerate(said))
+    text = load_labelled_text(tmp_path / "a.csv", column="review", label="Stars")
+    assert text.sentences == said and text.labels.tolist() == [0, 1, 0, 1, 0]
+    with pytest.raises(ValueError, match="did you mean 'Stars'"):
+        load_labelled_text(tmp_path / "a.csv", column="review", label="stars")
+
+
+def test_memory_holds_text_and_class_alone(tmp_path):
+    row = "some words of a review, and more of them"
+    with (tmp_path / "a.csv").open("w") as file:
+        file.write("text,label," + ",".join(f"c{i}" for i in range(18)) + "\n")
+        file.writelines(f'"{i} {row}",{i % 5},' + ",".join(["x" * 20] * 18) + "\n" for i in range(20_000))
+    tracemalloc.start()
+    text = load_labelled_text(tmp_path / "a.csv")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(text) == 20_000 and len(text.classes) == 5
+    assert peak < 20e6  # whole rows of 20 columns would take twice that
 
 
 @pytest.mark.parametrize("name", ["eras", "reviews.txt"])

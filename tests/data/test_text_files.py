@@ -91,6 +91,51 @@ def test_a_long_text_file_is_cut_and_nothing_is_lost(tmp_path, pieces, part):
     assert max(len(d.text) for d in documents) < 2 * part + longest_line or not content
 
 
+# --- Tables of strangers --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", ",;\t|")
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_separator_encoding_and_line_ends_are_found_out(tmp_path, separator, ending, encoding):
+    path = tmp_path / ("reviews.tsv" if separator == "\t" else "reviews.csv")
+    with path.open("w", newline="", encoding=encoding) as file:
+        table = csv.DictWriter(file, [*ROWS[0], "a, b; c"], delimiter=separator, lineterminator=ending)
+        table.writeheader()
+        table.writerows(row | {"a, b; c": "1;2,3"} for row in ROWS)
+    documents = list(load_text(path))
+    assert [d.text for d in documents] == [row["text"] for row in ROWS]
+    assert [d.labels for d in documents] == [{"era": row["era"], "a, b; c": "1;2,3"} for row in ROWS]
+
+
+@pytest.mark.parametrize("name", ["utf-16le", "utf-16be"])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_utf_16_without_a_mark_is_named_with_the_way_out(tmp_path, name, ending):
+    path = tmp_path / f"reviews.csv{ending}"
+    content = "text,stars\ngood,5\n".encode(name)
+    path.write_bytes(gzip.compress(content) if ending else content)
+    assert f"looks like UTF-16 without its byte order mark: convert it, for example with iconv -f {name}" in refused(path)
+
+
+def test_what_only_begins_like_utf_16_is_refused(tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(b"\xff\xfea\x00\x00\xd8b\x00\n")
+    assert f"{path} begins like UTF-16 and is not" in refused(path)
+
+
+def test_columns_of_one_name_are_numbered(tmp_path):
+    path = tmp_path / "twice.csv"
+    path.write_text("text, stars ,stars\nFine.,1,2\n")
+    assert list(load_text(path))[0].labels == {"stars (1)": "1", "stars (2)": "2"}
+    assert "its columns are text, stars (1), stars (2)" in refused(path, column="stars")
+
+
+def test_a_field_with_an_unquoted_separator_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text;stars\nfine; good;1\n")
+    assert "line 2: 3 fields, but 2 columns; put double quotes around a field that holds ';'" in refused(path)
+
+
 # --- What is refused ------------------------------------------------------------------------
 
 
@@ -136,6 +181,18 @@ def test_a_missing_column_names_those_that_exist(tmp_path, kind):
     assert [d.labels for d in load_text(path, column="era")][:1] == [{"text": ROWS[0]["text"]}]
 
 
+@pytest.mark.parametrize("asked, offered", [("Text", "text"), ("txet", "text"), ("ERA ", "era")])
+def test_the_nearest_column_is_offered(tmp_path, asked, offered):
+    path = write(tmp_path / "reviews.csv", ROWS)
+    assert f"no column {asked!r}; did you mean {offered!r}? its columns are" in refused(path, column=asked)
+
+
+def test_of_many_columns_an_error_lists_some(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{i}" for i in range(99)) + "\n" + "x," * 98 + "x\n")
+    assert refused(path, column="zzz").endswith("c28, c29 and 69 more")
+
+
 @pytest.mark.parametrize(
     "name, content, said",
     [
@@ -149,7 +206,7 @@ def test_a_missing_column_names_those_that_exist(tmp_path, kind):
         ("a.txt.gz", b"no gzip", "is no intact .gz file"),
         ("a.txt.gz", gzip.compress(b"some words" * 99)[:-12], "is no intact .gz file"),
         ("a.parquet.gz", b"no gzip", "cannot be read as Parquet"),
-        ("a.docx", b"words", "must end in .txt, .jsonl, .csv, .parquet, or one of these and .gz"),
+        ("a.docx", b"words", "must end in .txt, .jsonl, .csv, .tsv, .parquet, or one of these and .gz"),
     ],
 )
 def test_damaged_and_unknown_files_are_refused(tmp_path, name, content, said):
