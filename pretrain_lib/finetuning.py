@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,31 +23,41 @@ from .evaluation.classification import (
     majority_class,
     paired_bootstrap,
 )
+from .finetuning_report import as_markdown, draw
 from .pretrained import find, load_pretrained, save_pretrained
 from .training.config import TrainConfig
 from .transfer.encoders import text_encoder
 from .transfer.features import logits
 from .transfer.fine_tune import FineTuning
 from .transfer.tfidf import TfidfClassifier
-from .transfer.tuning import choose_setting, fit_tuned
+from .transfer.tuning import choose_setting
 from .zoo import held_out_sources
 
 MODEL = "model"
-SPEECHES = ("era", "party")
+ADDRESSES = ("era", "party", "sentiment", "continent")  # texts made of State of the Union addresses
 HELD_OUT = "sotu-8192"  # the addresses that no model of the zoo was trained on
 TEST_SHARE = 0.2
 FEWEST = 3  # examples of a class: to train on, to choose a setting with, to test on
+MOST_CLASSES = 200
+FEWEST_OF_CURVE = 10  # labels
 FACTORS = (1.0, 0.3, 3.0, 0.1, 10.0)
 STRENGTHS = (10.0, 1.0, 100.0, 0.1, 1000.0)
+USAGE = """\
+usage: python -m pretrain_lib finetune [MODEL] --data reviews.csv --text review --label stars
+
+MODEL: a folder, a run's folder, or a zoo name; without one, the zoo's modernbert-mini-sotu
+
+python -m pretrain_lib finetune --help tells the options"""
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """What a model is fine-tuned on, and how much is tried.
+    """What is fine-tuned on what, and how much is tried.
 
     Attributes:
-        data: labelled texts: "era", "party", "docstring-library", a file (.csv, .jsonl, .parquet)
-            or "hub:owner/name".
+        model: the model to start from: a folder, a run's folder, or a zoo name.
+        data: labelled texts: "era", "party", "docstring-library", "sentiment", "continent", a file
+            (.csv, .tsv, .jsonl, .parquet) or "hub:owner/name".
         text: column of a file or of the Hub that holds the text.
         label: column that holds the class.
         folder: where the classifier and the report go; left empty, under `runs`.
@@ -54,6 +65,8 @@ class FinetuneConfig:
         trials: learning rates to choose from, 1 to 5, for the baseline as many settings.
         examples: texts to train on at most, drawn at random; 0 takes all.
         test_examples: texts to test on at most; 0 takes all.
+        curve: points of the learning curve, each with a third of the next one's labels; 1 draws
+            none.
         epochs: how often each text is seen.
         batch_size: texts in one update.
         seed: of every random choice.
@@ -62,6 +75,7 @@ class FinetuneConfig:
         ValueError: naming the field, its value and what is allowed.
     """
 
+    model: str = "modernbert-mini-sotu"
     data: str = "era"
     text: str = "text"
     label: str = "label"
@@ -70,13 +84,14 @@ class FinetuneConfig:
     trials: int = 3
     examples: int = 2000
     test_examples: int = 2000
+    curve: int = 4
     epochs: int = 3
     batch_size: int = 16
     seed: int = 0
 
     def __post_init__(self):
-        least = {"length": 3, "trials": 1, "examples": 0, "test_examples": 0, "epochs": 1,
-                 "batch_size": 1, "seed": 0}  # fmt: skip
+        least = {"length": 3, "trials": 1, "examples": 0, "test_examples": 0, "curve": 1,
+                 "epochs": 1, "batch_size": 1, "seed": 0}  # fmt: skip
         for field, value in least.items():
             if getattr(self, field) < value:
                 raise ValueError(f"{field} must be at least {value}, got {getattr(self, field)}")
@@ -88,17 +103,20 @@ def finetune(words: list[str]) -> None:
     """Fine-tunes a model on labelled texts and tells how good it is."""
     import tyro
 
-    from .commands import first_word
-
-    name, rest = first_word(words, "finetune", "MODEL", "a folder, a run's folder, or a zoo name")
-    config = tyro.cli(FinetuneConfig, args=rest, prog=f"python -m pretrain_lib finetune {name}",
+    if not words:
+        print(USAGE)
+        sys.exit(2)
+    named = {} if words[0].startswith("-") else {"model": words[0]}
+    config = tyro.cli(FinetuneConfig, args=words[len(named):], default=FinetuneConfig(**named),
+                      prog="python -m pretrain_lib finetune [MODEL]",
                       description="Fine-tunes a model on labelled texts, and compares it with "
                                   "guessing the majority class and with counting words.")
-    folder = Path(config.folder or Path("runs") / f"finetune-{slug(config.data)}-{slug(name)}")
-    report = carry_out(name, config, folder)
-    print(as_markdown(report))
+    folder = Path(config.folder or
+                  Path("runs") / f"finetune-{slug(config.data)}-{slug(config.model)}")
+    print(as_markdown(carry_out(config, folder)))
     print(f"the classifier is in {folder / MODEL}; transformers reads it, and so does "
-          f"load_pretrained\nthe report is in {folder / 'report.md'} and {folder / 'report.json'}")
+          f"load_pretrained\nthe report is in {folder / 'report.md'}, with report.png and "
+          "report.json")
 
 
 def slug(text: str) -> str:
@@ -106,13 +124,12 @@ def slug(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(text).name).strip("-.")
 
 
-def carry_out(name: str, config: FinetuneConfig, folder: Path) -> dict:
+def carry_out(config: FinetuneConfig, folder: Path) -> dict:
     """Fine-tunes, compares, and writes the classifier and its report into a folder.
 
     Args:
-        name: a folder, or a name of the zoo.
         config: what to do.
-        folder: gets `model`, `report.json` and `report.md`.
+        folder: gets `model`, `report.json`, `report.md` and `report.png`.
 
     Returns:
         What `report.json` holds.
@@ -122,11 +139,11 @@ def carry_out(name: str, config: FinetuneConfig, folder: Path) -> dict:
         ValueError: if the model reads no text, or the data cannot be learned from and tested on.
     """
     start = time.perf_counter()
-    model = load_pretrained(name)
-    check_model(model, name, config.length)
-    tokenizer = load_tokenizer(find(name))
+    model = load_pretrained(config.model)
+    check_model(model, config.model, config.length)
+    tokenizer = load_tokenizer(find(config.model))
     text = load_labelled_text(config.data, column=config.text, label=config.label)
-    check_classes(text)
+    check_classes(text, config.label)
     parts = [sample(part, size, config.seed)
              for part, size in zip(parted(text, config.seed),
                                    (config.examples, config.test_examples), strict=True)]
@@ -136,18 +153,28 @@ def carry_out(name: str, config: FinetuneConfig, folder: Path) -> dict:
     rate = choose_setting(learner, training, config.seed, rounds=1)
     classifier = learner.classifier(training, rate, config.seed)
     classifier.label_names = list(text.classes)
+    counted = TfidfClassifier(STRENGTHS[: config.trials])
+    strength = choose_setting(counted, training, config.seed, rounds=1)
+    predicted = {
+        "fine-tuned": logits(classifier, test).argmax(1),
+        "TF-IDF": counted.fit(training, strength, config.seed)(test),
+        "majority class": torch.full_like(test.labels, majority_class(training.labels)),
+    }
     report = {
-        "model": str(name), "data": config.data, "classes": list(text.classes),
-        "training_texts": len(training), "test_texts": len(test),
+        "model": config.model, "data": config.data, "classes": list(text.classes),
+        "training_texts": len(training), "test_texts": len(test), "left_out": text.left_out,
         "learning_rate": rate, "trials": config.trials, "length": config.length,
         "truncated": share_truncated(test, config.length), "seed": config.seed,
-        **compare(classifier, training, test, config, parts[1].sources),
+        **compare(predicted, test.labels, parts[1].sources, len(text.classes)),
+        "curve": learning_curve({"fine-tuned": (learner, rate), "TF-IDF": (counted, strength)},
+                                predicted, training, test, config),
         "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
     save_pretrained(classifier, folder / MODEL, tokenizer)
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n",
                                         encoding="utf-8")
     (folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
+    draw(report, folder / "report.png")
     return report
 
 
@@ -165,8 +192,12 @@ def check_model(model: nn.Module, name: str, length: int) -> None:
         raise ValueError(f"length must be at most {longest}, the positions of {name}, got {length}")
 
 
-def check_classes(text: LabelledText) -> None:
+def check_classes(text: LabelledText, column: str) -> None:
     """Raises unless every class can stand in every part."""
+    if len(text.classes) > MOST_CLASSES:
+        raise ValueError(f"{text.name} has {len(text.classes)} different values in {column!r}, "
+                         f"such as {text.classes[0]!r} and {text.classes[1]!r}: a column of classes has "
+                         f"at most {MOST_CLASSES}. Choose another, or sum numbers up in ranges")
     counts = np.bincount(text.labels, minlength=len(text.classes)).tolist()
     for name, count in zip(text.classes, counts, strict=True):
         if count < FEWEST:
@@ -178,21 +209,27 @@ def check_classes(text: LabelledText) -> None:
 
 def parted(text: LabelledText, seed: int) -> tuple[LabelledText, LabelledText]:
     """Texts to train on and to test on, with no source in common; addresses held out stay so."""
-    if text.name not in SPEECHES:
-        return text.split(TEST_SHARE, seed)
-    held_out = np.isin(text.sources, list(held_out_sources(HELD_OUT)))
-    return text.subset(np.flatnonzero(~held_out)), text.subset(np.flatnonzero(held_out))
+    if text.name in ADDRESSES:
+        return text.hold_out(held_out_sources(HELD_OUT), seed)
+    return text.split(TEST_SHARE, seed)
 
 
 def sample(text: LabelledText, size: int, seed: int) -> LabelledText:
-    """At most `size` of the texts, with about each class's share and two of each if there are."""
+    """At most `size` of the texts; 0 is all."""
     if not size or size >= len(text):
         return text
-    order = Keys.of(seed, [0]).permutation("sample", len(text))[0].numpy()
-    first = np.concatenate([order[text.labels[order] == label][:2]
-                            for label in range(len(text.classes))])
+    return text.subset(sample_ids(text.labels, size, seed))
+
+
+def sample_ids(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Random positions, with about each class's share and two of each if there are.
+
+    With one seed, fewer are the beginning of more.
+    """
+    order = Keys.of(seed, [0]).permutation("sample", len(labels))[0].numpy()
+    first = np.concatenate([order[labels[order] == label][:2] for label in np.unique(labels)])
     rest = order[~np.isin(order, first)]
-    return text.subset(np.concatenate([first, rest])[: max(size, len(first))])
+    return np.concatenate([first, rest])[: max(size, len(first))]
 
 
 def rates(model: nn.Module, trials: int) -> tuple[float, ...]:
@@ -211,22 +248,40 @@ def train_config(examples: int, config: FinetuneConfig) -> TrainConfig:
 # ----------------------------------------------------------------------------------- what came out
 
 
-def compare(classifier: nn.Module, training: EncodedText, test: EncodedText,
-            config: FinetuneConfig, sources: list[str]) -> dict:
+def compare(predicted: dict[str, Tensor], labels: Tensor, sources: list[str],
+            num_classes: int) -> dict:
     """Scores of the classifier, of counted words and of guessing, on the same texts."""
-    counted = TfidfClassifier(STRENGTHS[: config.trials])
-    predicted = {
-        "fine-tuned": logits(classifier, test).argmax(1),
-        "TF-IDF": fit_tuned(counted, training, config.seed, rounds=1)(test),
-        "majority class": torch.full_like(test.labels, majority_class(training.labels)),
-    }
-    right = {name: answer == test.labels for name, answer in predicted.items()}
     lead = None
     if len(set(sources)) > 1:
+        right = {name: answer == labels for name, answer in predicted.items()}
         lead = paired_bootstrap(right["fine-tuned"], right["TF-IDF"], sources)._asdict()
-    matrix = confusion_matrix(predicted["fine-tuned"], test.labels, classifier.num_labels)
-    return {"scores": {name: scores(answer, test.labels) for name, answer in predicted.items()},
+    matrix = confusion_matrix(predicted["fine-tuned"], labels, num_classes)
+    return {"scores": {name: scores(answer, labels) for name, answer in predicted.items()},
             "lead_over_tfidf": lead, "confusion_matrix": matrix.tolist()}
+
+
+def learning_curve(learners: dict, predicted: dict[str, Tensor], training: EncodedText,
+                   test: EncodedText, config: FinetuneConfig) -> dict:
+    """Accuracy against the number of labels, which are parts of each other.
+
+    Args:
+        learners: each way to learn and its setting, by name, as chosen with all labels.
+        predicted: what was predicted with all labels, and by guessing.
+
+    Returns:
+        "labels", and a list of accuracies for each name of `predicted`.
+    """
+    numbers = [len(training) // 3**k for k in reversed(range(config.curve))]
+    fewest = max(FEWEST_OF_CURVE, 2 * len(training.labels.unique()))
+    numbers = [n for n in numbers[:-1] if n >= fewest] + [len(training)]
+    curve = {"labels": numbers}
+    for name, answer in predicted.items():
+        curve[name] = [accuracy(answer, test.labels)] * len(numbers)
+    for i, number in enumerate(numbers[:-1]):
+        part = training.subset(sample_ids(training.labels.numpy(), number, config.seed))
+        for name, (learner, setting) in learners.items():
+            curve[name][i] = accuracy(learner.fit(part, setting, config.seed)(test), test.labels)
+    return curve
 
 
 def scores(predicted: Tensor, labels: Tensor) -> dict[str, float]:
@@ -234,28 +289,5 @@ def scores(predicted: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def share_truncated(text: EncodedText, length: int) -> float:
-    """The share of texts that fill the whole length: all that were cut, and the few that just fit."""
+    """The share of texts that fill the whole length: all that were cut, and a few that just fit."""
     return (text.attention_mask.sum(1) >= length).float().mean().item()
-
-
-def as_markdown(report: dict) -> str:
-    """The report for people."""
-    lines = [f"# {report['model']} fine-tuned on {report['data']}", "",
-             f"{report['training_texts']} texts to train on, {report['test_texts']} others to test "
-             f"on; {report['truncated']:.0%} of them reach {report['length']} tokens, where texts "
-             f"are cut. Learning rate {report['learning_rate']:g}, the best of {report['trials']}.",
-             "",
-             "| | accuracy | macro-F1 |", "|---|---|---|"]
-    lines += [f"| {name} | {s['accuracy']:.3f} | {s['macro_f1']:.3f} |"
-              for name, s in report["scores"].items()]
-    lead = report["lead_over_tfidf"]
-    if lead is not None:
-        lines += ["", f"Lead over TF-IDF in accuracy: {lead['difference']:+.3f}, 95 % interval "
-                      f"{lead['low']:+.3f} to {lead['high']:+.3f}, p = {lead['p']:.4f} "
-                      "(paired bootstrap)."]
-    classes = report["classes"]
-    lines += ["", "Rows are the true classes, columns the predicted ones:", "",
-              "| | " + " | ".join(classes) + " |", "|---" * (len(classes) + 1) + "|"]
-    lines += [f"| {name} | " + " | ".join(map(str, row)) + " |"
-              for name, row in zip(classes, report["confusion_matrix"], strict=True)]
-    return "\n".join(lines) + "\n"

@@ -78,8 +78,9 @@ def test_the_classifier_is_saved_with_its_tokenizer_and_the_names_of_the_classes
 
 def test_the_same_again_gives_the_same(model, done, tmp_path):
     _, report = done
-    again = carry_out(model, FinetuneConfig(data=report["data"], length=16, trials=2, batch_size=8), tmp_path)
-    assert again["scores"] == report["scores"]
+    config = FinetuneConfig(model, report["data"], length=16, trials=2, batch_size=8)
+    again = carry_out(config, tmp_path)
+    assert again["scores"] == report["scores"] and again["curve"] == report["curve"]
 
 
 ROWS = topics(12)
@@ -90,20 +91,22 @@ ROWS = topics(12)
     (ROWS, ("text", "class"), {}, "has no column 'label'; its columns are text, class"),
     ([(t, "war") for t, _ in ROWS], ("text", "label"), {}, "only the class 'war'"),
     ([*ROWS, ("the one", "roads")], ("text", "label"), {}, "has 1 text of class 'roads', and needs at least 3"),
-    ([*ROWS, ("   ", "war")], ("text", "label"), {}, "rows.csv:14 has nothing in column 'text'"),
+    ([(t, i) for i, (t, _) in enumerate(ROWS * 20)], ("text", "label"), {},
+     "has 240 different values in 'label', such as '0' and '1'"),
+    (ROWS, ("text", "Label"), {}, "no column 'label'; did you mean 'Label'?"),
     ([], ("text", "label"), {}, "holds no labelled"),
     (ROWS, ("text", "label"), {"length": 64}, "length must be at most 32"),
 ])  # fmt: skip
 def test_data_that_cannot_be_learned_from_is_named(model, tmp_path, rows, columns, options, message):
     data = write_csv(tmp_path / "rows.csv", rows, columns)
     with pytest.raises(ValueError, match=re.escape(message)):
-        carry_out(model, replace(QUICK, data=data, **options), tmp_path / "out")
+        carry_out(replace(QUICK, model=model, data=data, **options), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("field, value, message", [
     ("trials", 0, "trials must be at least 1, got 0"), ("trials", 6, "trials must be at most 5, got 6"),
-    ("length", 2, "length must be at least 3, got 2"), ("epochs", 0, "epochs must be at least 1, got 0"),
+    ("length", 2, "length must be at least 3, got 2"), ("curve", 0, "curve must be at least 1, got 0"), ("epochs", 0, "epochs must be at least 1, got 0"),
 ])  # fmt: skip
 def test_options_out_of_range_are_named(field, value, message):
     with pytest.raises(ValueError, match=message):
@@ -112,16 +115,73 @@ def test_options_out_of_range_are_named(field, value, message):
 
 def test_an_unknown_model_and_one_that_reads_no_text_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="neither a folder 'no-such-model' nor such a model"):
-        carry_out("no-such-model", QUICK, tmp_path / "out")
+        carry_out(replace(QUICK, model="no-such-model"), tmp_path / "out")
     pl.save_pretrained(pl.Autoencoder(pl.AutoencoderConfig()), tmp_path / "images")
     with pytest.raises(ValueError, match="holds Autoencoder, which reads no text"):
-        carry_out(str(tmp_path / "images"), QUICK, tmp_path / "out")
+        carry_out(replace(QUICK, model=str(tmp_path / "images")), tmp_path / "out")
 
 
-def test_without_a_model_the_usage_is_shown(capsys):
+def test_without_a_word_the_usage_is_shown(capsys):
     with pytest.raises(SystemExit):
         finetune([])
-    assert "finetune MODEL" in capsys.readouterr().out
+    assert "finetune [MODEL] --data reviews.csv --text review --label stars" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words, model", [
+    ([], "modernbert-mini-sotu"), (["mine"], "mine"), (["mine", "--model", "other"], "other"), (["--model", "other"], "other"),
+])  # fmt: skip
+def test_the_model_is_the_first_word_or_an_option_or_the_zoos(monkeypatch, words, model):
+    asked = []
+    monkeypatch.setattr(finetuning, "carry_out", lambda config, folder: asked.append((config, folder)))
+    monkeypatch.setattr(finetuning, "as_markdown", lambda report: "")
+    at = 1 if words[:1] == ["mine"] else 0
+    finetune([*words[:at], "--data", "a/reviews.csv", "--text", "review", "--label", "stars", *words[at:]])
+    config, folder = asked[0]
+    assert config == FinetuneConfig(model, "a/reviews.csv", "review", "stars")
+    assert folder.as_posix() == f"runs/finetune-reviews.csv-{model}"
+
+
+def test_the_curve_ends_at_the_score_with_all_labels_and_beats_guessing(done):
+    folder, report = done
+    curve = report["curve"]
+    assert curve["labels"] == [16, 48]
+    for name, score in report["scores"].items():
+        assert len(curve[name]) == 2 and curve[name][-1] == score["accuracy"]
+    assert curve["majority class"][0] == curve["majority class"][1]
+    page = (folder / "report.md").read_text()
+    for row, number in enumerate(curve["labels"]):
+        assert f"| {number} | " + " | ".join(f"{curve[name][row]:.3f}" for name in report["scores"]) in page
+
+
+def test_the_picture_is_a_picture(done):
+    from PIL import Image
+
+    picture = np.asarray(Image.open(done[0] / "report.png").convert("L"))
+    assert picture.shape == (440, 1100) and picture.std() > 10
+    assert "](report.png)" in (done[0] / "report.md").read_text()
+
+
+def test_a_strangers_table_works_and_the_gaps_are_told(model, tmp_path):
+    """Semicolons, UTF-16, quotes, emoji, lines within a field, numbers as classes, 20 columns, gaps, a rare name."""
+    stars = {"money": "5", "war": "1"}
+    rows = [(f'{text} "so"; 🥊\nyes', stars[name], *range(18)) for text, name in topics(40)]
+    rows[7] = (rows[7][0], "", *range(18))
+    rows[9] = ("", "5", *range(18))
+    path = tmp_path / "reviews.csv"
+    with path.open("w", newline="", encoding="utf-16") as file:
+        csv.writer(file, delimiter=";").writerows([("review", "stars", *["c"] * 18), *rows])
+    report = carry_out(replace(QUICK, model=model, data=str(path), text="review", label="stars", curve=1), tmp_path / "out")
+    assert report["classes"] == ["1", "5"] and report["training_texts"] + report["test_texts"] == 38
+    assert report["left_out"] == [f"{path}:16", f"{path}:20"]  # a row takes two lines
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert f"2 rows were left out for want of text or class: {path}:16, {path}:20." in page
+    assert pl.load_pretrained(tmp_path / "out").label_names == ["1", "5"]
+
+
+def test_fewer_labels_are_the_beginning_of_more():
+    labels = np.arange(60) % 3
+    few, more = (finetuning.sample_ids(labels, n, seed=3) for n in (12, 40))
+    assert (few == more[:12]).all() and len(set(more)) == 40 and set(labels[few]) == {0, 1, 2}
 
 
 def text_of(labels, sources, name="mine"):

@@ -62,7 +62,7 @@ def named_countries(sentence: str) -> list[tuple[int, int, Country]]:
 
 
 def continent_sentences() -> Iterator[Labelled]:
-    """Sentences that name one country, its name and that of its people masked, and its continent."""
+    """Sentences that name one country, with it and its people masked, and its continent."""
     for speech in load_sotu():
         for sentence in long_sentences(speech.text):
             named = {country for *_, country in named_countries(sentence)}

@@ -141,8 +141,8 @@ def load_labelled_text(
 
     Args:
         name: "era", "party", "docstring-library", "sentiment", "continent", files (.csv, .tsv,
-            .jsonl, .parquet), or "hub:owner/name", such as "hub:stanfordnlp/sst2" with column="sentence" or
-            "hub:fancyzhx/ag_news".
+            .jsonl, .parquet), or "hub:owner/name", such as "hub:stanfordnlp/sst2" with
+            column="sentence" or "hub:fancyzhx/ag_news".
         column: where rows of files and of the Hub hold their text.
         label: where they hold their class.
         split: the Hub's split.

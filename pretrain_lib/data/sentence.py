@@ -17,7 +17,7 @@ class Labelled(NamedTuple):
         sentence: its text.
         kind: the name of its class, or a number as text.
         source: the document that it is from.
-        word: the word that was masked in it, if one was: it must not stand on both sides of a split.
+        word: the word that was masked in it, if one was, not to stand on both sides of a split.
     """
 
     sentence: str

@@ -1,4 +1,4 @@
-"""Documents and tables from files of your own: .txt, .jsonl, .csv, .tsv and .parquet, also as .gz."""
+"""Documents from files of your own: .txt, .jsonl, .csv, .tsv and .parquet, also as .gz."""
 
 from __future__ import annotations
 
