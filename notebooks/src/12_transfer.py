@@ -314,7 +314,7 @@ claim(moved["layer-wise"][0] < moved["one rate"][0], "with layer-wise rates the 
 # %% [markdown]
 # ## 4 · Which is best?
 #
-# Now the measurement: two tasks, 1,000 labels, five seeds, each with its own draw of the labels. Every way may choose between two settings, by training on two thirds of the first seed's labels and looking at the last third. *Scratch* is a smaller model
+# Now the measurement: two tasks, 1,000 labels, five seeds, each with its own draw of the labels. Every way may choose between two settings, on half of the first seed's labels, by training on two thirds of these and looking at the others. *Scratch* is a smaller model
 # trained on the labels alone; it makes more passes over them. *Frozen random* is a probe on an untrained encoder.
 
 # %%
