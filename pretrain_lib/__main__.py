@@ -24,7 +24,7 @@ def main(words: list[str]) -> int:
     try:
         COMMANDS[name](rest)
     except KeyboardInterrupt as stop:
-        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+        print(f"\n{stop or 'stopped'}", *getattr(stop, "__notes__", ()), sep="\n", file=sys.stderr)
         return 130
     except MISTAKES as error:
         print(f"{who}: {error}", *getattr(error, "__notes__", ()), sep="; ", file=sys.stderr)

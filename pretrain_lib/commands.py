@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import Annotated
 
 from .finetuning import finetune
 from .recipe import TextConfig, read_recipe
-from .training.distributed import rank
+from .training.checkpoint import NotWrittenError
+from .training.distributed import PeerError, launched, rank
 
 CHECKPOINTS = "checkpoints"
 
@@ -38,7 +41,12 @@ def pretrain(words: list[str]) -> None:
     if (folder / CHECKPOINTS).is_dir() and not resume:
         raise ValueError(f"{folder} holds a run already: add --resume to go on with it, or choose "
                          "another --folder")
-    carry_out(recipe, folder, minutes=minutes)
+    try:
+        carry_out(recipe, folder, minutes=minutes)
+    except (KeyboardInterrupt, NotWrittenError, PeerError) as end:
+        if rank() == 0 and (folder / CHECKPOINTS).is_dir():
+            end.add_note(f"to go on: {resuming(words)}")
+        raise
     if rank() == 0:
         print(f"the model is in {folder / 'model'}; transformers reads it, and so does "
               "load_pretrained")
@@ -152,6 +160,18 @@ def recipe_and_options(path: str, words: list[str]):
     if chosen.minutes is not None and not 0 < chosen.minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {chosen.minutes}")
     return chosen.recipe, chosen.folder, chosen.resume, chosen.minutes
+
+
+def resuming(words: list[str]) -> str:
+    """The command that goes on with a run that was started with these words."""
+    launcher = "python"
+    if launched():
+        each = os.environ.get("LOCAL_WORLD_SIZE", "1")
+        launcher = f"torchrun --nproc-per-node={each}"
+        if os.environ.get("WORLD_SIZE", each) != each:
+            launcher += " …"  # several machines: the rest as it was
+    words = [word for word in words if word not in ("--resume", "--no-resume")]
+    return f"{launcher} -m pretrain_lib pretrain {shlex.join(words)} --resume"
 
 
 def first_word(words: list[str], command: str, what: str, known: str) -> tuple[str, list[str]]:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from pretrain_lib import pretraining
+from pretrain_lib import commands, pretraining
 from pretrain_lib.__main__ import main
 from pretrain_lib.commands import recipe_and_options
 from pretrain_lib.data.document import Corpus, Document
@@ -31,6 +32,7 @@ from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.pretrained import load_pretrained
 from pretrain_lib.pretraining import digest, pretrain, view
 from pretrain_lib.recipe import BertRecipe, MaskingConfig, TextConfig, read_recipe
+from pretrain_lib.training.trainer import Trainer
 
 WORDS = ("the a of and to in it was that he she they house river stone light water road city "
          "old new green long went saw took gave under over after before").split()
@@ -261,6 +263,40 @@ def test_prepare_then_pretrain_then_evaluate(folder, corpus, tmp_path, monkeypat
     assert capsys.readouterr().out == (f"loss {scores.loss:.4f} nats, accuracy "
                                        f"{scores.accuracy:.2%}, {scores.blanks} blanks\n")
     assert scores.blanks > 8
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_tells_the_command_that_goes_on_and_it_does(number, corpus, tmp_path,
+                                                                        capsys, monkeypatch):
+    recipe = recipe_file(tmp_path, corpus, steps=30)
+    words = ["pretrain", str(recipe), "--folder", str(tmp_path / "the run")]
+    update = Trainer.update
+
+    def stopped(trainer, *arguments):
+        if trainer.step == 7:
+            os.kill(os.getpid(), number)
+        return update(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "update", stopped)
+    assert main(words) == 130
+    said = capsys.readouterr().err.splitlines()
+    assert said[-2].startswith("stopped after step 8; resume from")
+    command = shlex.split(said[-1].removeprefix("to go on: "))
+    assert command[:3] == ["python", "-m", "pretrain_lib"] and command[3:] == [*words, "--resume"]
+    monkeypatch.setattr(Trainer, "update", update)
+    assert main(command[3:]) == 0
+    assert "resumed from step 8 of 30" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("environment, launcher", [
+    ({"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}, "torchrun --nproc-per-node=2 -m pretrain_lib"),
+    ({"LOCAL_WORLD_SIZE": "8", "WORLD_SIZE": "16"}, "torchrun --nproc-per-node=8 … -m pretrain_lib")])
+def test_a_run_of_several_ranks_goes_on_under_torchrun(environment, launcher, monkeypatch):
+    monkeypatch.setattr(commands, "launched", lambda: True)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert commands.resuming(["r.toml", "--resume"]) == f"{launcher} pretrain r.toml --resume"
 
 
 # ------------------------------------------------------------------------------------- mistakes

@@ -38,6 +38,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be written, read, or used here; the message says why and what to do."""
 
 
+class NotWrittenError(CheckpointError):
+    """A file of the run cannot be written; what was there before is untouched."""
+
+
 def step_folder(folder: Path, step: int) -> Path:
     """Where the checkpoint of update `step` lies below `folder`."""
     return folder / f"step-{step:08d}"
@@ -55,9 +59,9 @@ def free_name(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def not_written(path: Path, error: OSError) -> CheckpointError:
+def not_written(path: Path, error: OSError) -> NotWrittenError:
     """The error for a file of the run that could not be written."""
-    return CheckpointError(f"{path} could not be written: {error.strerror}")
+    return NotWrittenError(f"{path} could not be written: {error.strerror}")
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -160,7 +164,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state:
     except (OSError, SafetensorError) as error:
         if world.first:
             shutil.rmtree(beside, ignore_errors=True)
-        raise CheckpointError(_why_not_written(folder, step, tensors, error)) from error
+        raise NotWrittenError(_why_not_written(folder, step, tensors, error)) from error
     world.on_first(lambda: _put_in_place(place, beside))
     return place
 

@@ -114,6 +114,7 @@ def live(folder: Path, workers: int) -> None:
         digest.update(file.read_bytes())
     for record in read_log(folder / "log.jsonl"):
         record.pop("samples_per_second", None)
+        record.pop("data_wait", None)
         digest.update(json.dumps(record).encode())
     (folder / "done").write_text(digest.hexdigest())
 

@@ -3,17 +3,20 @@
     python several.py FOLDER PARALLEL DTYPE OPTIMIZER PRECISION TROUBLES
 
 TROUBLES is a JSON list; each life of the run takes the next, as [what, rank, update]: a signal sent to
-itself in the forward pass of that update ("KILL", "TERM"), a SIGKILL while its checkpoint is being
-written ("save"), or a loss that is not a number ("nan").
+itself in the forward pass of that update ("KILL", "TERM", "INT", and "INT twice"), a SIGKILL while its
+checkpoint is being written ("save"), a full disk for its files from then on ("disk"), a loss that is not
+a number ("nan"), or a clock of the wall that jumps back by a day ("clock").
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -25,7 +28,7 @@ from pretrain_lib.models.bert import BertConfig, BertForPreTraining
 from pretrain_lib.objectives.bert_pretraining import BertPretraining
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.training import checkpoint
-from pretrain_lib.training.distributed import whole
+from pretrain_lib.training.distributed import PeerError, whole
 from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.log import read_log
 from pretrain_lib.training.trainer import Trainer
@@ -56,9 +59,13 @@ class Troubled(BertPretraining):
         if at and self.trainer.step + 1 == update:
             if what == "nan":
                 terms["masked_lm"] = terms["masked_lm"] * math.nan
-            elif what in ("KILL", "TERM"):
+            elif what == "clock":
+                now = time.time
+                time.time = lambda: now() - 86_400
+            elif what in ("KILL", "TERM", "INT", "INT twice"):
                 self.trouble = ["none", 0, 0]  # an update has two forward passes
-                os.kill(os.getpid(), getattr(signal, f"SIG{what}"))
+                for _ in range(2 if what == "INT twice" else 1):
+                    os.kill(os.getpid(), getattr(signal, f"SIG{what.split()[0]}"))
         return terms
 
 
@@ -73,6 +80,18 @@ def die_while_saving(rank: int, update: int) -> None:
         return manifest
 
     checkpoint._write = write_and_die
+
+
+def find_the_disk_full(rank: int, update: int) -> None:
+    """Lets this rank find no room for its files from that update on."""
+    write = checkpoint._write
+
+    def write_or_not(place, tensors, world):
+        if world.rank == rank and Troubled.trainer.step >= update:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+        return write(place, tensors, world)
+
+    checkpoint._write = write_or_not
 
 
 def build(folder: str, parallel: str, dtype: str, optimizer: str, precision: str) -> Trainer:
@@ -98,6 +117,8 @@ if __name__ == "__main__":
         Troubled.trouble = trouble[0]
         if trouble[0][0] == "save":
             die_while_saving(*trouble[0][1:])
+        if trouble[0][0] == "disk":
+            find_the_disk_full(*trouble[0][1:])
     Troubled.trainer = trainer
     status = 0
     try:
@@ -105,10 +126,10 @@ if __name__ == "__main__":
         weights = {name: whole(p.detach()).double().flatten().tolist()
                    for name, p in trainer.module.named_parameters()}
         if trainer.world.first:
-            log = [{k: v for k, v in record.items() if k != "samples_per_second"}
+            log = [{k: v for k, v in record.items() if k not in ("samples_per_second", "data_wait")}
                    for record in read_log(Path(folder) / "log.jsonl")]
             Path(folder, "result.json").write_text(json.dumps({"weights": weights, "log": log}))
-    except NonFiniteError as error:
+    except (NonFiniteError, checkpoint.CheckpointError, PeerError) as error:
         print(f"rank {trainer.world.rank} says: {error}", flush=True)
         status = 3
     except KeyboardInterrupt as stop:

@@ -145,6 +145,30 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_all(tmp_path, parallel):
     assert checkpoint_steps(tmp_path / "checkpoints")[-1] == 5
 
 
+@pytest.mark.parametrize("rank, parallel", [(0, "ddp"), (1, "fsdp")])
+def test_a_full_disk_on_one_rank_ends_all_and_the_last_checkpoint_stands(tmp_path, rank, parallel):
+    out = output(start(tmp_path / "full", 2, parallel=parallel, troubles=[["disk", rank, 20]]), False)
+    assert f"rank {rank} says:" in out and "the disk is full" in out
+    assert "the checkpoint of step 15 is untouched" in out
+    assert checkpoint_steps(tmp_path / "full" / "checkpoints")[-1] == 15
+    whole = result(tmp_path / "whole", 2, parallel=parallel)
+    after = result(tmp_path / "full", 2, parallel=parallel)
+    assert after == whole
+
+
+def test_a_second_ctrl_c_ends_all_ranks_at_once_and_the_last_checkpoint_stands(tmp_path):
+    out = output(start(tmp_path, 2, troubles=[["INT twice", 1, 23]]), ends_well=False)
+    assert "stopped after step 23" not in out
+    assert checkpoint_steps(tmp_path / "checkpoints")[-1] == 20
+    assert "resumed from step 20" in output(start(tmp_path, 2))
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path):
+    whole = result(tmp_path / "whole", 2)
+    jumped = result(tmp_path / "jumped", 2, troubles=[["clock", 0, 13]])
+    assert jumped == whole
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path):
     out = output(start(tmp_path, 3), ends_well=False)
     assert "cannot be shared out evenly over 3 processes with accumulation=2" in out
