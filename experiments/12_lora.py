@@ -31,13 +31,12 @@ features are the worst but for guessing, on both."""
 SEEDS = (131, 132, 133, 134, 135)
 TASKS = ("era", "docstring-library")
 ZOO_MODEL = "modernbert-mini-sotu"
-LABELS, TESTED, LENGTH, BATCH = 1000, 800, 32, 16
-EPOCHS = {"pretrained": 2, "scratch": 4}  # scratch has a quarter of the size, and needs more steps
+LABELS, TESTED, LENGTH, BATCH = 1000, 700, 32, 8
+EPOCHS = {"pretrained": 1, "scratch": 3}  # scratch has a quarter of the size, and needs more steps
 LORA = LoraConfig(rank=4, alpha=8.0, targets=("qkv", "output"))
 DECAY = 0.7
 # Two settings for each way, the default first.
-RATES = (1e-3, 3e-3)
-LORA_RATES = (3e-3, 1e-2)
+RATES = {"scratch": (1e-3, 3e-3), "full": (1e-3, 3e-4), "layer-wise": (1e-3, 3e-3), "LoRA": (3e-3, 1e-2)}
 STRENGTHS = (0.1, 1.0)
 COUNTED = (10.0, 100.0)
 SHAPE = ModernBertConfig(vocab_size=8192, hidden_size=128, num_hidden_layers=4, num_attention_heads=2,
@@ -77,12 +76,12 @@ def ways(zoo, classes: int) -> dict:
     whole = training(EPOCHS["pretrained"])
     return {
         "TF-IDF": TfidfClassifier(COUNTED),
-        "scratch": FineTuning(from_scratch, classes, training(EPOCHS["scratch"]), RATES),
+        "scratch": FineTuning(from_scratch, classes, training(EPOCHS["scratch"]), RATES["scratch"]),
         "frozen random": LinearProbe(None, "random", STRENGTHS),
         "frozen": LinearProbe(None, "zoo", STRENGTHS),
-        "full": FineTuning(zoo, classes, whole, RATES),
-        "layer-wise": FineTuning(zoo, classes, training(EPOCHS["pretrained"], DECAY), RATES),
-        "LoRA": FineTuning(zoo, classes, whole, LORA_RATES, lora=LORA),
+        "full": FineTuning(zoo, classes, whole, RATES["full"]),
+        "layer-wise": FineTuning(zoo, classes, training(EPOCHS["pretrained"], DECAY), RATES["layer-wise"]),
+        "LoRA": FineTuning(zoo, classes, whole, RATES["LoRA"], lora=LORA),
     }
 
 
@@ -111,7 +110,7 @@ def one_task(task: str, zoo, tokenizer, seeds, labels: int) -> dict:
     encoded = with_features(encode_labelled(unseen, tokenizer, LENGTH), {"zoo": zoo})
     predicted, chosen = {}, {}
     for seed in seeds:
-        untrained = {"random": ModernBertModel(zoo.config, seed)}
+        untrained = {"random": from_scratch(seed)}
         drawn = encode_labelled(train.subset(balanced_ids(train.labels, labels, seed)), tokenizer, LENGTH)
         drawn, test = with_features(drawn, {"zoo": zoo, **untrained}), with_features(encoded, untrained)
         for name, way in ways(zoo, len(train.classes)).items():
