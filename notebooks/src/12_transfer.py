@@ -206,7 +206,9 @@ for name, colour in (("full", plots.ORANGE), ("LoRA", plots.BLUE)):
     ax.plot(range(1, D + 1), shares[name], color=colour, label=name)
 plots.label_line(ax, range(1, 41), shares["full"][:40], "full fine-tuning", plots.ORANGE, dy=-8)
 plots.label_line(ax, range(1, 11), shares["LoRA"][:10], "LoRA, rank 4", plots.BLUE, dy=-8)
-ax.set(xscale="log", xlabel="singular values, from the largest", ylabel="share of the squared change", ylim=(0, 1.05))
+ax.set(xscale="log", xticks=[1, 4, 16, 64, 256], xticklabels=[1, 4, 16, 64, 256], xlabel="singular values, from the largest", ylabel="share of the squared change",
+       ylim=(0, 1.05))
+ax.minorticks_off()
 plots.show(fig, alt="Share of the squared change of the qkv matrices that the first k singular values hold, against k. For LoRA it reaches one at k = 4; for full fine-tuning it "
            "rises more slowly.")
 reveal("12.rank", 100 * shares["full"][3])
@@ -315,7 +317,7 @@ claim(moved["layer-wise"][0] < moved["one rate"][0], "with layer-wise rates the 
 # ## 4 · Which is best?
 #
 # Now the measurement: two tasks, 1,000 labels, five seeds, each with its own draw of the labels. Every way may choose between two settings, on half of the first seed's labels, by training on two thirds of these and looking at the others. *Scratch* is a smaller model
-# trained on the labels alone; it makes more passes over them. *Frozen random* is a probe on an untrained encoder.
+# trained on the labels alone; it makes more passes over them. *Frozen random* is a probe on an untrained encoder, of the smaller size as well.
 
 # %%
 ledger = results("12-lora")
@@ -328,8 +330,10 @@ COLOURS = [plots.GREY, plots.ORANGE, plots.SKY, plots.GREEN, plots.BLUE, plots.B
 fig, axes = plots.figure(columns=2, width=11, height=3.2)
 for ax, (task, found) in zip(axes, ways.items()):
     plots.bars(ax, ORDER, [found["accuracy"][name] for name in ORDER], COLOURS)
-    ax.axvline(found["majority"]["accuracy"], color=plots.BLACK, lw=1, ls=":")
-    ax.set(xlim=(0, 0.95), xlabel=f"right of {found['test_sentences']} sentences (fraction)", title=f"{task}, {ledger['measured']['labels']} labels")
+    guess = found["majority"]["accuracy"]
+    ax.axvline(guess, color=plots.BLACK, lw=1, ls=":")
+    ax.annotate("majority class", (guess, len(ORDER) - 0.45), fontsize=8, ha="center", annotation_clip=False)
+    ax.set(xlim=(0, 0.95), xlabel=f"right of {found['test_sentences']} sentences (fraction)", title=f"{task}, {ledger['measured']['labels']} labels\n")
 axes[1].set_yticklabels([])
 plots.show(fig, alt="Accuracy of seven ways on era, left, and on the library of a docstring, right, with 1,000 labels; a dot a seed, the dotted line is the majority class. The numbers are in the table below.")
 
@@ -466,6 +470,7 @@ rows = ["TF-IDF", "scratch", "frozen random", *(f"{plan}, {way}" for way in ("fr
 fig, ax = plots.figure(width=8.5, height=3.6)
 plots.bars(ax, rows, [domain["accuracy"][name] for name in rows], [plots.GREY, plots.ORANGE, plots.SKY] + [plots.GREEN] * 3 + [plots.BLUE] * 3)
 ax.axvline(domain["majority"]["accuracy"], color=plots.BLACK, lw=1, ls=":")
+ax.annotate("majority class", (domain["majority"]["accuracy"], len(rows) - 0.4), fontsize=8, ha="center", annotation_clip=False)
 ax.set(xlim=(0, 0.6), xlabel=f"library of a docstring, {domain['labels']} labels: right of {domain['test_sentences']} sentences (fraction)")
 plots.show(fig, alt="Accuracy at telling the library of a docstring, nine ways, a dot a seed. The dotted line is the majority class. The numbers are in the table below.")
 
@@ -495,7 +500,7 @@ curves = {}
 for name, start in (("pretrained", zoo), ("scratch", ModernBertModel(zoo.config, 0))):
     trainer = Trainer(text_classifier(start, 3), Classification("input_ids", "attention_mask", num_classes=3), many, race, held_out=watched)
     records = trainer.fit().records
-    curves[name] = [(record["step"], record["evaluation"]["loss"]) for record in records if "evaluation" in record]
+    curves[name] = [(0, np.log(3))] + [(record["step"], record["evaluation"]["loss"]) for record in records if "evaluation" in record]
 goal = min(loss for _, loss in curves["scratch"])
 first = next((step for step, loss in curves["pretrained"] if loss <= goal), race.steps)
 reveal("12.sooner", 100 * first / race.steps)
