@@ -5,7 +5,7 @@ from .compression.prune import prune
 from .compression.quantise import quantize
 from .data.augment import Augmented
 from .data.counting import TwoSidedBigram, Unigram
-from .data.encoded_text import encode_labelled
+from .data.encoded_text import encode_labelled, encode_pairs
 from .data.images import ImageDataset, labelled_subset, load_images
 from .data.keys import Keys
 from .data.labelled_text import load_labelled_text
@@ -15,6 +15,7 @@ from .data.pairs import SentencePairs
 from .data.shards import prepare
 from .data.source import Columns
 from .data.synthetic import HiddenMarkovLanguage
+from .data.tagged_text import encode_tagged, load_tagged_text
 from .data.text import load_text
 from .data.token_dataset import TokenDataset
 from .data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
@@ -67,6 +68,7 @@ from .training.trainer import Trainer
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
 from .transfer.lora import LoraConfig, add_lora, load_lora, merge_lora, save_lora
+from .transfer.heads import fine_tune_pairs, fine_tune_regressor, fine_tune_tagger
 from .transfer.probe import LinearProbe
 from .transfer.tfidf import TfidfClassifier
 
@@ -98,9 +100,14 @@ __all__ = [
     "Distillation",
     "encode_labelled",
     "encode_pairs",
+    "encode_tagged",
+    "encode_pairs",
     "EncoderDecoder",
     "few_label_curve",
     "fine_tune",
+    "fine_tune_pairs",
+    "fine_tune_regressor",
+    "fine_tune_tagger",
     "FineTuning",
     "HiddenMarkovLanguage",
     "ImageDataset",
@@ -113,6 +120,7 @@ __all__ = [
     "load_labelled_text",
     "load_lora",
     "load_pretrained",
+    "load_tagged_text",
     "load_text",
     "load_tokenizer",
     "load_translation",

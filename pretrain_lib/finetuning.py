@@ -195,9 +195,10 @@ def check_model(model: nn.Module, name: str, length: int) -> None:
 def check_classes(text: LabelledText, column: str) -> None:
     """Raises unless every class can stand in every part."""
     if len(text.classes) > MOST_CLASSES:
+        first, second, *_ = map(repr, text.classes)
         raise ValueError(f"{text.name} has {len(text.classes)} different values in {column!r}, "
-                         f"such as {text.classes[0]!r} and {text.classes[1]!r}: a column of classes has "
-                         f"at most {MOST_CLASSES}. Choose another, or sum numbers up in ranges")
+                         f"such as {first} and {second}: a column of classes has at most "
+                         f"{MOST_CLASSES}. Choose another, or sum numbers up in ranges")
     counts = np.bincount(text.labels, minlength=len(text.classes)).tolist()
     for name, count in zip(text.classes, counts, strict=True):
         if count < FEWEST:

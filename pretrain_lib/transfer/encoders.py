@@ -1,4 +1,4 @@
-"""What transfer asks of a model: which columns it reads, what it makes of them, a head for classes.
+"""What transfer asks of a model: which columns it reads, what it makes of them, a head for a task.
 
 A model of images has a method `encode`. A BERT or ModernBERT, whatever head it has, is an encoder
 of texts: a text's features are the mean of its hidden states.
@@ -12,9 +12,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..models.bert import BertForSequenceClassification, BertModel
+from ..models.bert import (
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
 from ..models.modern import (
     ModernBertForSequenceClassification,
+    ModernBertForTokenClassification,
     ModernBertModel,
     mean_over_tokens,
 )
@@ -24,6 +29,10 @@ IMAGES = ("images",)
 CLASSIFIERS = {
     BertModel: BertForSequenceClassification,
     ModernBertModel: ModernBertForSequenceClassification,
+}
+TAGGERS = {
+    BertModel: BertForTokenClassification,
+    ModernBertModel: ModernBertForTokenClassification,
 }
 
 
@@ -50,7 +59,6 @@ def encode_with(model: nn.Module) -> Callable[..., Tensor]:
     return mean_of_hidden_states
 
 
-@torch.no_grad()
 def text_classifier(model: nn.Module, num_classes: int, seed: int = 0) -> nn.Module:
     """A copy of a BERT or ModernBERT under a linear layer that starts at zero.
 
@@ -59,15 +67,33 @@ def text_classifier(model: nn.Module, num_classes: int, seed: int = 0) -> nn.Mod
 
     Args:
         model: with or without a head of its own.
-        num_classes: number of classes.
+        num_classes: number of classes; 1 for a number in place of a class.
         seed: of what is new.
     """
+    return under_a_new_layer(model, CLASSIFIERS, num_classes, seed)
+
+
+def text_tagger(model: nn.Module, num_tags: int, seed: int = 0) -> nn.Module:
+    """A copy of a BERT or ModernBERT under a linear layer for each token, which starts at zero.
+
+    Args:
+        model: with or without a head of its own.
+        num_tags: number of tags.
+        seed: of what is new.
+    """
+    return under_a_new_layer(model, TAGGERS, num_tags, seed)
+
+
+@torch.no_grad()
+def under_a_new_layer(model: nn.Module, kinds: dict[type, type], size: int, seed: int) -> nn.Module:
     encoder = text_encoder(model)
-    classifier = CLASSIFIERS[type(encoder)](encoder.config, num_classes, seed)
-    classifier.encoder.load_state_dict(encoder.state_dict())
+    if encoder is None:
+        raise ValueError(f"{type(model).__name__} reads no text: give a BERT or a ModernBERT")
+    headed = kinds[type(encoder)](encoder.config, size, seed)
+    headed.encoder.load_state_dict(encoder.state_dict())
     for part in ("pooler", "head"):
-        if hasattr(model, part) and hasattr(classifier, part):
-            setattr(classifier, part, copy.deepcopy(getattr(model, part)))
-    nn.init.zeros_(classifier.classifier.weight)
-    nn.init.zeros_(classifier.classifier.bias)
-    return classifier
+        if hasattr(model, part) and hasattr(headed, part):
+            setattr(headed, part, copy.deepcopy(getattr(model, part)))
+    nn.init.zeros_(headed.classifier.weight)
+    nn.init.zeros_(headed.classifier.bias)
+    return headed

@@ -9,7 +9,7 @@ import pytest
 
 from pretrain_lib.data import sentiment as module
 from pretrain_lib.data.corpora import load_sotu
-from pretrain_lib.data.labelled_text import load_labelled_text
+from pretrain_lib.data.labelled_text import load_labelled_text, load_valence
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,12 @@ def test_one_sentence_one_rated_word(monkeypatch):
     said = "War is what we see here. There is Peace and war all over. A Great, great thing this was. Nothing is said of it here."
     monkeypatch.setattr(module, "load_sotu", lambda: Corpus("s", lambda: [Document(said, "s1")]))
     assert [row for row, _ in module.rated_sentences(2.0)] == [("[MASK] is what we see here.", "-2.9", "s1", "war")]
+
+
+def test_valence_is_the_rating_and_no_word_is_on_both_sides(lexicon):
+    text = load_valence()
+    assert text.labels.dtype == np.float32 and 1 <= np.abs(text.labels).min() and np.abs(text.labels).max() <= 4
+    training, test = text.hold_out(sorted(set(text.sources))[::6])
+    assert not set(training.words) & set(test.words) and len(test) > 400
+    strong = {w: v for w, v in module.valences().items() if abs(v) >= module.STRONG}
+    assert set(np.round(text.labels[np.abs(text.labels) >= 2], 1).tolist()) <= set(np.float32(list(strong.values())).round(1).tolist())

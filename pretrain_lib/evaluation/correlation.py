@@ -1,0 +1,40 @@
+"""How well predicted numbers agree with true ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def pearson(a, b) -> float:
+    """The correlation of two rows of numbers, −1 to 1.
+
+    Raises:
+        ValueError: if they differ in length, hold fewer than two numbers, or one is constant.
+    """
+    a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
+        raise ValueError("two rows of one length, 2 or more, are needed, got "
+                         f"{a.shape} and {b.shape}")
+    a, b = a - a.mean(), b - b.mean()
+    size = np.sqrt((a @ a) * (b @ b))
+    if size == 0:
+        raise ValueError("all numbers of a row are equal: nothing varies together with them")
+    return float(a @ b / size)
+
+
+def ranks(x) -> np.ndarray:
+    """The rank of each number, from 1; equal ones share the mean of their ranks."""
+    _, inverse, counts = np.unique(np.asarray(x), return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
+
+
+def spearman(a, b) -> float:
+    """The correlation of the ranks: 1 if one grows wherever the other does.
+
+    Spearman, "The proof and measurement of association between two things", 1904.
+
+    Raises:
+        ValueError: as `pearson`.
+    """
+    return pearson(ranks(a), ranks(b))

@@ -1,0 +1,33 @@
+"""Correlations against scipy's."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from pretrain_lib.evaluation.correlation import pearson, ranks, spearman
+
+
+@given(st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=3, max_size=30))
+def test_correlations_are_scipys_with_ties_too(pairs):
+    a, b = np.array(pairs, dtype=float).T
+    assert (ranks(a) == stats.rankdata(a)).all()
+    if len(set(a)) > 1 and len(set(b)) > 1:
+        assert pearson(a, b) == pytest.approx(stats.pearsonr(a, b)[0], abs=1e-12)
+        assert spearman(a, b) == pytest.approx(stats.spearmanr(a, b)[0], abs=1e-12)
+    else:
+        with pytest.raises(ValueError, match="all numbers of a row are equal"):
+            spearman(a, b)
+
+
+def test_what_grows_together_correlates_by_ranks():
+    x = np.arange(1.0, 9.0)
+    assert spearman(x, np.exp(x)) == pytest.approx(1) and spearman(x, -x) == pytest.approx(-1)
+    assert pearson(x, np.exp(x)) < 0.9
+
+
+@pytest.mark.parametrize("a, b", [([1.0], [2.0]), ([1.0, 2.0], [1.0, 2.0, 3.0])])
+def test_rows_that_do_not_fit_are_refused(a, b):
+    with pytest.raises(ValueError, match="two rows of one length"):
+        pearson(a, b)
