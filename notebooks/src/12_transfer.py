@@ -28,26 +28,33 @@ import torch
 
 from pretrain_lib import (
     Classification,
+    DecoderConfig,
+    EncoderDecoder,
     LinearProbe,
     LoraConfig,
     ModernBertModel,
     TfidfClassifier,
     TrainConfig,
     Trainer,
+    Translation,
     add_lora,
     encode_labelled,
+    encode_pairs,
     fine_tune,
     load_labelled_text,
     load_lora,
     load_pretrained,
     load_tokenizer,
+    load_translation,
     merge_lora,
     save_lora,
     save_pretrained,
+    train_tokenizer,
 )
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch12 import CHOICES, DIAGNOSES, LOGS
 from pretrain_lib.evaluation.classification import accuracy
+from pretrain_lib.evaluation.translation import chrf, exact_matches
 from pretrain_lib.training.optimizer import rate_factors
 from pretrain_lib.transfer.encoders import text_classifier
 from pretrain_lib.transfer.features import logits
@@ -539,7 +546,110 @@ print("docstring-library, fine-tuned for longer (section 4): " + ", ".join(f"{na
 # * **The wrong question.** Which party a sentence is from hangs on who says it, and hardly on its language. There is little to transfer.
 #
 # Ask before you pretrain: is the task's text of the kind that the model has read? Does the answer depend on what filling blanks teaches? Are labels few? Three times yes, and you will gain; three times no, and a linear model on counted words is cheaper and as good.
+
+# %% [markdown]
+# ## 8 · Translation: an answer that must be written
 #
+# So far an answer was one of a few classes. The article of this course names machine translation among the tasks at which BERT was best. It was not, and could not be: BERT fills blanks, and has no part that writes. Three things are new where the answer is a text.
+#
+# * **It has a length of its own, in a vocabulary of its own.** A second network has to write it, token by token, and say when it is done: a **decoder**.
+# * **Pre-training on English reaches half of the model.** The encoder reads English, and may be pretrained. The decoder writes French, and begins from nothing.
+# * **Many answers are right.** Two translators seldom write the same sentence, so counting answers that are right to the letter is harsh.
+#
+# The data are strings that you may be looking at right now: JupyterLab's user interface, which volunteers have translated. Names, which stay as they are, are left out; and no English string stands on both sides of the split, not even with another punctuation.
+
+# %%
+strings = load_translation("fr-FR")
+known_strings, unseen_strings = strings.split(0.15)
+print(f"{len(strings)} pairs ({', '.join(f'{number} {why}' for why, number in strings.left_out.items())}: left out)")
+for i in (40, 500, 1300):
+    print(f"  {known_strings.sources[i]}  →  {known_strings.targets[i]}")
+french = train_tokenizer(known_strings.targets, 2048, "bpe", lowercase=False)
+START, END = french.token_to_id("[CLS]"), french.token_to_id("[SEP]")
+print([french.decode([token]) for token in french.encode(unseen_strings.targets[5], add_special_tokens=False).ids])
+
+# %% [markdown]
+# French gets a tokenizer of its own, of bytes (chapter 04), because what is written must come out to the letter. The probability of a target $y = y_1 \ldots y_n$ for a source $x$ is a product, each token given those before it:
+#
+# $$p(y \mid x) = \prod_{u=1}^{n} p(y_u \mid y_1, \ldots, y_{u-1}, x), \qquad y_n = \text{end}.$$
+#
+# The encoder reads $x$ once, into one vector a token. A block of the decoder has three parts. The first is attention to the target *so far*, with the causal mask of chapter 07. The second is new: **cross-attention**, whose queries come from the target, and whose keys and values come from the
+# encoder; so each token to be written can look at the whole source. The third is a feed-forward layer (Vaswani et al. 2017, section 3.1).
+#
+# In training the decoder reads the *true* target, one token late, whatever it would have written itself. This is called **teacher forcing** (Williams and Zipser 1989), and it makes training cheap: all factors of the product come out of one pass. Are they the factors? One pass must say what $n$ passes over
+# ever longer beginnings say:
+
+# %%
+encoder = load_pretrained("modernbert-mini-sotu").encoder.requires_grad_(False)  # frozen: the decoder alone is trained here
+shape = DecoderConfig(french.get_vocab_size(), hidden_size=128, num_attention_heads=2, intermediate_size=256)
+translator = EncoderDecoder(encoder, shape).eval()
+one = encode_pairs(unseen_strings.subset([5]), tokenizer, french)
+target = one.target_ids
+with torch.no_grad():
+    at_once = translator(one.input_ids, one.attention_mask, target[:, :-1]).log_softmax(-1)
+    print("source", tuple(one.input_ids.shape), "  target", tuple(target.shape), "  logits", tuple(at_once.shape))
+    step_by_step = sum(translator(one.input_ids, None, target[:, :u])[0, -1].log_softmax(-1)[target[0, u]] for u in range(1, target.shape[1]))
+together = at_once[0].gather(1, target[0, 1:, None]).sum()
+print(f"log p(y | x): {together:.4f} in one pass, {step_by_step:.4f} token by token; uniform would be {-(target.shape[1] - 1) * np.log(french.get_vocab_size()):.4f}")
+claim(abs(together - step_by_step) < 1e-3, "teacher forcing computes the product, factor by factor, in one pass")
+
+# %% [markdown]
+# At the end there is no teacher. The model reads what it has written itself, mistakes and all. The simplest way is **greedy decoding**: always take the most probable token, until that is the end.
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 12.8 · greedy decoding (★★☆, 10 min)**
+#
+# `next_scores(ids)` takes a list of all ids so far, the start token first, and returns the scores $(V,)$ of the next one. Return the list of the tokens written: without start and end, and at most `longest`.
+
+
+# %% tags=["exercise"]
+def greedy(next_scores, start, end, longest):
+    """A list of ids."""
+    ### BEGIN SOLUTION
+    ids = [start]
+    while len(ids) <= longest:
+        token = int(next_scores(ids).argmax())
+        if token == end:
+            break
+        ids.append(token)
+    return ids[1:]
+    ### END SOLUTION
+
+
+greedy = check("12.8", greedy)
+
+# %%
+learned = encode_pairs(known_strings, tokenizer, french, 14, 14)
+learned = learned.subset(torch.where((learned.attention_mask.sum(1) < 14) & (learned.target_mask.sum(1) < 14))[0])
+brief = TrainConfig(steps=dial(smoke=4, laptop=250), batch_size=16, learning_rate=3e-3, warmup_steps=dial(smoke=1, laptop=25), schedule="linear", gradient_clipping=1.0, device="cpu")
+losses = Trainer(translator, Translation(), learned, brief).fit().losses
+print(f"{len(learned)} pairs, loss a token: {losses[0]:.2f} at first (uniform: {np.log(french.get_vocab_size()):.2f}), {losses[-1]:.2f} at last")
+
+
+@torch.no_grad()
+def translate(text):
+    source = torch.tensor([tokenizer.encode(text).ids])
+    translator.eval()
+    return french.decode(greedy(lambda ids: translator(source, None, torch.tensor([ids]))[0, -1], START, END, 14))
+
+
+for i in (3, 40, 77, 120, 200):
+    print(f"  {unseen_strings.sources[i]:45.45s}→  {translate(unseen_strings.sources[i])}")
+
+# %% [markdown]
+# Some seconds of training give what one hears from a beginner: frequent words, in an order that French allows, and little to do with the source. How good is that, as a number? **Exact match** is the share of answers that equal the reference to the letter. **chrF** (Popović 2015) is kinder. It counts
+# the character $n$-grams, $n$ from 1 to 6, that answer and reference have in common. Precision $P$ is their share of those in the answer, recall $R$ of those in the reference, each averaged over $n$, and
+#
+# $$\text{chrF} = \frac{(1 + \beta^2)\, P R}{\beta^2 P + R}, \qquad \beta = 2: \text{ recall counts for more.}$$
+#
+# It needs no words, and so serves Chinese, which has no spaces, as well.
+
+# %%
+reference = "Fermer tous les onglets"
+for answer in ("Fermer tous les onglets", "Fermer les onglets", "Fermer tous les onglets ouverts", "Clore tout", "Close All Tabs"):
+    print(f"  {answer:34s}exact {exact_matches([answer], [reference])[0]!s:7s}chrF {chrf([answer], [reference]):.3f}")
+
+# %% [markdown]
 # ## Summary
 #
 # * Frozen, LoRA, layer-wise, full: four answers to the question what to train. The cheaper ones are often as good.
@@ -567,3 +677,6 @@ print("docstring-library, fine-tuned for longer (section 4): " + ", ".join(f"{na
 # * C. Hutto and E. Gilbert (2014), *VADER: a parsimonious rule-based model for sentiment analysis of social media text*, ICWSM.
 # * J. Dodge et al. (2019), *Show your work: improved reporting of experimental results*, EMNLP; arXiv 1909.03004.
 # * R. Tang et al. (2020), *Showing your work doesn't always work*, ACL; arXiv 2004.13705.
+# * A. Vaswani et al. (2017), *Attention is all you need*, NIPS; arXiv 1706.03762, Section 3.1.
+# * R. J. Williams and D. Zipser (1989), *A learning algorithm for continually running fully recurrent neural networks*, Neural Computation 1(2).
+# * M. Popović (2015), *chrF: character n-gram F-score for automatic MT evaluation*, WMT.

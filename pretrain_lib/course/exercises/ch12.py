@@ -224,6 +224,54 @@ HARMFUL = {
 }
 grade_design = grade_letters(CHOICES, NEEDED, HARMFUL, "equal tokens, another domain, scratch, clean text, and all the seeds")
 
+# 12.8
+
+
+def greedy(next_scores, start: int, end: int, longest: int) -> list[int]:
+    """The tokens written, the most probable each time, without start and end; `longest` at most.
+
+    `next_scores` takes all ids so far, the start first, and gives the scores (V,) of the next one.
+    """
+    ids = [start]
+    while len(ids) <= longest and (token := int(next_scores(ids).argmax())) != end:
+        ids.append(token)
+    return ids[1:]
+
+
+def grade_greedy(answer) -> str:
+    start, end = 2, 3
+    for length, longest in [(4, 9), (0, 5), (6, 6), (30, 5)]:  # the model ends in time, at once, just in time, too late
+        asked = []
+
+        def next_scores(ids, length=length, asked=asked):
+            ids = [int(id) for id in ids]
+            asked.append(ids)
+            if ids[:1] != [start]:
+                raise Mistake("ask the model with everything written so far, the start token first: it read " + str(ids))
+            if len(asked) > 100:
+                raise Mistake(f"it writes on and on: stop at the end token, {end}, or after {longest} tokens")
+            scores = numbers(20, seed=sum((place + 1) * id for place, id in enumerate(ids)))
+            scores[[start, end]] = -9.0
+            if len(ids) > length:
+                scores[end] = 9.0
+            return scores
+
+        found = answer(next_scores, start, end, longest)
+        found = found.tolist() if isinstance(found, Tensor) else [int(id) for id in found]
+        right = greedy(next_scores, start, end, longest)
+        if found == right:
+            continue
+        if found[:1] == [start]:
+            raise Mistake(f"the start token, {start}, is what the model reads first: it is no part of the translation")
+        if end in found:
+            raise Mistake(f"the end token, {end}, says that the translation is complete: it is no part of it, and nothing comes after it")
+        if len(found) > longest:
+            raise Mistake(f"at most {longest} tokens are to be written, not {len(found)}: the end token may never come")
+        if found == right[: len(found)]:
+            raise Mistake(f"it stops after {len(found)} of {len(right)} tokens: start and end do not count towards the longest, {longest}")
+        raise Mistake("those are not the tokens with the highest score, each given all before it")
+    return "four texts: one that ends, one that is empty, one that just fits, one that must be cut off"
+
 
 EXERCISES = [
     Exercise("12.1", "an adapter's forward pass", 1, 10, lora_forward, grade_lora_forward),
@@ -233,4 +281,5 @@ EXERCISES = [
     Exercise("12.5", "the expected best of n runs", 2, 15, expected_maximum, grade_expected_maximum),
     Exercise("12.6", "read four logs", 2, 10, RIGHT_LOGS, grade_logs),
     Exercise("12.7", "design the experiment", 2, 10, {"a", "b", "d", "e", "g"}, grade_design),
+    Exercise("12.8", "greedy decoding", 2, 10, greedy, grade_greedy),
 ]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pretrain_lib.course.exercises.ch12 import RIGHT_LOGS, layer_rates, lora_forward, lora_parameters, merge
+from pretrain_lib.course.exercises.ch12 import RIGHT_LOGS, greedy, layer_rates, lora_forward, lora_parameters, merge
 
 
 def alpha_alone(x, W, A, B, alpha):
@@ -78,6 +78,33 @@ def at_most_only(scores, n):
     return sum(value * (k / len(scores)) ** n for k, value in enumerate(sorted(scores), 1))
 
 
+def with_start(next_scores, start, end, longest):
+    return [start, *greedy(next_scores, start, end, longest)]
+
+
+def with_end(next_scores, start, end, longest):
+    ids = [start]
+    while len(ids) <= longest and ids[-1] != end:
+        ids.append(int(next_scores(ids).argmax()))
+    return ids[1:]
+
+
+def without_limit(next_scores, start, end, longest):
+    return greedy(next_scores, start, end, 1000)
+
+
+def last_token_only(next_scores, start, end, longest):
+    return greedy(lambda ids: next_scores(ids[-1:]), start, end, longest)
+
+
+def one_too_few(next_scores, start, end, longest):
+    return greedy(next_scores, start, end, longest - 1)
+
+
+def second_best(next_scores, start, end, longest):
+    return greedy(lambda ids: next_scores(ids).scatter(0, next_scores(ids).argmax(), -99.0), start, end, longest)
+
+
 WRONG = {
     "12.1": [(alpha_alone, "not divided by r"), (without_scale, "missing"), (adapter_alone, "adapter alone"), (by_the_wrong_side, "first A")],
     "12.2": [(one_matrix_only, "one matrix's"), (whole_matrices, "themselves"), (only_b, "A or B alone"), (square, "square")],
@@ -87,4 +114,6 @@ WRONG = {
     "12.6": [(RIGHT_LOGS | {"A": "healthy"}, "ln 3"), (RIGHT_LOGS | {"D": "best of many seeds"}, "part ways"),
              (RIGHT_LOGS | {"C": "over-fitting"}, "has the adapter")],
     "12.7": [({"a", "b", "d", "e"}, "one lucky draw"), ({"a", "b", "d", "e", "g", "h"}, "part of the training set"), ({"b", "d", "e", "g"}, "longer")],
+    "12.8": [(with_start, "reads first"), (with_end, "complete"), (without_limit, "may never come"), (last_token_only, "written so far"),
+             (one_too_few, "do not count"), (second_best, "highest score")],
 }
