@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from ..data.source import Source
@@ -41,3 +42,29 @@ def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: Train
     student = copy.deepcopy(student)
     Trainer(student, objective, texts, config).fit()
     return student.eval()
+
+
+@torch.no_grad()
+def inherit_words(student: nn.Module, teacher: nn.Module) -> None:
+    """Gives a narrower student the teacher's word vectors, as far as they fit.
+
+    They are projected onto the directions in which they differ most (their principal components),
+    and scaled to the size of the student's own. So it starts with the words sorted, and the rest of
+    it unchanged. Both need the same vocabulary.
+
+    Args:
+        student: a BERT or ModernBERT, changed in place.
+        teacher: another, as wide or wider.
+
+    Raises:
+        ValueError: if the vocabularies differ in size, or the student is the wider one.
+    """
+    ours, theirs = (getattr(model, "encoder", model).embeddings.word.weight
+                    for model in (student, teacher))
+    if len(ours) != len(theirs) or ours.shape[1] > theirs.shape[1]:
+        raise ValueError(f"the student's {tuple(ours.shape)} word vectors cannot be the teacher's "
+                         f"{tuple(theirs.shape)}: one vocabulary, and no more numbers a word")
+    centred = theirs - theirs.mean(0)
+    directions = torch.linalg.svd(centred, full_matrices=False).Vh[:ours.shape[1]]  # (d, D)
+    projected = centred @ directions.T  # (V, d)
+    ours.copy_(projected * ours.std() / projected.std())

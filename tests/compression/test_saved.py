@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain_lib.compression.distill import distill
+from pretrain_lib.compression.distill import distill, inherit_words
 from pretrain_lib.compression.importance import importance
 from pretrain_lib.compression.prune import prune
 from pretrain_lib.compression.quantise import quantize
@@ -94,3 +94,17 @@ def test_distill_returns_a_taught_copy():
     taught = distill(teacher, student, source, steps, layers=[(0, 1)])
     gap = [soft_loss(answers(of), answers(teacher), 1.0).mean().item() for of in (student, taught)]
     assert gap[1] < 0.2 * gap[0] and torch.equal(answers(student), before) and not taught.training
+
+
+def test_inherited_words_keep_the_main_directions():
+    teacher, sklearn = model(), pytest.importorskip("sklearn.decomposition")
+    config = ModernBertConfig(8192, 16, 16, 2, 2, 16)
+    student = ModernBertForSequenceClassification(config, 3)
+    std = student.encoder.embeddings.word.weight.std().item()
+    inherit_words(student, teacher)
+    found = student.encoder.embeddings.word.weight.detach().double()
+    codes = sklearn.PCA(16).fit_transform(teacher.encoder.embeddings.word.weight.detach().double())
+    codes = torch.from_numpy(codes) * std / codes.std(ddof=1)
+    torch.testing.assert_close(found @ found.T, codes @ codes.T, atol=1e-5, rtol=1e-3)
+    with pytest.raises(ValueError, match="no more numbers a word"):
+        inherit_words(teacher, student)
