@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .exercises import Mistake, find_exercise
+from .exercises import Exercise, Mistake, find_exercise
 
 
 class StillOpen(Exception):
@@ -57,6 +57,26 @@ def own_randomness():
         yield
 
 
+def judge(exercise: Exercise, answer: Any) -> tuple[str, str]:
+    """What came of an answer, "passes", "open" or "wrong", and the line that says so."""
+    id = exercise.id
+    failures: list[Exception] = [StillOpen()] if is_blank(answer) else []
+    graded = watched(answer, failures) if inspect.isroutine(answer) else answer
+    cause = ""
+    try:
+        with own_randomness():
+            shown = None if failures else exercise.grade(graded)
+    except Mistake as mistake:
+        cause = str(mistake)
+    except Exception as error:
+        cause = describe(error, answer, error in failures)
+    if any(isinstance(failure, StillOpen) for failure in failures):
+        return "open", f"{id} is open: {exercise.title} (about {exercise.minutes} min)"
+    if cause:
+        return "wrong", f"{id} is not right yet: {cause}"
+    return "passes", f"{id} passes: {shown}"
+
+
 def check(id: str, answer: Any) -> Any:
     """Checks an answer, says what came of it, and returns what later cells should use.
 
@@ -72,27 +92,11 @@ def check(id: str, answer: Any) -> Any:
         KeyError: if there is no such exercise.
     """
     exercise = find_exercise(id)
-    failures: list[Exception] = [StillOpen()] if is_blank(answer) else []
-    graded = watched(answer, failures) if inspect.isroutine(answer) else answer
-    cause = ""
-    try:
-        with own_randomness():
-            shown = None if failures else exercise.grade(graded)
-    except Mistake as mistake:
-        cause = str(mistake)
-    except Exception as error:
-        cause = describe(error, answer, error in failures)
-    if any(isinstance(failure, StillOpen) for failure in failures):
-        verdict = f"{id} is open: {exercise.title} (about {exercise.minutes} min)"
-    elif cause:
-        verdict = f"{id} is not right yet: {cause}"
-    else:
-        print(f"{id} passes: {shown}")
-        return answer
-    if os.environ.get("COURSE_STRICT") == "1":
+    outcome, verdict = judge(exercise, answer)
+    if outcome != "passes" and os.environ.get("COURSE_STRICT") == "1":
         raise AssertionError(verdict)
     print(verdict)
-    return exercise.reference
+    return answer if outcome == "passes" else exercise.reference
 
 
 def describe(error: Exception, answer: Any, learners: bool) -> str:
