@@ -83,7 +83,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     if not slope(low) < 0 < slope(high):
         raise ValueError(f"no temperature between {SMALLEST} and {LARGEST} is best: the answers "
                          "must be sometimes wrong, and better than chance")
-    for _ in range(100):
+    for _ in range(45):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return 1 / middle
