@@ -48,6 +48,13 @@ Pre-training from First Principles: how a network learns from unlabelled data.
   python course.py build --check           fail if a notebook disagrees with its source
   python course.py reproduce ID            measure a result of results/ again
   python course.py setup                   only install, for a room without a network
+  python course.py progress                which exercises pass, in the notebooks as saved
+
+For teachers (docs/instructors.md):
+
+  python course.py release FOLDER          write the archive for a class, without solutions
+  python course.py grade FOLDER            mark a folder of submissions, in a sandbox
+  python course.py badges --repo ME/NAME   links that open the chapters in Colab, Kaggle, Binder
 
 Each command first sets up what it needs in the folder .venv. The first time takes a few minutes
 and a network; after that it takes no time and no network. To start anew, delete .venv.
@@ -55,7 +62,8 @@ and a network; after that it takes no time and no network. To start anew, delete
   --no-venv    use the Python that runs this file, as it is (conda, Colab, a container): only
                what is missing is installed, and the torch and numpy that are there stay.
 """
-COMMANDS = ("setup", "lab", "run", "test", "build", "reproduce")
+CLASS_KIT = ("progress", "release", "grade", "badges")
+COMMANDS = ("setup", "lab", "run", "test", "build", "reproduce") + CLASS_KIT
 TORCH_STAYS = ("torch", "numpy")
 
 
@@ -134,6 +142,9 @@ def perform(command, rest, python, env):
         return 0
     if command == "test":
         return run_tests(rest, python, env)
+    if command in CLASS_KIT:  # -P: what lies in the folder that it is called from is not imported
+        program = [python, "-P", "-m", "pretrain_lib.course." + command]
+        return hand_over(program + rest, env, os.getcwd())
     start = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
     reproduce = "import sys; from pretrain_lib.course.results import main; sys.exit(main())"
     programs = {
@@ -145,10 +156,10 @@ def perform(command, rest, python, env):
     return hand_over([python] + programs[command] + rest, env)
 
 
-def hand_over(command, env):
+def hand_over(command, env, folder=ROOT):
     """Let another program take this one's place, so that signals and exit codes are its own."""
     sys.stdout.flush()
-    os.chdir(ROOT)
+    os.chdir(folder)
     if not WINDOWS:
         os.execve(command[0], command, env)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the program itself
