@@ -31,7 +31,7 @@ features are the worst but for guessing, on both."""
 SEEDS = (131, 132, 133, 134, 135)
 TASKS = ("era", "docstring-library")
 ZOO_MODEL = "modernbert-mini-sotu"
-LABELS, TESTED, LENGTH, BATCH = 1000, 600, 32, 8
+LABELS, TESTED, LENGTH, BATCH = 1000, 600, 28, 16
 EPOCHS = {"pretrained": 1, "scratch": 3}  # scratch has a quarter of the size, and needs more steps
 LORA = LoraConfig(rank=4, alpha=8.0, targets=("qkv", "output"))
 DECAY = 0.7
