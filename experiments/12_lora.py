@@ -115,7 +115,7 @@ def one_task(task: str, zoo, tokenizer, seeds, labels: int) -> dict:
         drawn, test = with_features(drawn, {"zoo": zoo, **untrained}), with_features(encoded, untrained)
         for name, way in ways(zoo, len(train.classes)).items():
             if seed == seeds[0]:
-                chosen[name] = choose_setting(way, drawn.subset(range(labels // 2)), seed, rounds=1)
+                chosen[name] = choose_setting(way, drawn.subset(range(labels // 3)), seed, rounds=1)
             predicted.setdefault(name, []).append(way.fit(drawn, chosen[name], seed)(test))
         print(task, seed, {name: round(accuracy(p[-1], encoded.labels), 3) for name, p in predicted.items()}, chosen, flush=True)
     truth = encoded.labels
@@ -130,7 +130,7 @@ def one_task(task: str, zoo, tokenizer, seeds, labels: int) -> dict:
 
 
 def run(scale: str) -> dict:
-    """Scores {task: {way: one a seed}}. Settings are chosen on half of the first seed's labels: trained on two thirds of
+    """Scores {task: {way: one a seed}}. Settings are chosen on a third of the first seed's labels: trained on two thirds of
     these, tried on the others."""
     small = scale == "smoke"
     seeds, labels = (SEEDS[:1], 48) if small else (SEEDS, LABELS)

@@ -323,7 +323,7 @@ claim(moved["layer-wise"][0] < moved["one rate"][0], "with layer-wise rates the 
 # %% [markdown]
 # ## 4 · Which is best?
 #
-# Now the measurement: two tasks, 1,000 labels, five seeds, each with its own draw of the labels. Every way may choose between two settings, on half of the first seed's labels, by training on two thirds of these and looking at the others. *Scratch* is a smaller model
+# Now the measurement: two tasks, 1,000 labels, several seeds, each with its own draw of the labels. Every way may choose between two settings, on a third of the first seed's labels, by training on two thirds of these and looking at the others. *Scratch* is a smaller model
 # trained on the labels alone; it makes more passes over them. *Frozen random* is a probe on an untrained encoder, of the smaller size as well.
 
 # %%
@@ -464,7 +464,7 @@ design = check("12.7", design)
 
 # %% [markdown]
 # In small: three models of four layers, 128 wide, each with the recipe of chapter 08 and the *same number of tokens*: speeches only, half speeches and then half docstrings, docstrings only. (Going on with speeches is "another domain" and "longer training" at once.)
-# The modules of the test sentences are left out of all pretraining. Each of five seeds pretrains its own three models. The tokenizer is that of the speeches, as when one adapts a model that is there. Then 1,000 labels, eight libraries.
+# The modules of the test sentences are left out of all pretraining. Each seed pretrains its own three models. The tokenizer is that of the speeches, as when one adapts a model that is there. Then 1,000 labels, eight libraries.
 
 # %%
 ledger = results("12-domain-adaptive")
@@ -658,7 +658,7 @@ for answer in ("Fermer tous les onglets", "Fermer les onglets", "Fermer tous les
 # * Text of the right domain is worth more than more text; to show it takes controls of tokens *and* of domain.
 # * Pre-training makes training faster where it makes nothing better, and does neither where text and task share nothing.
 #
-# **What we measured**: exactness of adapters at the start, merged, and in `peft`; the rank of a change; `12-lora` and `12-domain-adaptive` (ledger, five seeds each): `python course.py reproduce 12-lora` measures it again.
+# **What we measured**: exactness of adapters at the start, merged, and in `peft`; the rank of a change; `12-lora` and `12-domain-adaptive` (ledger): `python course.py reproduce 12-lora` measures it again.
 #
 # ## Going further
 #
