@@ -25,7 +25,7 @@ def as_markdown(report: dict) -> str:
                       f"{lead['low']:+.3f} to {lead['high']:+.3f}, p = {lead['p']:.4f} "
                       "(paired bootstrap)."]
     lines += ["", *curve_table(report["curve"])]
-    names = [name.replace("|", "\\|") for name in report["classes"]]
+    names = [" ".join(name.split()).replace("|", "\\|") for name in report["classes"]]
     lines += ["", "Rows are the true classes, columns the predicted ones:", "",
               "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {name} | " + " | ".join(map(str, row)) + " |"
@@ -85,9 +85,9 @@ def draw_matrix(axes, matrix: list[list[int]], classes: list[str]) -> None:
     few = len(classes) <= MOST_WRITTEN
     for i, row in enumerate(matrix if few else []):
         for j, cell in enumerate(row):
-            colour = "white" if shares[i][j] > 0.6 else "black"
+            colour = "white" if shares[i][j] > 0.5 else "black"
             axes.text(j, i, cell, ha="center", va="center", color=colour, fontsize=9)
-    names = [name if len(name) <= 20 else name[:19] + "…" for name in classes]
+    names = [name if len(name) <= 14 else name[:13] + "…" for name in classes]
     size = 9 if few else 5
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)

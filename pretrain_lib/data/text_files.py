@@ -149,7 +149,7 @@ def read_csv(path: Path) -> Iterator[Row]:
     first = next(lines, None)
     if first is None:
         return
-    separator = separator_of(first)
+    separator = "\t" if kind_of(path) == ".tsv" and "\t" in first else separator_of(first)
     table = csv.reader(chain([first], lines), strict=True, delimiter=separator)
     try:
         header = numbered(next(table))

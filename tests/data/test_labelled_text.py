@@ -118,8 +118,11 @@ def test_subset_keeps_rows_together():
 
 def test_files_of_ones_own(tmp_path):
     (tmp_path / "a.csv").write_text("label,text\n10,Good film.\n9,Bad film.\n10,Fine.\n")
-    rows = [{"review": "Good film.", "stars": 10}, {"review": "Bad film.", "stars": 9},
-            {"review": "Fine.", "stars": 10}]
+    rows = [
+        {"review": "Good film.", "stars": 10},
+        {"review": "Bad film.", "stars": 9},
+        {"review": "Fine.", "stars": 10},
+    ]
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     table = load_labelled_text(tmp_path / "a.csv")
     lines = load_labelled_text(tmp_path / "b.jsonl", column="review", label="stars")
@@ -134,7 +137,10 @@ def test_files_of_ones_own(tmp_path):
     "content, said",
     [
         ("text,stars\nx,1\n", "no column 'label'; its columns are text, stars"),
-        ("Text,Label\nx,1\n", "no column 'text'; did you mean 'Text'[?] its columns are Text, Label"),
+        (
+            "Text,Label\nx,1\n",
+            "no column 'text'; did you mean 'Text'[?] its columns are Text, Label",
+        ),
         ("text,label\nx,1\ny,1\n", "has only the class '1': two are needed"),
         ("text,label\n", "is empty: it holds no labelled sentence"),
         ("text,label\nx,\n,1\n", "holds no labelled sentence; 2 rows lack text or class"),
@@ -151,7 +157,10 @@ def test_rows_without_text_or_class_are_left_out_and_named(tmp_path, caplog):
     text = load_labelled_text(tmp_path / "a.csv")
     assert text.sentences == ["x", "y"]
     assert text.left_out == [f"{tmp_path}/a.csv:3", f"{tmp_path}/a.csv:5"]
-    assert f"2 of 4 rows left out, which lack text or class: {tmp_path}/a.csv:3, {tmp_path}/a.csv:5" in caplog.text
+    assert (
+        f"2 of 4 rows left out, which lack text or class: {tmp_path}/a.csv:3, {tmp_path}/a.csv:5"
+        in caplog.text
+    )
     assert text.subset([0]).left_out == []
 
 
@@ -205,7 +214,9 @@ def test_memory_holds_text_and_class_alone(tmp_path):
     row = "some words of a review, and more of them"
     with (tmp_path / "a.csv").open("w") as file:
         file.write("text,label," + ",".join(f"c{i}" for i in range(18)) + "\n")
-        file.writelines(f'"{i} {row}",{i % 5},' + ",".join(["x" * 20] * 18) + "\n" for i in range(20_000))
+        file.writelines(
+            f'"{i} {row}",{i % 5},' + ",".join(["x" * 20] * 18) + "\n" for i in range(20_000)
+        )
     tracemalloc.start()
     text = load_labelled_text(tmp_path / "a.csv")
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,4 @@
-"""Sentences around a hidden rated word: the right word is hidden, and its rating is that of the lexicon."""
+"""Sentences around a hidden rated word: the right word is hidden, its rating the lexicon's."""
 
 import random
 from collections import Counter
@@ -41,7 +41,11 @@ def test_the_hidden_word_has_the_sign_of_the_class(text, lexicon):
         before, after = text.sentences[i].split(module.MASK)
         assert module.MASK not in before + after
         whole = speeches[text.sources[i]].lower()
-        fits = {w for w in strong if w.startswith(text.words[i]) and (before + w + after).lower() in whole}
+        fits = {
+            w
+            for w in strong
+            if w.startswith(text.words[i]) and (before + w + after).lower() in whole
+        }
         assert fits, text.sentences[i]
         assert {lexicon[w] > 0 for w in fits} == {text.classes[text.labels[i]] == "positive"}
         others = {w.lower() for w in module.WORD.findall(before + after)}
@@ -55,7 +59,9 @@ def test_no_word_is_frequent_and_both_classes_are(text):
     assert len(per_family) > 400
 
 
-@pytest.mark.parametrize("parted", [lambda t: t.split(0.2, 3), lambda t: t.hold_out(sorted(set(t.sources))[::6], 3)])
+@pytest.mark.parametrize(
+    "parted", [lambda t: t.split(0.2, 3), lambda t: t.hold_out(sorted(set(t.sources))[::6], 3)]
+)
 def test_neither_word_nor_speech_is_on_both_sides(text, parted):
     training, test = parted(text)
     assert not set(training.words) & set(test.words)
@@ -68,21 +74,32 @@ def test_neither_word_nor_speech_is_on_both_sides(text, parted):
 def test_a_family_is_the_shortest_beginning():
     words = dict.fromkeys(["peace", "peaceful", "win", "winner", "war"], 1.0)
     families = {word: module.family(word, words) for word in words}
-    assert families == {"peace": "peace", "peaceful": "peace", "win": "win", "winner": "win", "war": "war"}
+    assert families == {
+        "peace": "peace",
+        "peaceful": "peace",
+        "win": "win",
+        "winner": "win",
+        "war": "war",
+    }
 
 
 def test_one_sentence_one_rated_word(monkeypatch):
     from pretrain_lib.data.document import Corpus, Document
 
-    said = "War is what we see here. There is Peace and war all over. A Great, great thing this was. Nothing is said of it here."
+    said = (
+        "War is what we see here. There is Peace and war all over. A Great, great thing this was. "
+        "Nothing is said of it here."
+    )
     monkeypatch.setattr(module, "load_sotu", lambda: Corpus("s", lambda: [Document(said, "s1")]))
-    assert [row for row, _ in module.rated_sentences(2.0)] == [("[MASK] is what we see here.", "-2.9", "s1", "war")]
+    assert [row for row, _ in module.rated_sentences(2.0)] == [
+        ("[MASK] is what we see here.", "-2.9", "s1", "war")
+    ]
 
 
 def test_valence_is_the_rating_and_no_word_is_on_both_sides(lexicon):
     text = load_valence()
-    assert text.labels.dtype == np.float32 and 1 <= np.abs(text.labels).min() and np.abs(text.labels).max() <= 4
+    assert text.labels.dtype == np.float32
+    assert 1 <= np.abs(text.labels).min() and np.abs(text.labels).max() <= 4
     training, test = text.hold_out(sorted(set(text.sources))[::6])
     assert not set(training.words) & set(test.words) and len(test) > 400
-    strong = {w: v for w, v in module.valences().items() if abs(v) >= module.STRONG}
-    assert set(np.round(text.labels[np.abs(text.labels) >= 2], 1).tolist()) <= set(np.float32(list(strong.values())).round(1).tolist())
+    assert set(text.labels.tolist()) <= {float(np.float32(v)) for v in module.valences().values()}

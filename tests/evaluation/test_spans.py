@@ -1,4 +1,4 @@
-"""Spans and their F1, against the definition written out, and against a second reading of conlleval."""
+"""Spans and their F1, against the definition and a second reading of conlleval."""
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,9 @@ def test_spans_are_those_of_conlleval(tags):
 def test_scores_are_those_of_the_definition(rows):
     true = [tags for tags, _ in rows]
     guess = [[tag if chance.random() < 0.7 else "B-A" for tag in tags] for tags, chance in rows]
-    both = [(i, s) for i, tags in enumerate(true) for s in conlleval(tags) if s in conlleval(guess[i])]
+    both = [
+        (i, s) for i, tags in enumerate(true) for s in conlleval(tags) if s in conlleval(guess[i])
+    ]
     said, there = (sum(len(conlleval(tags)) for tags in part) for part in (guess, true))
     found = span_scores(guess, true)
     assert found.precision == (len(both) / said if said else 0)
@@ -44,7 +46,11 @@ def test_scores_are_those_of_the_definition(rows):
 def test_half_a_name_is_no_name():
     assert span_scores([["B-A", "O", "O"]], [["B-A", "I-A", "O"]]).f1 == 0
     assert span_scores([["B-B", "I-B"]], [["B-A", "I-A"]]).f1 == 0
-    assert span_scores([["B-A", "I-A", "O", "B-A"]], [["B-A", "I-A", "O", "O"]]) == (0.5, 1.0, pytest.approx(2 / 3))
+    assert span_scores([["B-A", "I-A", "O", "B-A"]], [["B-A", "I-A", "O", "O"]]) == (
+        0.5,
+        1.0,
+        pytest.approx(2 / 3),
+    )
 
 
 def test_sentences_of_other_lengths_are_refused():

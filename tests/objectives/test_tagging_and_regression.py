@@ -10,7 +10,10 @@ from pretrain_lib.objectives.classification import Classification
 from pretrain_lib.objectives.regression import Regression
 from pretrain_lib.objectives.tagging import Tagging
 
-TEXT = {"input_ids": torch.zeros(2, 3, dtype=torch.int64), "attention_mask": torch.ones(2, 3, dtype=torch.int64)}
+TEXT = {
+    "input_ids": torch.zeros(2, 3, dtype=torch.int64),
+    "attention_mask": torch.ones(2, 3, dtype=torch.int64),
+}
 
 
 def test_only_tagged_tokens_count():
@@ -41,5 +44,7 @@ def test_a_missing_column_is_named(objective, column):
 
 
 def test_labels_may_stand_in_another_column():
-    batch = Classification("input_ids", labels="order").batch({**TEXT, "order": torch.tensor([1, 0])}, Keys.of(0, 2))
+    batch = Classification("input_ids", labels="order").batch(
+        {**TEXT, "order": torch.tensor([1, 0])}, Keys.of(0, 2)
+    )
     assert batch.targets["labels"].tolist() == [1, 0]

@@ -30,13 +30,15 @@ TOKENIZER = train_tokenizer([" ".join(COUNTRIES), " ".join(OTHERS), "countrys na
 SIZES = {"vocab_size": 200, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
          "intermediate_size": 24, "max_position_embeddings": 32}  # fmt: skip
 CONFIG = TrainConfig(steps=120, batch_size=16, learning_rate=0.01, device="cpu")
-MODELS = [lambda: pl.BertForMaskedLM(pl.BertConfig(**SIZES)),
-          lambda: pl.ModernBertForMaskedLM(pl.ModernBertConfig(**SIZES, local_attention=4))]  # fmt: skip
+MODELS = [
+    lambda: pl.BertForMaskedLM(pl.BertConfig(**SIZES)),
+    lambda: pl.ModernBertForMaskedLM(pl.ModernBertConfig(**SIZES, local_attention=4)),
+]
 NAMES = ["O", "B-COUNTRY", "I-COUNTRY"]
 
 
 def sentences(n, seed):
-    """n sentences of 3 to 6 words; a country's name may have "name" behind it and then is longer."""
+    """n sentences of 3 to 6 words; "name" behind a country's name belongs to it."""
     generator = np.random.default_rng(seed)
     words, tags = [], []
     for _ in range(n):
@@ -66,7 +68,9 @@ def test_tagging_is_learned_and_the_model_stays(make):
 def test_a_new_tagger_finds_every_tag_as_likely(make):
     tagger = text_tagger(make(), 3)
     encoded = encode_tagged(sentences(5, 0), TOKENIZER, 32)
-    assert torch.equal(tagger(encoded.input_ids, encoded.attention_mask), torch.zeros(*encoded.input_ids.shape, 3))
+    assert torch.equal(
+        tagger(encoded.input_ids, encoded.attention_mask), torch.zeros(*encoded.input_ids.shape, 3)
+    )
 
 
 def test_a_pretrained_head_is_kept():
@@ -84,6 +88,7 @@ def test_a_model_of_images_has_no_head_for_text(head):
 @pytest.mark.parametrize("make", MODELS, ids=["bert", "modernbert"])
 def test_pairs_are_learned_by_what_stands_where(make):
     """Label 1 if it is the second text that speaks of war: the words alone do not tell."""
+
     def pairs(n, seed):
         generator = np.random.default_rng(seed)
         labels = np.arange(n) % 2
@@ -107,15 +112,21 @@ def test_pairs_are_those_of_the_tokenizer():
         assert encoded.token_type_ids[row, :size].tolist() == expected.type_ids
         assert encoded.attention_mask[row].sum() == size and 1 in expected.type_ids
     alone = encoded.subset([0]).take(Keys.of(0, 1))
-    assert {tensor.shape[1] for tensor in alone.values()} == {len(TOKENIZER.encode("gold coin", "peace").ids)}
+    assert {tensor.shape[1] for tensor in alone.values()} == {
+        len(TOKENIZER.encode("gold coin", "peace").ids)
+    }
     with pytest.raises(ValueError, match="2 first texts do not fit 1 second ones"):
         encode_pairs(["a", "b"], ["c"], TOKENIZER)
 
 
 def test_the_order_of_two_parts_of_a_document_is_a_pair_task():
     """Documents open with one token and close with another."""
-    documents = [[np.array([20, 30 + i]), np.array([31 + i]), np.array([32 + i, 25])] for i in range(40)]
-    pairs = SentencePairs(TokenDataset.in_memory(documents, 200), 16, special_ids(TOKENIZER), task="order")
+    documents = [
+        [np.array([20, 30 + i]), np.array([31 + i]), np.array([32 + i, 25])] for i in range(40)
+    ]
+    pairs = SentencePairs(
+        TokenDataset.in_memory(documents, 200), 16, special_ids(TOKENIZER), task="order"
+    )
     classifier = fine_tune_pairs(MODELS[0](), pairs, 2, CONFIG, labels="next_sentence_label")
     labels = pairs.take(Keys.of(0, len(pairs)))["next_sentence_label"]
     assert (pair_logits(classifier, pairs).argmax(1) == labels).float().mean() > 0.9
@@ -126,8 +137,8 @@ def test_a_number_is_learned(make):
     def texts(n, seed):
         generator = np.random.default_rng(seed)
         words = [generator.choice(OTHERS, 5) for _ in range(n)]
-        return encode_texts([" ".join(row) for row in words], TOKENIZER, 16,
-                            labels=np.array([sum(w == "peace" for w in row) - 2.0 for row in words]))  # fmt: skip
+        labels = np.array([sum(w == "peace" for w in row) - 2.0 for row in words])
+        return encode_texts([" ".join(row) for row in words], TOKENIZER, 16, labels=labels)
 
     test = texts(50, 1)
     regressor = fine_tune_regressor(make(), texts(100, 0), CONFIG)
@@ -145,16 +156,21 @@ def test_transformers_reads_taggers_and_regressors(make, tmp_path):
     tagger = fine_tune_tagger(make(), tagged, 3, short)
     tagger.label_names = NAMES
     pl.save_pretrained(tagger, tmp_path / "tagger", TOKENIZER)
-    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "tagger").eval()
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(
+        tmp_path / "tagger"
+    ).eval()
     assert theirs.config.id2label == dict(enumerate(NAMES))
     inputs = {"input_ids": tagged.input_ids, "attention_mask": tagged.attention_mask}
     real = tagged.attention_mask == 1
     with torch.no_grad():
         difference = theirs(**inputs).logits - tagger.eval()(**inputs)
     assert difference[real].abs().max() < 1e-5
-    regressor = fine_tune_regressor(make(), encode_texts(["gold coin", "war"], TOKENIZER, 8, labels=np.array([1.0, -1.0])), short)
+    scored = encode_texts(["gold coin", "war"], TOKENIZER, 8, labels=np.array([1.0, -1.0]))
+    regressor = fine_tune_regressor(make(), scored, short)
     pl.save_pretrained(regressor, tmp_path / "regressor", TOKENIZER)
-    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "regressor").eval()
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "regressor"
+    ).eval()
     with torch.no_grad():
         assert (theirs(**inputs).logits - regressor.eval()(**inputs)).abs().max() < 1e-5
     assert theirs.config.num_labels == 1
