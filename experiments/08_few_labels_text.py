@@ -70,10 +70,8 @@ def from_scratch(seed: int) -> ModernBertModel:
 def parted(task: str, evaluation: str) -> tuple[LabelledText, LabelledText]:
     """Sentences to draw labels from, and test sentences: of the held-out addresses, or of other modules."""
     text = load_labelled_text(task)
-    held_out = np.isin(text.sources, list(held_out_sources(evaluation)))
-    if not held_out.any():
-        return text.split(0.1)
-    return text.subset(np.flatnonzero(~held_out)), text.subset(np.flatnonzero(held_out))
+    held_out = held_out_sources(evaluation)
+    return text.split(0.1) if held_out.isdisjoint(text.sources) else text.hold_out(held_out)
 
 
 def test_sample(text: LabelledText, size: int) -> LabelledText:
@@ -88,17 +86,17 @@ def with_features(samples: EncodedText, models: dict) -> EncodedText:
     return EncodedText(samples.sentences, **samples.columns, **codes)
 
 
-def arms(zoo, live, num_classes: int) -> dict:
+def arms(pretrained: dict, num_classes: int) -> dict:
     """Every way to learn from the labels, each with two settings to choose from."""
-    return {
+    ways = {
         "TF-IDF": TfidfClassifier(COUNTED),
         "scratch": FineTuning(from_scratch, num_classes, to_convergence, RATES),
         "frozen random": LinearProbe(None, "random", STRENGTHS),
-        "live, frozen": LinearProbe(None, "live", STRENGTHS),
-        "live, fine-tuned": FineTuning(live, num_classes, short, RATES),
-        "zoo, frozen": LinearProbe(None, "zoo", STRENGTHS),
-        "zoo, fine-tuned": FineTuning(zoo, num_classes, short, RATES),
     }
+    for name, model in pretrained.items():
+        ways[f"{name}, frozen"] = LinearProbe(None, name, STRENGTHS)
+        ways[f"{name}, fine-tuned"] = FineTuning(model, num_classes, short, RATES)
+    return ways
 
 
 def scores(predictions, labels) -> dict[str, float]:
@@ -111,15 +109,15 @@ def lead_over(right: dict, sources: list[str]) -> dict[str, dict]:
             for zoo in ("zoo, frozen", "zoo, fine-tuned")}  # fmt: skip
 
 
-def one_task(task: str, zoo, live, tokenizer, evaluation: str, sizes, seeds, tested: int) -> dict:
+def one_task(parts: tuple[LabelledText, LabelledText], pretrained: dict, tokenizer, sizes, seeds, tested: int) -> dict:
     """Scores of each arm, one list a number of labels, one number a seed; and the zoo's lead over two of them."""
-    training, unseen = parted(task, evaluation)
+    training, unseen = parts
     unseen = test_sample(unseen, tested)
     encoded = encode_labelled(unseen, tokenizer, LENGTH)
-    ways = arms(zoo, live, len(training.classes))
+    ways = arms(pretrained, len(training.classes))
     predicted = {name: torch.empty(len(sizes), len(encoded), len(seeds), dtype=torch.int64) for name in ways}
     for column, seed in enumerate(seeds):
-        frozen = {"random": from_scratch(seed), "live": live, "zoo": zoo}
+        frozen = {"random": from_scratch(seed), **pretrained}
         drawn = training.subset(balanced_ids(training.labels, max(sizes), seed))
         drawn = with_features(encode_labelled(drawn, tokenizer, LENGTH), frozen)
         test = with_features(encoded, frozen)
@@ -128,14 +126,15 @@ def one_task(task: str, zoo, live, tokenizer, evaluation: str, sizes, seeds, tes
             for name, way in ways.items():
                 predict = fit_tuned(way, labelled, seed, rounds=1)
                 predicted[name][row, :, column] = predict(test)
-            print(task, seed, size, {name: round(accuracy(p[row, :, column], encoded.labels), 3) for name, p in predicted.items()},
+            print(training.name, seed, size, {name: round(accuracy(p[row, :, column], encoded.labels), 3) for name, p in predicted.items()},
                   flush=True)
     labels = encoded.labels
     each = {name: [[scores(p, labels) for p in runs.T] for runs in answers] for name, answers in predicted.items()}
     table = {kind: {name: [[run[kind] for run in runs] for runs in rows] for name, rows in each.items()}
              for kind in ("accuracy", "macro_f1")}  # fmt: skip
     right = {name: answers == labels[:, None] for name, answers in predicted.items()}
-    lead = [lead_over({name: runs[row] for name, runs in right.items()}, unseen.sources) for row in range(len(sizes))]
+    together = unseen.words if any(unseen.words) else unseen.sources  # sentences with one hidden word share its class
+    lead = [lead_over({name: runs[row] for name, runs in right.items()}, together) for row in range(len(sizes))]
     guess = torch.full_like(labels, majority_class(torch.from_numpy(training.labels)))
     return {"classes": training.classes, "test_sentences": len(unseen), "test_sources": len(set(unseen.sources)),
             "majority": scores(guess, labels), **table, "lead": lead}  # fmt: skip
@@ -146,9 +145,10 @@ def run(scale: str, zoo: str = ZOO_MODEL, live: str = LIVE_MODEL, evaluation: st
     """Scores {task: {arm: one list a number of labels, one number a seed}}; "random" stands for an untrained model."""
     small = scale == "smoke"
     sizes, seeds, tested = (LABELS[:1], SEEDS[:1], 100) if small else (LABELS, SEEDS, TEST)
-    models = [from_scratch(99) if name == "random" else load_pretrained(name) for name in (zoo, live)]
+    pretrained = {arm: from_scratch(99) if name == "random" else load_pretrained(name)
+                  for arm, name in (("live", live), ("zoo", zoo))}  # fmt: skip
     tokenizer = load_tokenizer(evaluation)
-    measured = {task: one_task(task, *models, tokenizer, evaluation, sizes, seeds, tested)
+    measured = {task: one_task(parted(task, evaluation), pretrained, tokenizer, sizes, seeds, tested)
                 for task in (tasks[:1] if small else tasks)}  # fmt: skip
     return {"labels": list(sizes), "settings": len(RATES), "tasks": measured}
 
