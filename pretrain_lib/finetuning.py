@@ -199,10 +199,12 @@ def check_classes(text: LabelledText, column: str) -> None:
         raise ValueError(f"{text.name} has {len(text.classes)} different values in {column!r}, "
                          f"such as {first} and {second}: a column of classes has at most "
                          f"{MOST_CLASSES}. Choose another, or sum numbers up in ranges")
-    counts = np.bincount(text.labels, minlength=len(text.classes)).tolist()
-    for name, count in zip(text.classes, counts, strict=True):
+    texts_of = [set() for _ in text.classes]  # a text that is there twice counts once
+    for label, source in zip(text.labels, text.sources, strict=True):
+        texts_of[label].add(source)
+    for name, count in zip(text.classes, map(len, texts_of), strict=True):
         if count < FEWEST:
-            texts = "1 text" if count == 1 else f"{count} texts"
+            texts = "1 text" if count == 1 else f"{count} different texts"
             raise ValueError(f"{text.name} has {texts} of class {name!r}, "
                              f"and needs at least {FEWEST} to train and to test: find more, or "
                              "leave the class out")

@@ -97,6 +97,8 @@ ROWS = topics(12)
     ([(t, i) for i, (t, _) in enumerate(ROWS * 20)], ("text", "label"), {},
      "has 240 different values in 'label', such as '0' and '1'"),
     (ROWS, ("text", "Label"), {}, "no column 'label'; did you mean 'Label'?"),
+    ([*ROWS, *[("the one", "roads")] * 9, ("another", "roads")], ("text", "label"), {},
+     "has 2 different texts of class 'roads', and needs at least 3"),
     ([], ("text", "label"), {}, "holds no labelled"),
     (ROWS, ("text", "label"), {"length": 64}, "length must be at most 32"),
 ])  # fmt: skip
