@@ -105,10 +105,10 @@ class LabelledText:
         """
         test = np.isin(self.sources, list(sources))
         words, word_ids = np.unique(self.words, return_inverse=True)
-        shared = np.isin(np.arange(len(words)), word_ids[test])
-        shared &= np.isin(np.arange(len(words)), word_ids[~test]) & (words != "")
+        in_both = np.intersect1d(word_ids[test], word_ids[~test])
+        shared = np.isin(word_ids, in_both[words[in_both] != ""])
         for_test = Keys.of(seed, len(words)).uniform("masked words").numpy() < 0.5
-        stays = ~shared[word_ids] | (for_test[word_ids] == test)
+        stays = ~shared | (for_test[word_ids] == test)
         return self.subset(np.flatnonzero(stays & ~test)), self.subset(np.flatnonzero(stays & test))
 
 
