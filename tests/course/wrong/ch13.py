@@ -1,0 +1,88 @@
+"""Wrong answers to the exercises of chapter 13, each with a word that its message must hold."""
+
+import torch
+from torch.nn import functional as F
+
+from pretrain_lib.course.exercises.ch13 import (
+    RIGHT_REPORTS,
+    head_importance,
+    int8_product,
+    quantise_rows,
+    soft_gradient,
+    soft_loss,
+    without_head,
+)
+
+
+def hard_targets(student, teacher, T):
+    return F.cross_entropy(student, teacher.argmax(-1), reduction="none")
+
+
+def log_of_softmax(student, teacher, T):
+    p, q = ((x / T).softmax(-1) for x in (teacher, student))
+    return T**2 * (p * (p.log() - q.log())).sum(-1)
+
+
+def every_number(y, gradient, heads):
+    return (y * gradient).abs().unflatten(-1, (heads, -1)).sum((1, 3)).mean(0)
+
+
+def samples_cancel(y, gradient, heads):
+    return (y * gradient).unflatten(-1, (heads, -1)).sum((1, 3)).mean(0).abs()
+
+
+def tokens_as_samples(y, gradient, heads):
+    return (y * gradient).unflatten(-1, (heads, -1)).sum(-1).abs().mean((0, 1))
+
+
+def kept(output, head, heads):
+    size = output.shape[1] // heads
+    return [i for i in range(output.shape[1]) if i // size != head]
+
+
+def queries_only(qkv, output, head, heads):
+    size = output.shape[1] // heads
+    return qkv[[i for i in range(len(qkv)) if i // size != head]], output[:, kept(output, head, heads)]
+
+
+def a_whole_third(qkv, output, head, heads):
+    third = len(qkv) // 3
+    return qkv[[i for i in range(len(qkv)) if i // third != head]], output[:, kept(output, head, heads)]
+
+
+def rows_of_output(qkv, output, head, heads):
+    return without_head(qkv, output, head, heads)[0], output[kept(output, head, heads)]
+
+
+def next_head(qkv, output, head, heads):
+    return without_head(qkv, output, (head + 1) % heads, heads)
+
+
+def with_scale(w, scale):
+    return (w / scale).round().to(torch.int8), scale, scale / 2
+
+
+def not_rounded(w):
+    _, scale, bound = quantise_rows(w)
+    return (w / scale).to(torch.int8), scale, bound
+
+
+def loose_bound(w):
+    q, scale, _ = quantise_rows(w)
+    return q, scale, scale
+
+
+WRONG = {
+    "13.1": [(lambda s, t, T: soft_loss(s, t, T) / T**2, "T² is missing"), (hard_targets, "hard targets"), (log_of_softmax, "NaN"),
+             (lambda s, t, T: soft_loss(t, s, T), "changed places"), (lambda s, t, T: soft_loss(s, t, T).mean(), "one number a row")],
+    "13.2": [(lambda s, t, T: -soft_gradient(s, t, T), "sign"), (lambda s, t, T: soft_gradient(s, t, T) / T**2, "without the factor"),
+             (lambda s, t, T: soft_gradient(s, t, T) * T, "chain rule"), (lambda s, t, T: soft_gradient(s, t, T) / T, "one T")],
+    "13.3": [(every_number, "every number"), (samples_cancel, "cancel"), (tokens_as_samples, "token is taken"),
+             (lambda y, g, heads: head_importance(y, g, heads) * len(y), "not the sum")],
+    "13.4": [(queries_only, "only one of the three"), (a_whole_third, "all queries"), (rows_of_output, "columns"), (next_head, "without head 1")],
+    "13.5": [(lambda w: with_scale(w, w.abs().max() / 127), "whole matrix"), (lambda w: with_scale(w, w.abs().amax(1, keepdim=True) / 128), "128"),
+             (not_rounded, "round first"), (loose_bound, "not tight"), (lambda w: with_scale(w, w.abs().amax(0, keepdim=True) / 127), "columns")],
+    "13.6": [(lambda q, s, w, t: (q @ w.T) * s * t.T, "overflowed"), (lambda q, s, w, t: int8_product(q, s, w, torch.ones_like(t)), "weights' scales"),
+             (lambda q, s, w, t: int8_product(q, torch.ones_like(s), w, t), "activations' scales")],
+    "13.7": [(RIGHT_REPORTS | {"A": "healthy"}, "has not changed"), (RIGHT_REPORTS | {"C": "one scale for all"}, "labels do not say")],
+}
