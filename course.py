@@ -47,6 +47,7 @@ Pre-training from First Principles: how a network learns from unlabelled data.
   python course.py build                   make the notebooks from notebooks/src
   python course.py build --check           fail if a notebook disagrees with its source
   python course.py reproduce ID            measure a result of results/ again
+  python course.py site                    make the course's site: build/site/index.html
   python course.py setup                   only install, for a room without a network
   python course.py progress                which exercises pass, in the notebooks as saved
 
@@ -63,7 +64,7 @@ and a network; after that it takes no time and no network. To start anew, delete
                what is missing is installed, and the torch and numpy that are there stay.
 """
 CLASS_KIT = ("progress", "release", "grade", "badges")
-COMMANDS = ("setup", "lab", "run", "test", "build", "reproduce") + CLASS_KIT
+COMMANDS = ("setup", "lab", "run", "test", "build", "reproduce", "site") + CLASS_KIT
 TORCH_STAYS = ("torch", "numpy")
 
 
@@ -145,6 +146,8 @@ def perform(command, rest, python, env):
     if command in CLASS_KIT:  # -P: what lies in the folder that it is called from is not imported
         program = [python, "-P", "-m", "pretrain_lib.course." + command]
         return hand_over(program + rest, env, os.getcwd())
+    if command == "site":
+        set_up_site(python, env)
     start = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
     reproduce = "import sys; from pretrain_lib.course.results import main; sys.exit(main())"
     programs = {
@@ -152,6 +155,7 @@ def perform(command, rest, python, env):
         "run": ["-m", "pretrain_lib.course.run"],
         "build": ["-m", "pretrain_lib.course.build"],
         "reproduce": ["-c", reproduce, "reproduce"],
+        "site": ["-m", "pretrain_lib.course.site"],
     }
     return hand_over([python] + programs[command] + rest, env)
 
@@ -296,9 +300,9 @@ def write_stamp():
     os.replace(STAMP + ".new", STAMP)
 
 
-def pins():
+def pins(requirements="requirements.txt"):
     """The direct requirements: [(name, version), ...]."""
-    with open(os.path.join(ROOT, "requirements.txt")) as file:
+    with open(os.path.join(ROOT, requirements)) as file:
         return re.findall(r"^([\w.-]+)==([\w.!+]+)", file.read(), re.MULTILINE)
 
 
@@ -496,6 +500,17 @@ def set_up_current(command):
     installer.pip("this course's library", ["--no-deps", "--no-build-isolation", "-e", ROOT])
     shutil.rmtree(folder)
     return sys.executable
+
+
+def set_up_site(python, env):
+    """Install what only the site needs, unless it is there."""
+    there = "from importlib.metadata import version\nfor name, wanted in {0!r}: assert version(name) == wanted"
+    if answers([python, "-c", there.format(pins("requirements-site.txt"))]):
+        return
+    folder = tempfile.mkdtemp(prefix="course-setup-")
+    installer = Installer(python, os.path.join(folder, "setup.log"), env)
+    installer.pip("packages of requirements-site.txt", ["-r", "requirements-site.txt"])
+    shutil.rmtree(folder)
 
 
 def least_versions():

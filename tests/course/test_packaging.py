@@ -139,7 +139,8 @@ def declared_requirements() -> list[Requirement]:
 
 
 def pins() -> dict[str, str]:
-    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    files = [REPOSITORY / "requirements.txt", REPOSITORY / "requirements-site.txt"]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
     for requirement in pinned:
         assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), f"pin {requirement}"

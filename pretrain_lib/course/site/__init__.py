@@ -1,0 +1,1 @@
+"""The site of the course: notebooks, findings and reference as pages that open from a disk."""

@@ -1,0 +1,58 @@
+"""Builds the site: build/site/index.html, which needs neither a server nor a network.
+
+    python course.py site
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..results import ROOT
+from .chapters import write_chapters
+
+DOCS = ROOT / "docs"
+PAGES = ROOT / "build" / "site-pages"  # what Sphinx reads
+SITE = ROOT / "build" / "site"  # what it writes
+MATHJAX = "static/mathjax/tex-svg.js"  # draws letters itself: browsers refuse fonts to file://
+
+
+def write_pages(folder: Path) -> None:
+    """Gathers everything that Sphinx reads: the pages of docs/, the chapters, and what is generated."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(DOCS, folder)
+    shutil.copy(ROOT / "CONTRIBUTING.md", folder / "contributing.md")
+    if not (folder / "instructors.md").exists():
+        index = folder / "index.md"
+        index.write_text(index.read_text(encoding="utf-8").replace("\ninstructors\n", "\n"), encoding="utf-8")
+    package = Path(find_spec("sphinx-mathjax-offline").origin).parent
+    shutil.copy(package / MATHJAX, folder / "_static" / "mathjax.js")
+    write_chapters(folder / "notebooks")
+
+
+def build(pages: Path, site: Path) -> int:
+    """Runs Sphinx, for which every warning is an error; its exit code."""
+    shutil.rmtree(site, ignore_errors=True)
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "-E",
+               "-d", str(pages.with_name(pages.name + "-cache")), str(pages), str(site)]
+    return subprocess.call(command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="course.py site", description=__doc__.splitlines()[0])
+    parser.add_argument("--to", type=Path, default=SITE, metavar="FOLDER", help="instead of build/site")
+    options = parser.parse_args(arguments)
+    write_pages(PAGES)
+    failed = build(PAGES, options.to.resolve())
+    print("the site was not built: mend what is named above" if failed else
+          f"open {options.to / 'index.html'}")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
