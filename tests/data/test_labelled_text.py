@@ -254,6 +254,13 @@ def test_the_hub_gives_its_names_of_classes(stream):
     assert text.sentences == ["fine", "poor", "great"]
 
 
+def test_a_column_that_the_hub_lacks_is_named(stream):
+    with pytest.raises(ValueError, match="sst2 has no column 'text'; its columns are sentence, label"):
+        load_labelled_text("hub:stanfordnlp/sst2")
+    with pytest.raises(ValueError, match="no column 'labels'; did you mean 'label'[?]"):
+        load_labelled_text("hub:stanfordnlp/sst2", column="sentence", label="labels")
+
+
 def test_a_split_of_the_hub_without_labels_is_refused(stream):
     with pytest.raises(ValueError, match="sst2:1 has the class -1: this split is not labelled"):
         load_labelled_text("hub:stanfordnlp/sst2", column="sentence", split="test")
