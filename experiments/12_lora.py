@@ -32,7 +32,7 @@ SEEDS = (131, 132, 133, 134, 135)
 TASKS = ("era", "docstring-library")
 ZOO_MODEL = "modernbert-mini-sotu"
 LABELS, TESTED, LENGTH, BATCH = 1000, 600, 28, 16
-EPOCHS = {"pretrained": 1, "scratch": 3}  # scratch has a quarter of the size, and needs more steps
+EPOCHS = {"pretrained": 3, "scratch": 6}  # scratch has a quarter of the size, and needs more steps
 LORA = LoraConfig(rank=4, alpha=8.0, targets=("qkv", "output"))
 DECAY = 0.7
 # Two settings for each way, the default first.
