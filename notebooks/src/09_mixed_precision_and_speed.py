@@ -1204,6 +1204,44 @@ claim(max(with_muon["losses"]) < min(without["losses"]), "with Muon every seed e
 # One more trap of section 5 sits here. `torch.optim.Muon`, and the original, compute Newton–Schulz in bf16 by name. On a processor without units for it
 # that can be the slowest part of a step. Ours computes in float32 unless bf16 has been *measured* to be fast.
 #
+# ## 10 · The whole ladder
+#
+# Section 7 timed steps. A run is more: it starts up, it needs memory, and it ends at some loss. So here is the whole ladder, measured on the recipe that trains the laptop's model
+# (`recipes/modernbert-mini-laptop.toml`), for the same number of tokens on every rung, each with all changes below it. Two of them are new:
+#
+# * **compiled**: `torch.compile` reads the step's operations once, writes new kernels that do several of them in one go over the memory, and calls those from then on. That takes its time,
+#   which is paid before the first update; it assumes that shapes stay as they are, which is why our objective has the same number of blanks in every batch. (If they do not, it
+#   compiles again. The library's tests ask torch's own counters, which must say: not once after the warm-up.)
+# * **activations computed twice**: section 8, one checkpoint a block.
+
+# %%
+ledger = results("09-ladder")
+print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
+whole, machine = ledger["measured"], ledger["hardware"]
+
+# %%
+columns = {"tokens/s": ("tokens_per_second", 1, ",.0f"), "spread": ("tokens_per_second", 1, ",.0f"), "MB": ("peak_bytes", 1e6, ",.0f"), "MFU": ("mfu", 1, ".2f"),
+           "loss": ("loss", 1, ".3f"), "start (s)": ("seconds_to_start", 1, ".1f"), "waits": ("data_wait", 1, ".1%")}
+print(f"{machine['processor']}, {machine['threads']} threads, GPU: {machine['gpu'] or 'none'}; {whole['tokens']:,} tokens a run\n")
+print(f"{'':28s}" + "".join(f"{name:>11s}" for name in columns) + "  format")
+for name, runs in whole["rungs"].items():
+    cells = []
+    for column, (key, unit, form) in columns.items():
+        value = max(runs[key]) - min(runs[key]) if column == "spread" else max(runs[key]) if key == "seconds_to_start" else sorted(runs[key])[len(runs[key]) // 2]
+        cells.append(f"{value / unit:>11{form}}")
+    print(f"{name:28s}" + "".join(cells) + f"  {runs['precision'][0]}")
+print(f"{'the same on an H100 or a T4':28s}" + f"{'not measured':>{len('not measured') + 2}s}")
+
+# %% [markdown]
+# (Medians of three seeds; *spread* is the largest less the smallest of them; *start* the longest; *MB* counts all tensors at the worst moment of an update; *waits* is the share of the
+# time in which the trainer waits for its next batch. MFU is as in section 6, in the format of the row, so it falls when the format's peak rises.)
+#
+# Read the column *spread* first. It is the honest part of the table: on a machine that others use too, rungs that differ by less than it do not differ, whatever a single run says. What stands out all the
+# same: not computing what nobody asks for; what the compiler does to *memory*, because what it fuses is never stored; and Muon, which is the one rung that changes the loss. The others buy
+# time and room only, and the loss tells that they changed nothing else.
+#
+# `python -m pretrain_lib bench ladder` climbs it on your machine, with a recipe of your choice. On a GPU the order of the gains will be another: there the format and the compiler come first.
+#
 # ## Summary
 #
 # * A float is a sign, an exponent for range and a mantissa for precision. bf16 has fp32's range, fp16 more precision and a floor at $2^{-24}$ that gradients fall through.
@@ -1217,7 +1255,7 @@ claim(max(with_muon["losses"]) < min(without["losses"]), "with Muon every seed e
 # ## What we measured
 #
 # In the notebook: gradients by size and what fp16 makes of them; a loss scale at work; four ways to keep weights; your machine's speed in three formats, its profile, its MFU
-# and four rungs; bytes kept by segments. In `results/`: `09-small-gradients` (five ways to train, three seeds) and `09-activation-checkpointing`, with
+# and four rungs; bytes kept by segments. In `results/`: `09-small-gradients` (five ways to train, three seeds), `09-activation-checkpointing` and `09-ladder`, with
 # predictions, hardware and commands, such as `python course.py reproduce 09-small-gradients`.
 #
 # ## Going further
