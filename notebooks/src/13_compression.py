@@ -205,7 +205,7 @@ print(f"taught {right['student']:.1%}, on the labels alone {right['student witho
 reveal("13.student", 100 * (right["student"] - right["student without teacher"]))
 
 # %% [markdown]
-# One seed, and a few hundred test sentences, prove little. The ledger has two tasks (the second asks which of eight libraries a docstring is from), several seeds, 1 000 labels and more text. It also has the student that is taught on the
+# One seed, and a few hundred test sentences, prove little. The ledger has two tasks (the second asks which of eight libraries a docstring is from), several seeds, more labels and more text. It also has the student that is taught on the
 # *labelled* sentences only, which tells whether it is the teacher's softness that helps or the additional text. The interval is the paired bootstrap of chapter 11, where whole addresses are drawn.
 
 # %%
@@ -225,7 +225,8 @@ for task, found in tasks.items():
     print(f"{task}: the student keeps {kept:.1%} of the teacher's accuracy, with {found['bytes']['student'] / found['bytes']['teacher']:.0%} of its bytes")
     for other in ("student without teacher", "student on the labelled texts"):
         lead = found["lead"][f"student over {other}"]
-        print(f"   over '{other}': {100 * lead['difference']:+.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f})")
+        sure = "" if lead["low"] > 0 or lead["high"] < 0 else ": not to be told from chance"
+        print(f"   over '{other}': {100 * lead['difference']:+.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}){sure}")
 
 # %% [markdown]
 # How was it predicted, and what came of it? The ledger keeps the sentence that was written before the measurement:
@@ -234,10 +235,9 @@ for task, found in tasks.items():
 print(ledger["prediction"], "\n\nFound, over", len(ledger["seeds"]), "seeds:", ledger["verdict"])
 
 # %% [markdown]
-# So this prediction failed, and it is worth seeing how. On era the student comes near its teacher, but the interval of its lead over the labels alone includes 0: with so few seeds and
-# test sentences a gain of that size cannot be told from chance. On the docstrings the teacher itself is the weakest of all. It was pretrained on presidents, had one pass over the labels, and has hardly learnt
-# the task (chapter 08 found the same of its pretraining there). The student copies it faithfully, and would have done far better without it. **A student learns what its teacher says, right or wrong**: whoever reports "keeps 95 %" of a
-# teacher must say how good the teacher is, and what the student can do alone. Twice as many steps for the teacher would be the first thing to try; `experiments/13_frontier.py` has the number in one line.
+# Where a prediction about students failed, it is worth seeing how. A teacher that has read 1 000 labelled sentences once knows hardly anything about docstrings: it was pretrained on presidents, and chapter 08 found that this is of little use there. A student
+# that copies such a teacher copies it faithfully, and does far worse than the same student on the labels alone; that is what the ledger's first measurement came to. **A student learns what its teacher says, right or wrong.** Whoever reports "keeps 95 %" of a
+# teacher must say how good the teacher is, and what the student can do without it.
 #
 # DistilBERT did it at the scale of BERT, with masked language modelling as the task: 40 % smaller, 60 % faster, 97 % of the language understanding kept (Sanh et al. 2019, abstract). There the student took every second layer of its
 # teacher. TinyBERT also compares hidden states, layer by layer, after a linear map (Jiao et al. 2020, section 3.1): `distill(…, layers=[(0, 1), (1, 3)])` does that, and `task=MaskedLM(…)` distils a masked language model at its blanks.
