@@ -256,6 +256,17 @@ def test_changed_requirements_are_installed_by_the_next_command(used):
     assert is_in_venv(used, "tiny-2.0") and not is_in_venv(used, "tiny-1.0")
 
 
+def test_the_site_brings_its_own_packages_and_only_once(used):
+    write_wheel(used, "theme", "1.0")
+    (used / "requirements-site.txt").write_text("theme==1.0\n")
+    (used / "pretrain_lib" / "course" / "site.py").write_text(RUN)
+    first, second = course(used, "site", "--to", "x"), course(used, "site", network=False)
+    assert is_in_venv(used, "theme-1.0")
+    assert first.returncode == second.returncode == 7
+    assert "requirements-site.txt" in first.stdout and "chapters ['--to', 'x']" in first.stdout
+    assert "requirements-site.txt" not in second.stdout
+
+
 def test_a_package_that_was_lost_is_installed_again(used):
     module = load(used)
     subprocess.run([module.VENV_PYTHON, "-m", "pip", "uninstall", "-y", "-q", "tiny"], check=True)
