@@ -352,6 +352,8 @@ for task, found in ways.items():
         print(f"  {name:15s} accuracy {np.mean(runs):.3f} ({min(runs):.3f} to {max(runs):.3f})   macro-F1 {np.mean(f1):.3f}   setting {found['settings'][name]}")
     for pair, lead in found["lead"].items():
         print(f"  {pair:22s}{100 * lead['difference']:+6.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}, p = {lead['p']:.4f})")
+behind = {task: 100 * (np.mean(found["accuracy"]["full"]) - np.mean(found["accuracy"]["LoRA"])) for task, found in ways.items()}
+headline("how far LoRA, with 2 % of the parameters, is behind full fine-tuning on the worse of two tasks", max(behind.values()), 1.5, unit="points")
 
 # %% [markdown]
 # ### Sentiment
@@ -489,12 +491,16 @@ for pair, lead in domain["lead"].items():
     print(f"{pair:75s}{100 * lead['difference']:+6.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}, p = {lead['p']:.4f})")
 print("masked loss on docstrings of unseen modules:", ", ".join(f"{plan} {np.mean(losses):.2f}" for plan, losses in domain["masked_loss"].items()))
 mean_of = {name: np.mean(runs) for name, runs in domain["accuracy"].items()}
+print(f"pretraining: {domain['tokens']:,} tokens for each model, in one phase or two")
+between = [lead for pair, lead in domain["lead"].items() if "scratch" not in pair and "TF-IDF" not in pair]
+claim(len(between) == 3 and all(lead["low"] > 0 for lead in between), "the three fine-tuned models differ by more than chance")
+claim(max(mean_of[f"{plan}, fine-tuned"] for plan in PLANS) < mean_of["scratch"] < mean_of["TF-IDF"], "scratch is ahead of all three, and counting words of scratch")
 for way in ("frozen", "fine-tuned"):
     claim(mean_of[f"docstrings, {way}"] > mean_of[f"speeches, then docstrings, {way}"] > mean_of[f"speeches, {way}"], f"{way}: docstrings, then the sequence, then speeches")
 
 # %% [markdown]
 # * **The order is that of the domains.** At equal tokens, docstrings only is best, half and half second, speeches only last: fine-tuned and frozen, and in the masked loss as well. All three intervals between fine-tuned models exclude zero. So it is the domain that counts here, and not having been trained for longer.
-# * **The second phase helps, by less than we had said**: the first prediction asked for three points. The paper's models come to their second phase with a knowledge of English that cost thousands of GPU days; ours come with half a minute of speeches, of which little is of use for docstrings. Where there is
+# * **The second phase helps, by less than we had said**: the first prediction asked for three points. The paper's model comes to its second phase with the English of over 160 GB of text (its section 1); ours comes with half a minute of speeches, of which little is of use for docstrings. Where there is
 #   so little to keep, starting with the right text is better than changing over to it.
 # * **And none of the three is worth it.** Training from scratch is ahead of all of them (the third prediction failed), and counting words ahead of scratch. A quarter of a million tokens of pre-training do not teach what a thousand labels can tell about eight libraries. Mind one thing: scratch makes five passes over the labels and
 #   fine-tuning three, so a part of the distance to scratch may be passes. The order of the three is not touched by that.
@@ -592,7 +598,7 @@ print([french.decode([token]) for token in french.encode(unseen_strings.targets[
 
 # %%
 encoder = load_pretrained("modernbert-mini-sotu").encoder.requires_grad_(False)  # frozen: the decoder alone is trained here
-shape = DecoderConfig(french.get_vocab_size(), hidden_size=128, num_attention_heads=2, intermediate_size=256)
+shape = DecoderConfig(french.get_vocab_size(), hidden_size=128, num_attention_heads=2, intermediate_size=256, initializer_range=0.08)
 translator = EncoderDecoder(encoder, shape).eval()
 one = encode_pairs(unseen_strings.subset([5]), tokenizer, french)
 target = one.target_ids
@@ -632,7 +638,7 @@ greedy = check("12.8", greedy)
 # %%
 learned = encode_pairs(known_strings, tokenizer, french, 14, 14)
 learned = learned.subset(torch.where((learned.attention_mask.sum(1) < 14) & (learned.target_mask.sum(1) < 14))[0])
-brief = TrainConfig(steps=dial(smoke=4, laptop=250), batch_size=16, learning_rate=3e-3, warmup_steps=dial(smoke=1, laptop=25), schedule="linear", gradient_clipping=1.0, device="cpu")
+brief = TrainConfig(steps=dial(smoke=4, laptop=150), batch_size=16, learning_rate=3e-3, warmup_steps=dial(smoke=1, laptop=15), schedule="linear", gradient_clipping=1.0, device="cpu")
 losses = Trainer(translator, Translation(), learned, brief).fit().losses
 print(f"{len(learned)} pairs, loss a token: {losses[0]:.2f} at first (uniform: {np.log(french.get_vocab_size()):.2f}), {losses[-1]:.2f} at last")
 
@@ -648,7 +654,7 @@ for i in (3, 40, 77, 120, 200):
     print(f"  {unseen_strings.sources[i]:45.45s}→  {translate(unseen_strings.sources[i])}")
 
 # %% [markdown]
-# Some seconds of training give what one hears from a beginner: frequent words, in an order that French allows, and little to do with the source. How good is that, as a number? **Exact match** is the share of answers that equal the reference to the letter. **chrF** (Popović 2015) is kinder. It counts
+# Some seconds of training give what one hears from a beginner: frequent words, one of them over and over (greedy decoding of a model that is unsure falls into loops), and little to do with the source. How good is that, as a number? **Exact match** is the share of answers that equal the reference to the letter. **chrF** (Popović 2015) is kinder. It counts
 # the character $n$-grams, $n$ from 1 to 6, that answer and reference have in common. Precision $P$ is their share of those in the answer, recall $R$ of those in the reference, each averaged over $n$, and
 #
 # $$\text{chrF} = \frac{(1 + \beta^2)\, P R}{\beta^2 P + R}, \qquad \beta = 2: \text{ recall counts for more.}$$
