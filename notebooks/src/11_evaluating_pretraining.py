@@ -473,8 +473,7 @@ claim(downstream[-1].mean() > downstream[best].mean() - 3e-2 and 100 * downstrea
 # still falls, and the loss tells nothing of it: a single sentence more or less by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps is removing
 # copies (chapter 05), fewer epochs, a larger corpus.
 #
-# And the article's question 4, *may over-fit, but usually does well downstream*? The right panel says that it is right, and more so than we had expected: while the held-out loss climbs far above what counting words would give, the frozen features go on getting *better*
-# for another task. Over-fitting spoils the last thing that the model computes, the probabilities, long before it spoils what they are computed from. So neither number replaces the other: a good held-out loss does not promise a good transfer, nor a bad one a bad transfer. (Three seeds, one small network, one task.)
+# And the article's question 4, *may over-fit, but usually does well downstream*? The right panel says that it is right, and more so than we had expected: while the held-out loss climbs above what counting words would give, the frozen features get no worse for another task; on the mean of three seeds they go on getting *better*. Over-fitting spoils the last thing that the model computes, the probabilities, long before it spoils what they are computed from. So neither number replaces the other: a good held-out loss does not promise a good transfer, nor a bad one a bad transfer. (Three seeds, one small network, one task.)
 
 # %% [markdown]
 # ## 4 · What is inside: probes
@@ -654,6 +653,8 @@ for task, (counts, found) in tasks.items():
     print(f"{task:18s} {counts[k]:5d} labels: {told}")
 
 # %% [markdown]
+# Era is what the model's own text is about, and there pre-training saves most. Documentation is another language to it, and it saves nothing: a few-label curve speaks of a task *and* of its distance from the pre-training text (chapter 12 closes some of it).
+#
 # There is one more way to be fooled here, in the *interval*. A thousand test sentences sound like a thousand independent trials. They come from 36 speeches, and sentences of a speech are easy or hard together. Draw single sentences anew, and the interval
 # comes out too narrow; draw speeches (chapter 08). For a difference between two classifiers on the same sentences, draw both answers together (**paired**). We let the zoo's model and TF-IDF learn from the same 200 labels, and compute both intervals.
 
@@ -799,7 +800,7 @@ claim(lower["zoo, frozen"] == typed[0]["zoo, frozen"], "lower case changes nothi
 claim(np.mean(typed[-1]["zoo, frozen"]) < np.mean(typed[0]["zoo, frozen"]), "typing errors cost")
 
 # %% [markdown]
-# That lower case costs *exactly* nothing is no robustness of the model: the tokenizer throws capitals away before anybody can stumble over them. A mistyped word, on the other hand, falls to pieces that the model has hardly ever seen together. Whoever
+# That lower case costs *exactly* nothing is no robustness of the model: the tokenizer throws capitals away before anybody can stumble over them. A mistyped word, on the other hand, falls to pieces that the model has hardly ever seen together. That a few of them cost next to nothing, and many a lot, is owed to the mean over a whole sentence: enough sound words remain to tell the era. Whoever
 # reports robustness should say which part of the pipeline it is owed to.
 #
 # ## 8 · Whose words are these?
