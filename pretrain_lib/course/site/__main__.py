@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..results import ROOT
-from .chapters import write_chapters
+from . import clinic, findings, glossary, reference
+from .chapters import chapter_names, write_chapters
 
 DOCS = ROOT / "docs"
 PAGES = ROOT / "build" / "site-pages"  # what Sphinx reads
@@ -22,17 +23,33 @@ SITE = ROOT / "build" / "site"  # what it writes
 MATHJAX = "static/mathjax/tex-svg.js"  # draws letters itself: browsers refuse fonts to file://
 
 
+LINK = re.compile(r"\[([^\]]*)\]\(notebooks/(\w+)\.ipynb[^)]*\)")
+
+
 def write_pages(folder: Path) -> None:
     """Gathers everything that Sphinx reads: the pages of docs/, the chapters, and what is generated."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(DOCS, folder)
-    shutil.copy(ROOT / "CONTRIBUTING.md", folder / "contributing.md")
-    if not (folder / "instructors.md").exists():
-        index = folder / "index.md"
-        index.write_text(index.read_text(encoding="utf-8").replace("\ninstructors\n", "\n"), encoding="utf-8")
-    package = Path(find_spec("sphinx-mathjax-offline").origin).parent
-    shutil.copy(package / MATHJAX, folder / "_static" / "mathjax.js")
+    chapters = chapter_names()
+    pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")} | {
+        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        "findings.md": findings.page(chapters),
+        "glossary.md": glossary.page(DOCS / "glossary.tsv", chapters),
+        "reference.md": reference.page(),
+    }
+    if "instructors.md" not in pages:
+        pages["index.md"] = pages["index.md"].replace("\ninstructors\n", "\n")
+    for name, text in pages.items():
+        (folder / name).write_text(without_dead_links(text, set(chapters.values())), encoding="utf-8")
     write_chapters(folder / "notebooks")
+    clinic.draw(folder)
+    mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / MATHJAX
+    shutil.copy(mathjax, folder / "_static" / "mathjax.js")
+
+
+def without_dead_links(text: str, chapters: set[str]) -> str:
+    """The text with links to the chapters that are there; of those that are planned only the words stay."""
+    return LINK.sub(lambda link: link[0] if link[2] in chapters else link[1], text)
 
 
 def build(pages: Path, site: Path) -> int:

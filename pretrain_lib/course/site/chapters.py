@@ -23,10 +23,15 @@ MENTION = re.compile(  # what must stay as it is, or else a chapter or an exerci
 SHOWN = {"text/plain"}
 
 
+def chapter_names() -> dict[str, str]:
+    """The chapters that are built, such as {"02": "02_autoencoder_math"}."""
+    return {path.stem[:2]: path.stem for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+
+
 def write_chapters(folder: Path) -> None:
     """Writes each chapter's page as a notebook that Sphinx reads, and its figures beside it."""
     (folder / "figures").mkdir(parents=True)
-    names = {path.stem[:2]: path.stem for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    names = chapter_names()
     notebooks = {number: nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4) for number, name in names.items()}
     exercises = {id for notebook in notebooks.values() for id in exercise_ids(notebook)}
     for number, name in names.items():
