@@ -1,0 +1,152 @@
+"""What the site's pages are made of; Sphinx is not needed here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from statistics import mean, stdev
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import pretrain_lib
+from pretrain_lib.course.results import ROOT
+from pretrain_lib.course.site import clinic, findings, glossary, reference
+from pretrain_lib.course.site.chapters import Chapter, chapter_names, escaped, first_sentence, linked
+
+PNG = "iVBORw0KGgo="
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """The page of a tiny chapter: two equations, a figure, an exercise with its solution."""
+    picture = new_output("display_data", {"image/png": PNG, "text/plain": "alt"}, metadata={"image/png": {"alt": "A line. It rises."}})
+    exercise = new_code_cell('f = ...\nf = check("09.1", f)', metadata={"tags": ["exercise"]})
+    exercise.outputs = [new_output("stream", text="09.1 is open")]
+    solved = new_code_cell('f = 1\nf = check("09.1", f)', metadata={"tags": ["exercise"]},
+                           outputs=[new_output("stream", text="09.1 passed")])
+    notebook = new_notebook(cells=[
+        new_markdown_cell("so\n\n$$a\n= b .$$\n\nand $c$, hence\n\n$$d$$"),
+        new_code_cell("draw()", outputs=[new_output("stream", text="drawn"), picture]),
+        new_markdown_cell("**Exercise 09.1 · easy**", metadata={"tags": ["exercise"]}),
+        exercise,
+    ])
+    return Chapter("09", {"09.1": solved}, tmp_path).cells(notebook)
+
+
+def test_equations_get_labels_in_order(cells):
+    assert re.findall(r"\$\$ \((eq-[\d-]+)\)", cells[0].source) == ["eq-09-1", "eq-09-2"]
+    assert "and $c$, hence" in cells[0].source
+
+
+def test_a_figure_leaves_the_outputs_and_keeps_its_alternative_text(cells, tmp_path):
+    assert [output.text for output in cells[1].outputs] == ["drawn"]
+    assert ":alt: A line. It rises.\n\nA line.\n:::" in cells[2].source
+    assert (tmp_path / "09-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_solution_is_folded_in_below_its_exercise(cells):
+    assert cells[3].source.startswith("(exercise-09-1)=\n**Exercise 09.1")
+    assert "{dropdown} Solution of exercise 09.1" in cells[5].source
+    assert "f = 1\n" in cells[5].source and "09.1 passed" in cells[5].source
+
+
+@pytest.mark.parametrize("text, made", [
+    ("see chapter 02, and", "see [chapter 02](02_auto.ipynb), and"),
+    ("this chapter 07 and chapter 03", "this chapter 07 and chapter 03"),  # itself, and one that is not there
+    ("`chapter 02` and $chapter 02$", "`chapter 02` and $chapter 02$"),
+    ("## Before chapter 02", "## Before chapter 02"),
+    ("[of chapter 02](x.ipynb)", "[of chapter 02](x.ipynb)"),
+    ("as in exercise 02.1.", "as in [exercise 02.1](#exercise-02-1)."),
+    ("**Exercise 02.1 · easy**", "**Exercise 02.1 · easy**"),
+    ("exercise 05.9", "exercise 05.9"),
+])
+def test_chapters_and_exercises_that_are_spoken_of_are_linked(text, made):
+    assert linked(text, "07", {"02": "02_auto", "07": "07_masked"}, {"02.1"}) == made
+
+
+def test_a_caption_is_the_first_sentence():
+    assert first_sentence("Loss over w and v. Two valleys.") == "Loss over w and v."
+    assert first_sentence("From 0.25 to 0.5, one line") == "From 0.25 to 0.5, one line"
+
+
+def test_text_stays_text():
+    assert escaped("a_b *c* [d] <e> $f$") == r"a\_b \*c\* \[d\] \<e\> \$f\$"
+
+
+def test_every_result_is_among_the_findings():
+    page = findings.page(chapter_names())
+    for path in (ROOT / "results").glob("*.json"):
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        section = page[page.index(f"(finding-{entry['id']})="):]
+        assert escaped(" ".join(entry["prediction"].split())) in section
+        assert escaped(" ".join(entry["verdict"].split())) in section
+        assert entry["command"] in section
+
+
+def test_verdicts_are_counted():
+    assert findings.outcome("1. Held-out loss 3, held. 2. a: failed (b). 3. held.") == (2, 1)
+
+
+def test_spreads_are_those_of_the_seeds():
+    measured = {"per_class": [1, 5], "accuracy": {"ours": [[0.5, 0.7, 0.9], [0.8, 0.8, 0.8]]}, "steps": 3}
+    found = list(findings.spreads(measured, 3, findings.axes(measured)))
+    assert [path for path, _, _ in found] == [("accuracy", "ours", "per class 1"), ("accuracy", "ours", "per class 5")]
+    assert found[0][1:] == (mean([0.5, 0.7, 0.9]), stdev([0.5, 0.7, 0.9]))
+
+
+def test_the_glossary_has_sixty_terms_in_two_languages_each_with_its_chapter():
+    with (ROOT / "docs" / "glossary.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    assert len(rows) >= 60 and len({row[0] for row in rows}) == len(rows)
+    for english, chinese, meaning, chapters in rows:
+        assert re.search("[\u4e00-\u9fff]", chinese), english
+        assert meaning.endswith(".") and all(0 <= int(chapter) < 20 for chapter in chapters.split())
+    page = glossary.page(ROOT / "docs" / "glossary.tsv", {"07": "07_masked"})
+    assert "masked language model · <span lang=\"zh\">掩码语言模型</span>\n: Hides some" in page
+    assert "[07](notebooks/07_masked.ipynb)" in page
+
+
+def test_every_public_name_is_in_the_reference():
+    page = reference.page()
+    for name in pretrain_lib.__all__:
+        assert re.search(rf"^::::::\{{py:(class|function)\}} {name}\(", page, re.MULTILINE), name
+
+
+def test_a_docstring_becomes_markdown():
+    def share(right, *, of: int = 3) -> float:
+        """The share_of what is right.
+
+        Args:
+            right: how many
+                are right.
+            of: all of them.
+
+        Returns:
+            A number in [0, 1].
+        """
+
+    assert reference.signature(share) == "(right, *, of: int = 3)"
+    assert reference.described(share) == (
+        "The share\\_of what is right.\n\n**Args**\n\n* `right`: how many are right.\n* `of`: all of them.\n\n"
+        "**Returns**\n\nA number in \\[0, 1\\].")
+
+
+def test_the_clinic_shows_what_its_page_says():
+    """The diagnoses, asserted on the curves that are drawn."""
+    logs = json.loads(clinic.LOGS.read_text(encoding="utf-8"))
+    lines, runs = logs["lines"], logs["runs"]
+    last = {name: (run["training"][-1][1], run["held out"][-1][1]) for name, run in runs.items()}
+    assert lines["best possible"] < lines["bigram"] < lines["unigram"]
+    assert lines["best possible"] < last["healthy"][1] < lines["best possible"] + 0.2
+    assert abs(last["plateau"][1] - lines["unigram"]) < 0.4 < lines["unigram"] - lines["bigram"]
+    assert lines["bigram"] < last["rate too high"][1] < lines["unigram"]
+    training = dict(runs["spike"]["training"])
+    assert max(training[step] for step in range(202, 210, 2)) > 2 * training[198] and training[260] < training[198] * 1.1
+    assert max(last["leak"]) < 0.1
+    assert last["wrong mask"][0] < 1 and abs(last["wrong mask"][1] - last["healthy"][1]) < 0.1
+    held_out = [loss for _, loss in runs["over-fitting"]["held out"]]
+    assert held_out[-1] > min(held_out) + 0.5 and last["over-fitting"][0] < lines["best possible"]
+    page = (ROOT / "docs" / "clinic.md").read_text(encoding="utf-8")
+    assert {f"clinic-{name.replace(' ', '-')}.png" for name in runs} == set(re.findall(r"\]\((clinic-[\w-]+\.png)\)", page))
