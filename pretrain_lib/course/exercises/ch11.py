@@ -183,7 +183,7 @@ def grade_control(answer) -> str:
     if not 0.07 < share < 0.13:
         raise Mistake(f"in the task one label in ten is 1, in yours {share:.0%}: draw from the task's labels, or the control is harder or easier")
     if not torch.equal(first, answer(tokens.clone(), labels.clone(), 0)):
-        raise Mistake("the same seed must give the same labels, in the training and in the test part alike")
+        raise Mistake("the same seed must give the same labels: make the generator from the seed, inside the function")
     return "one random label a type, as common as in the task"
 
 
@@ -207,7 +207,7 @@ def grade_calibration(answer) -> str:
         right = torch.rand(200, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) < confidence.flip(0) ** 0.5
         expected = calibration_error(confidence, right, 10)
         ours = float(answer(confidence.clone(), right.clone(), 10))
-        if math.isclose(ours, expected, abs_tol=1e-9):
+        if math.isclose(ours, expected, abs_tol=1e-6):  # single precision is precise enough
             continue
         number = ((confidence * 10).ceil().long() - 1).clamp(min=0)
         gaps, weights = [], []
@@ -226,7 +226,7 @@ def grade_calibration(answer) -> str:
             "those are squares: take the absolute value": sum(w * g * g for w, g in zip(weights, gaps, strict=True)),
         }
         for hint, value in likely.items():
-            if math.isnan(ours) if value is None else math.isclose(ours, value, abs_tol=1e-9):
+            if math.isnan(ours) if value is None else math.isclose(ours, value, abs_tol=1e-6):
                 raise Mistake(hint)
         raise Mistake(f"expected {expected:.5f}, got {ours:.5f}: in each bin |share right − mean confidence|, weighted by its share of the samples")
     if not math.isfinite(float(answer(torch.full((4,), 0.95, dtype=torch.float64), torch.tensor([True, True, False, True]), 10))):
@@ -236,11 +236,11 @@ def grade_calibration(answer) -> str:
 
 # 11.6
 
-DIAGNOSES = ("leak", "best of many", "untuned baseline", "learned by the probe", "trained on the test text", "sound")
+DIAGNOSES = ("sources on both sides", "best of many", "untuned baseline", "learned by the probe", "trained on the test text", "sound")
 RIGHT_REPORTS = {"A": "untuned baseline", "B": "trained on the test text", "C": "learned by the probe", "D": "best of many", "E": "sound"}
 CLUES = {
     "A": "who got how much attention? Compare the two ways to choose a learning rate",
-    "B": "where do the blanks stand, and what was the model shown?",
+    "B": "there is no split at all. Where do the blanks stand, and what was the model shown?",
     "C": "read the last line: whatever was pretrained is not in there",
     "D": "how many were tried, and on what was the winner chosen and praised?",
     "E": "split, baselines, tuning, spread: what exactly would you object to?",

@@ -1,5 +1,6 @@
 """Wrong answers to the exercises of chapter 11, each with a word that its message must hold."""
 
+import itertools
 import math
 
 import numpy as np
@@ -135,13 +136,25 @@ def empty_bins(confidence, right, bins):
     return sum((number == m).double().mean() * abs(right[number == m].double().mean() - confidence[number == m].mean()) for m in range(bins))
 
 
+CALLS = itertools.count()
+
+
+def changes_each_time(tokens, labels, seed):
+    return control_labels(tokens, labels, next(CALLS))
+
+
+def squares(*samples):
+    return sum(weight * gap * gap for weight, gap in gaps(*samples))
+
+
 WRONG = {
     "11.1": [(by_sentence, "leak"), (first_speeches, "at random"), (until_enough_sentences, "count speeches"), (forgets_some, "every sentence")],
     "11.2": [(nothing_hidden, "nothing is hidden"), (all_at_once, "at once"), (with_specials, "[CLS]"), (mean_of_tokens, "mean"),
              (no_softmax, "log-softmax"), (in_place, "changes the ids")],
     "11.3": [(in_nats, "bits"), (from_zero, "begin with 1"), (upside_down, "upside down"), (only_rank, "logarithm of the rank")],
-    "11.4": [(each_token, "two different labels"), (uniform, "one label in ten"), (no_seed, "random"), (the_task_itself, "label it has in the task")],
-    "11.5": [(unweighted, "weigh"), (cancelled, "cancel"), (largest, "maximum"), (empty_bins, "empty bin")],
-    "11.6": [(RIGHT_REPORTS | {"A": "best of many"}, "attention"), (RIGHT_REPORTS | {"E": "leak"}, "object"),
+    "11.4": [(each_token, "two different labels"), (uniform, "one label in ten"), (no_seed, "random"), (the_task_itself, "label it has in the task"),
+             (changes_each_time, "same seed")],
+    "11.5": [(unweighted, "weigh"), (cancelled, "cancel"), (largest, "maximum"), (squares, "squares"), (empty_bins, "empty bin")],
+    "11.6": [(RIGHT_REPORTS | {"A": "best of many"}, "attention"), (RIGHT_REPORTS | {"E": "sources on both sides"}, "object"),
              (RIGHT_REPORTS | {"B": "sound"}, "blanks stand")],
 }
