@@ -20,7 +20,8 @@ from .sources import ROOT
 
 NAME = "pretraining-course"
 FILES = ("course.py", "pyproject.toml", "requirements.txt", "environment.yml", "README.md", "LICENSE")
-FOLDERS = {"pretrain_lib": "*", "results": "*.json", "experiments": "*.py", "recipes": "*", "docs": "*"}
+FOLDERS = (("pretrain_lib", "*"), ("results", "*.json"), ("experiments", "*.py"), ("recipes", "*"),
+           ("docs", "*.md"), ("docs", "*.png"))
 CHECKS = "pretrain_lib/course/exercises/ch[0-9][0-9].py"
 BEGINNING = (1980, 1, 1, 0, 0, 0)  # one time for all files: the same course makes the same bytes
 
@@ -46,7 +47,7 @@ def packed(code: str, chapter: str) -> str:
 def course_files() -> list[Path]:
     """The files of a student's course."""
     found = [ROOT / name for name in FILES] + sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    for folder, pattern in FOLDERS.items():
+    for folder, pattern in FOLDERS:
         found += sorted(path for path in (ROOT / folder).rglob(pattern)
                         if path.is_file() and path.suffix != ".pyc")
     return [path for path in found if path.exists()]
