@@ -14,7 +14,7 @@
 # 4. quantise a matrix to eight bits, state how far off each weight can be, and multiply whole numbers;
 # 5. read a claim about a compressed model, and see which of the three currencies it is silent about.
 #
-# **You need** chapter 06 for the parts of an encoder, chapter 08 for the pretrained model, chapter 09 for floating-point formats. *Fine-tuning* means what it meant in chapter 01: a new layer for the classes on top,
+# **You need** chapter 06 for the parts of an encoder, chapter 08 for the pretrained model, chapter 09 for floating-point formats, and of chapters 02 and 11 the principal components and the paired bootstrap. *Fine-tuning* means what it meant in chapter 01: a new layer for the classes on top,
 # and all weights trained on a few labels.
 #
 # **Time** about 2½ hours of reading and exercises. Computing takes about two minutes on a laptop.
@@ -122,7 +122,7 @@ ax.set(xlabel="temperature T", ylabel="probability that the teacher gives", xlim
 plots.show(fig, alt="The softmax of three logits, 4, 2 and −2, against temperature. At 0.5 the first class has nearly everything; at 8 the three are much closer, in the same order.")
 
 # %% [markdown]
-# The loss is how far the two distributions are apart, the Kullback–Leibler divergence $\sum_c p_c \log (p_c / q_c)$, times $T^2$. The factor will be clear in a moment.
+# The loss is how far the two distributions are apart, the Kullback–Leibler divergence $\sum_c p_c \log (p_c / q_c)$, times $T^2$. The divergence is 0 where the two agree and positive elsewhere. The factor will be clear in a moment.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.1 · soft targets (★☆☆, 10 min)**
@@ -151,7 +151,7 @@ soft_loss = check("13.1", soft_loss)
 #
 # That is small for two reasons when $T$ is large: $1/T$ is, and so is the difference of two distributions that are both nearly even. For large $T$, $e^{x/T} \approx 1 + x/T$. With $N$ classes and logits that sum to 0, $q_j - p_j \approx (z_j - v_j)/(N T)$. So the gradient falls as $1/T^2$
 # (Hinton et al. 2015, equations 2 to 4). The factor $T^2$ takes that back: the temperature may be changed without changing the learning rate, or the weight against other terms of the loss. And the limit tells what a
-# hot teacher asks for: $(z_j - v_j)/N$ is the gradient of a squared error. The student should match the *logits*.
+# hot teacher asks for: $(z_j - v_j)/N$ is the gradient of a squared error. The student should match the *logits* (up to a number that is added to all of them, which no softmax sees).
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.2 · the gradient (★★☆, 15 min)**
@@ -183,11 +183,12 @@ for T in (1, 2, 4, 16, 64):
 # %% [markdown]
 # ### A student
 #
-# Ours has two layers of width 128 where the teacher has four of width 256. It starts with the teacher's word vectors, squeezed from 256 numbers to 128 by keeping the directions in which the words differ most (the principal components
-# of chapter 02); everything else in it starts at random. `distill` freezes a copy of the teacher, asks it about each batch and trains the student on its answers. It is the objective `Distillation` in the one training loop: 30 lines to
-# read in `pretrain_lib/objectives/distillation.py`.
+# Ours has two layers of width 128 where the teacher has four of width 256. It starts with the word vectors of the pretrained model, squeezed from 256 numbers to 128 by keeping the directions in which the words differ most (the principal components
+# of chapter 02); everything else in it starts at random. `distill` freezes a copy of the teacher, asks it about each batch and trains the student on its answers. It is the objective `Distillation` in the one training loop: read its `forward`,
+# twenty lines in `pretrain_lib/objectives/distillation.py`.
 #
-# Two students start alike. One learns from the labels, the other from the teacher's answers to the sentences *without* labels. Which is better, and by how much?
+# Two students start alike. One learns from the labels, the other from the teacher's answers to the sentences *without* labels. Each goes through its sentences twice; but there are more of those without labels, so
+# the taught student also makes more updates. Which is better, and by how much?
 
 # %%
 predict("13.student", ..., unit="points of accuracy (taught minus untaught)")
@@ -206,7 +207,8 @@ reveal("13.student", 100 * (right["student"] - right["student without teacher"])
 
 # %% [markdown]
 # One seed, and a few hundred test sentences, prove little. The ledger has two tasks (the second asks which of eight libraries a docstring is from), several seeds, more labels and more text. It also has the student that is taught on the
-# *labelled* sentences only, which tells whether it is the teacher's softness that helps or the additional text. The interval is the paired bootstrap of chapter 11, where whole addresses are drawn.
+# *labelled* sentences only, which tells whether it is the teacher's softness that helps or the additional text (with the additional updates that more text brings). There is little to expect of softness alone:
+# on sentences that it has learned by heart a teacher is nearly sure, and its answer says hardly more than the label did. The interval is the paired bootstrap of chapter 11, where whole addresses are drawn.
 
 # %%
 ledger = results("13-frontier")
@@ -236,11 +238,12 @@ print(ledger["prediction"], "\n\nFound, over", len(ledger["seeds"]), "seeds:", l
 
 # %% [markdown]
 # Where a prediction about students failed, it is worth seeing how. A teacher that has read 1 000 labelled sentences once knows hardly anything about docstrings: it was pretrained on presidents, and chapter 08 found that this is of little use there. A student
-# that copies such a teacher copies it faithfully, and does far worse than the same student on the labels alone; that is what the ledger's first measurement came to. **A student learns what its teacher says, right or wrong.** Whoever reports "keeps 95 %" of a
+# that copies such a teacher copies it faithfully, and does far worse than the same student on the labels alone (which had gone through them twice, its teacher once); that is what the ledger's first measurement came to. **A student learns what its teacher says, right or wrong.** Whoever reports "keeps 95 %" of a
 # teacher must say how good the teacher is, and what the student can do without it.
 #
-# DistilBERT did it at the scale of BERT, with masked language modelling as the task: 40 % smaller, 60 % faster, 97 % of the language understanding kept (Sanh et al. 2019, abstract). There the student took every second layer of its
-# teacher. TinyBERT also compares hidden states, layer by layer, after a linear map (Jiao et al. 2020, section 3.1): `distill(…, layers=[(0, 1), (1, 3)])` does that, and `task=MaskedLM(…)` distils a masked language model at its blanks.
+# DistilBERT did it at the scale of BERT, during pre-training: 40 % smaller, 60 % faster, 97 % of the language understanding kept (Sanh et al. 2019, abstract). There the student took every second layer of its
+# teacher, and its loss had three terms: the soft targets at the blanks, the hidden tokens themselves, and the cosine between the two models' hidden states. TinyBERT compares hidden states layer by layer, after a linear map, and matrices of attention besides
+# (Jiao et al. 2020, section 3.1). `distill(…, layers=[(0, 1), (1, 3)])` compares hidden states in that way, and `task=MaskedLM(…)` distils a masked language model at its blanks.
 #
 # ## 3 · Pruning
 #
@@ -272,13 +275,16 @@ print(f"a batch of {len(sentences['input_ids'])} sentences: {ms['teacher']:.0f} 
 reveal("13.zeros", faster["half zeros"])
 
 # %% [markdown]
-# None. A matrix with zeros in it has the same shape, and a processor multiplies by zero as patiently as by anything else. The file can be packed, and there is special hardware and code for very sparse matrices. On a plain processor
+# None. A matrix with zeros in it has the same shape, and a processor multiplies by zero as patiently as by anything else. The file can be packed, there is hardware for zeros in a fixed pattern, and code that pays for matrices of hardly anything else. On a plain processor
 # this is a smaller *archive*, not a faster model. To be faster, something must go as a whole: an attention head, a unit of a feed-forward layer, a layer.
+#
+# The accuracy above is that of zeros and nothing more. Han et al. trained on after each round of zeros, and so did without eight of nine weights of AlexNet at no loss (2015, abstract): where a report says "half zeros", ask whether it trained on. Ours did not,
+# here and in the ledger; `prune_weights` lets you, and keeps the zeros at zero.
 #
 # ### Which heads matter
 #
-# Put a **gate** $\xi_h$ on the output of every head, a factor that is 1. Closing the gate is removing the head. How much would the loss change? To first order by its slope, $|\partial L / \partial \xi_h|$, and that costs a single
-# backward pass for *all* heads, where trying them out costs one forward pass each (Michel, Levy and Neubig 2019, section 4.1). Since the gate multiplies the head's output $y_h$, the chain rule says
+# Put a **gate** $\xi_h$ on what every head gives to the output matrix, a factor that is 1. Closing the gate, from 1 to 0, is removing the head. How much would the loss change? To first order by its slope, $|\partial L / \partial \xi_h|$, and that costs a single
+# backward pass for *all* heads, where trying them out costs one forward pass each (Michel, Levy and Neubig 2019, section 4.1; for the channels of convolutions Molchanov et al. 2017, section 2.2). Since the gate multiplies the head's output $y_h$, the chain rule says
 #
 # $$\frac{\partial L}{\partial \xi_h} = \sum_{t}\sum_{e} y_{h,t,e} \frac{\partial L}{\partial y_{h,t,e}},$$
 #
@@ -386,8 +392,8 @@ print(f"{before:,} numbers before, {numbers_in(smaller):,} after; answers differ
 claim(gap < 1e-10, "cutting out is setting to zero, and nothing else")
 
 # %% [markdown]
-# Now the teacher without 30 % of its heads and units. It has 16 heads in all, so five of them go, 31 %; which ones, the importance says, and each layer keeps at least one. Then half a pass over the labels, to let the rest make up for it.
-# (Half a pass more would have done the whole teacher some good too. So the comparison answers "what do I get if I prune and train on?", not "what does pruning alone cost?": that is the row "as cut".)
+# Now the teacher without 30 % of its heads and units. It has 16 heads in all, so five of them go, 31 %; which ones, the importance says (divided by its norm in each layer, so that layers can be compared, as Michel et al. do), and each layer keeps at least one. Every layer loses as many units. Then half a pass over the labels, to let the rest make up for it.
+# (Half a pass more would have done the whole teacher some good too. So the comparison answers "what do I get if I prune and train on?", not "what does pruning alone cost?": that is the number "as cut".)
 
 # %%
 cut_down = prune(teacher, scores, heads=0.3, units=0.3)
@@ -405,16 +411,17 @@ for name, found in tasks.items():
 # %% [markdown]
 # ## 4 · Eight bits
 #
-# Chapter 09 went from 32 bits to 16. Eight bits are too few for a floating-point number to be trained in easily, but a *trained* weight can be written as a whole number from −127 to 127, times a scale. For a row of weights $w$, those of one output,
+# Chapter 09 went from 32 bits to 16. To *train* in eight bits takes special hardware and care, but a weight that is trained can be written as a whole number from −127 to 127, times a scale. For a row of weights $w$, those of one output,
 #
 # $$s = \frac{\max_i |w_i|}{127}, \qquad q_i = \mathrm{round}(w_i / s), \qquad w_i \approx s\, q_i .$$
 #
-# Rounding moves a number by at most ½, so no weight is off by more than $s/2$. Each row has its own scale: one large weight somewhere would otherwise make all rows coarse. And 0 stays 0, since there is no offset. (Whole schemes with and without one: Jacob et al. 2018, section 2.1.)
+# Rounding moves a number by at most ½, so no weight is off by more than $s/2$. Each row has its own scale: one large weight somewhere would otherwise make all rows coarse. And 0 stays 0, since there is no offset.
+# In the field's words this is quantisation *after training*, *symmetric* (no offset), *per channel* (a scale for each output). Jacob et al. (2018, section 2.1) have an offset as well, their *zero-point*, and one scale for a whole array.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.5 · whole numbers and their error (★☆☆, 10 min)**
 #
-# Return the whole numbers as `torch.int8`, the scales $(N, 1)$, and for each row the tightest bound on how far off a weight can be, $(N, 1)$.
+# Return the whole numbers as `torch.int8`, the scales $(N, 1)$, and for each row how far off a weight with that scale can be at worst, $(N, 1)$: the smallest bound that follows from the scale alone, whatever the weights are.
 
 
 # %% tags=["exercise"]
@@ -438,7 +445,7 @@ print(f"with one scale for the whole matrix:    average error {((w / one).round(
 claim(bool((off <= bound * 1.001).all()), "no weight is off by more than half a scale")
 
 # %% [markdown]
-# Memory is a quarter now. For speed the product itself must be one of whole numbers, so the activations are quantised too, as they come: each token's vector $x$ gets the scale $\max|x|/127$. Scales of rows and of tokens stand outside the sum,
+# Memory is a quarter now. For speed the product itself must be one of whole numbers, so the activations are quantised too, as they come: each token's vector $x$ gets the scale $\max|x|/127$ (*dynamic* quantisation). Scales of rows and of tokens stand outside the sum,
 #
 # $$\sum_i x_i w_i \approx s_x s_w \sum_i q^x_i q^w_i,$$
 #
@@ -485,7 +492,8 @@ print(f"times as fast here: {faster['int8']:.2f} for a batch, {faster_one['int8'
 reveal("13.int8", faster["int8"])
 
 # %% [markdown]
-# The accuracy hardly notices: rounding is small noise, and it falls on both sides. Whether int8 is *faster* depends on the machine and on the size. Rounding activations is work of its own, many small calls for little arithmetic; it pays where products are long. The ledger was
+# The accuracy hardly notices: rounding is small noise, and it falls on both sides. (That is so for encoders of this size. In language models of billions of weights a few activations are far larger than all others, and those have to stay in 16 bits:
+# Dettmers et al. 2022, abstract.) Whether int8 is *faster* depends on the machine and on the size. Rounding activations is work of its own, many small calls for little arithmetic; it pays where products are long. The ledger was
 # measured on a processor that has units for int8 and for bf16 (chapter 09), one thread:
 
 # %%
@@ -497,7 +505,7 @@ for form in latency["batch"]["milliseconds"]:
 print("\nPredicted:", results("13-latency")["prediction"], "\n\nFound:", results("13-latency")["verdict"])
 
 # %% [markdown]
-# Look at the last row. Where a processor multiplies in bf16, `model.bfloat16()` is one call, needs no scheme and no tables of scales, and halves the bytes. Int8 must be compared with *that*, not with float32 alone. (And where a processor cannot, bf16 is a hundred times slower: measure, as in chapter 09.)
+# Look at the last row. Where a processor multiplies in bf16, `model.bfloat16()` is one call, needs no scheme and no tables of scales, and halves the bytes. Int8 must be compared with *that*, not with float32 alone. (And where a processor cannot, bf16 is many times slower: measure, as in chapter 09.)
 #
 # What is kept on disk? `save_compressed` writes the whole numbers and scales. A model that has lost whole layers, or the same number of feed-forward units everywhere, is still one that `transformers` can describe, and `save_pretrained` saves it as such. One that has lost heads, or is in int8, it cannot describe: that is said, and such a model is kept in a format of our own.
 
@@ -530,7 +538,7 @@ print("choose from:", ", ".join(DIAGNOSES))
 explained = {
     "A": "zeros in a matrix of the same shape",
     "B": "one scale for all",
-    "C": "the teacher is sure of every text",
+    "C": "the teacher is sure of what it has learned",
     "D": "calls cost more than products",
 }
 ### END SOLUTION
@@ -539,7 +547,8 @@ explained = check("13.7", explained)
 # %% [markdown]
 # ## 6 · The frontier
 #
-# All in one picture: how large, how fast, how right. Better is up and to the left, and larger dots are faster. The filled dots are the ledger's means over seeds, the rings what you have just measured.
+# All in one picture: how large, how fast, how right. Better is up and to the left, and larger dots are faster. The filled dots are the ledger's means over seeds, with a standard deviation up and
+# down, and the speed of a batch in `13-latency`; the rings are what you have just measured. "Pruned" was trained on afterwards, "half zeros" was not, and its file is not packed.
 
 # %%
 fig, axes = plots.figure(columns=2, width=11, height=4)
@@ -565,10 +574,10 @@ plots.show(fig, alt="Accuracy against bytes for each form of the model, on two t
 #
 # | you need | begin with | because |
 # |---|---|---|
-# | fewer bytes, no training | int8, the word vectors too | a quarter of the bytes for next to no accuracy |
+# | fewer bytes, no training | int8, the word vectors too | a quarter of the bytes, and next to no accuracy lost |
 # | a much faster model, and there is text and a good teacher | a student | the only one of the three that can change depth and width freely |
 # | some speed, and there are labels but little text | structured pruning, then a little training | starts from what is there |
-# | a smaller archive only | zeros, packed | nothing else is gained |
+# | a smaller archive only | zeros, training on, packing | nothing else is gained |
 # | speed on a processor with bf16 | bf16 | one call; then see whether int8 adds anything |
 #
 # ### What compression does not do
@@ -584,6 +593,8 @@ print(f"a student's pass over these texts: {alone / 1e9:.0f} billion products wi
 claim(taught > alone, "distilling costs more than training the same student, and the teacher had to be trained before")
 
 # %% [markdown]
+# (Answers can be kept: a second pass over the same texts need not ask the teacher again. And DistilBERT is "cheaper to pre-train" than BERT, says its abstract: the student is, with the teacher's own pre-training left out of the bill.)
+#
 # What is gained is gained at each of the million questions afterwards. (There are methods that do train a smaller thing, and they are other ones: LoRA in chapter 12 trains few numbers, mixed precision trains in fewer bits, and a small model trained from the start is simply a small model.)
 #
 # ## Summary
@@ -610,7 +621,8 @@ claim(taught > alone, "distilling costs more than training the same student, and
 # * V. Sanh, L. Debut, J. Chaumond and T. Wolf (2019), *DistilBERT, a distilled version of BERT: smaller, faster, cheaper and lighter*; arXiv 1910.01108, abstract.
 # * X. Jiao et al. (2020), *TinyBERT: distilling BERT for natural language understanding*, Findings of EMNLP; arXiv 1909.10351, section 3.1.
 # * P. Michel, O. Levy and G. Neubig (2019), *Are sixteen heads really better than one?*, NeurIPS; arXiv 1905.10650, section 4.1.
-# * P. Molchanov, S. Tyree, T. Karras, T. Aila and J. Kautz (2017), *Pruning convolutional neural networks for resource efficient inference*, ICLR; arXiv 1611.06440.
-# * S. Han, J. Pool, J. Tran and W. Dally (2015), *Learning both weights and connections for efficient neural networks*, NeurIPS; arXiv 1506.02626.
+# * P. Molchanov, S. Tyree, T. Karras, T. Aila and J. Kautz (2017), *Pruning convolutional neural networks for resource efficient inference*, ICLR; arXiv 1611.06440, section 2.2.
+# * S. Han, J. Pool, J. Tran and W. Dally (2015), *Learning both weights and connections for efficient neural networks*, NeurIPS; arXiv 1506.02626, abstract.
 # * B. Jacob et al. (2018), *Quantization and training of neural networks for efficient integer-arithmetic-only inference*, CVPR; arXiv 1712.05877, section 2.1.
+# * T. Dettmers, M. Lewis, Y. Belkada and L. Zettlemoyer (2022), *LLM.int8(): 8-bit matrix multiplication for transformers at scale*, NeurIPS; arXiv 2208.07339, abstract.
 # * O. Zafrir, G. Boudoukh, P. Izsak and M. Wasserblat (2019), *Q8BERT: quantized 8bit BERT*; arXiv 1910.06188. BERT in eight bits, trained for it.

@@ -3,9 +3,9 @@
 A row of weights w, the weights of one output, becomes q = round(w / s) with s = max |w| / 127, and
 is read as s · q. So no weight is off by more than s / 2, and zero stays zero. Activations are
 quantised alike when they come, with one scale a token, so that what a text gets does not depend on
-its neighbours in a batch. A product of whole numbers is exact; both scales follow it. This is the
-scheme of Jacob et al., "Quantization and training of neural networks for efficient
-integer-arithmetic-only inference", CVPR 2018, section 2.1, with zero at zero.
+its neighbours in a batch. A product of whole numbers is exact; both scales follow it. Jacob
+et al., "Quantization and training of neural networks for efficient integer-arithmetic-only
+inference", CVPR 2018, section 2.1, have one scale for a whole array, and an offset; we have none.
 """
 
 from __future__ import annotations

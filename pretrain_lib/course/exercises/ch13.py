@@ -197,6 +197,8 @@ def grade_quantise(answer) -> str:
     if (off > right_bound * (1 + 1e-9)).any():
         raise Mistake("weights are off by more than half a scale: `.to(int8)` cuts off towards 0, so round first")
     require_tensor(bound, (5, 1), "the bounds")
+    if near(bound, off.amax(1, keepdim=True)):
+        raise Mistake("that is how far off these weights happen to be; the bound holds for any weights with that scale, so it follows from the scale alone")
     if not near(bound, right_bound):
         raise Mistake("the bound is not tight: between two whole numbers nothing is farther from the nearer one than half a step, and a step is one scale")
     return "five rows of very different sizes: no weight is off by more than half a scale"
@@ -221,18 +223,20 @@ def grade_product(answer) -> str:
         name_mistake(found, {
             "the sums have overflowed: a product of two int8 needs 15 bits, and a sum of many more. Add up in int32":
                 (q @ w.T).double() * q_scale * w_scale.T,
+            "the sums have overflowed: 16 bits hold one product of two int8, and not a sum of many. Add up in int32":
+                (q.short() @ w.short().T).double() * q_scale * w_scale.T,
             "the weights' scales are missing": whole * q_scale,
             "the activations' scales are missing": whole * w_scale.T,
             "no scales: those are whole numbers": whole,
         }, "(Σ q w) · q_scale · w_scale: the scales are outside the sum, one for the row and one for the column")
-    return "sums in 32 bits, then one scale a row and one a column"
+    return "agrees with whole sums, times one scale a row and one a column"
 
 
 # 13.7
 
-DIAGNOSES = ("zeros in a matrix of the same shape", "calls cost more than products", "the teacher is sure of every text", "one scale for all",
+DIAGNOSES = ("zeros in a matrix of the same shape", "calls cost more than products", "the teacher is sure of what it has learned", "one scale for all",
              "the first layer is gone", "healthy")
-RIGHT_REPORTS = {"A": "zeros in a matrix of the same shape", "B": "one scale for all", "C": "the teacher is sure of every text",
+RIGHT_REPORTS = {"A": "zeros in a matrix of the same shape", "B": "one scale for all", "C": "the teacher is sure of what it has learned",
                  "D": "calls cost more than products"}
 CLUES = {
     "A": "the file has shrunk only because it is packed, and the time has not changed at all",

@@ -72,6 +72,11 @@ def loose_bound(w):
     return q, scale, scale
 
 
+def measured_error(w):
+    q, scale, _ = quantise_rows(w)
+    return q, scale, (q * scale - w).abs().amax(1, keepdim=True)
+
+
 WRONG = {
     "13.1": [(lambda s, t, T: soft_loss(s, t, T) / T**2, "T² is missing"), (hard_targets, "hard targets"), (log_of_softmax, "NaN"),
              (lambda s, t, T: soft_loss(t, s, T), "changed places"), (lambda s, t, T: soft_loss(s, t, T).mean(), "one number a row")],
@@ -81,8 +86,10 @@ WRONG = {
              (lambda y, g, heads: head_importance(y, g, heads) * len(y), "not the sum")],
     "13.4": [(queries_only, "only one of the three"), (a_whole_third, "all queries"), (rows_of_output, "columns"), (next_head, "without head 1")],
     "13.5": [(lambda w: with_scale(w, w.abs().max() / 127), "whole matrix"), (lambda w: with_scale(w, w.abs().amax(1, keepdim=True) / 128), "128"),
-             (not_rounded, "round first"), (loose_bound, "not tight"), (lambda w: with_scale(w, w.abs().amax(0, keepdim=True) / 127), "columns")],
-    "13.6": [(lambda q, s, w, t: (q @ w.T) * s * t.T, "overflowed"), (lambda q, s, w, t: int8_product(q, s, w, torch.ones_like(t)), "weights' scales"),
+             (not_rounded, "round first"), (loose_bound, "not tight"), (measured_error, "happen to be"),
+             (lambda w: with_scale(w, w.abs().amax(0, keepdim=True) / 127), "columns")],
+    "13.6": [(lambda q, s, w, t: (q @ w.T) * s * t.T, "overflowed"), (lambda q, s, w, t: (q.short() @ w.short().T) * s * t.T, "16 bits"),
+             (lambda q, s, w, t: int8_product(q, s, w, torch.ones_like(t)), "weights' scales"),
              (lambda q, s, w, t: int8_product(q, torch.ones_like(s), w, t), "activations' scales")],
     "13.7": [(RIGHT_REPORTS | {"A": "healthy"}, "has not changed"), (RIGHT_REPORTS | {"C": "one scale for all"}, "labels do not say")],
 }
