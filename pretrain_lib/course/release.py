@@ -22,6 +22,7 @@ NAME = "pretraining-course"
 FILES = ("course.py", "pyproject.toml", "requirements.txt", "environment.yml", "README.md", "LICENSE")
 FOLDERS = (("pretrain_lib", "*"), ("results", "*.json"), ("experiments", "*.py"), ("recipes", "*"),
            ("docs", "*.md"), ("docs", "*.png"))
+TEACHERS = "docs/instructors.md"
 CHECKS = "pretrain_lib/course/exercises/ch[0-9][0-9].py"
 BEGINNING = (1980, 1, 1, 0, 0, 0)  # one time for all files: the same course makes the same bytes
 
@@ -50,7 +51,7 @@ def course_files() -> list[Path]:
     for folder, pattern in FOLDERS:
         found += sorted(path for path in (ROOT / folder).rglob(pattern)
                         if path.is_file() and path.suffix != ".pyc")
-    return [path for path in found if path.exists()]
+    return [path for path in found if path.exists() and path != ROOT / TEACHERS]
 
 
 def release(folder: Path) -> Path:

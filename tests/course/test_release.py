@@ -70,7 +70,7 @@ def test_the_search_would_find_one(course, tmp_path):
 def test_what_would_give_it_away_stays_at_home(course):
     names = {path.relative_to(course).as_posix() for path in course.rglob("*")}
     assert {"course.py", "notebooks/00_start_here.ipynb", "pretrain_lib/zoo/__init__.py"} <= names
-    assert not {"notebooks/src", "notebooks/solutions", "tests", ".git", ".venv", "build"} & names
+    assert not {"notebooks/src", "notebooks/solutions", "tests", ".git", ".venv", "build", "docs/instructors.md"} & names
     assert not any("__pycache__" in name for name in names)
 
 
