@@ -51,7 +51,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-if REPOSITORY and "OWNER" not in REPOSITORY:  # a place-holder leads nowhere
+if REPOSITORY and "OWNER/REPOSITORY" not in REPOSITORY:  # a place-holder leads nowhere
     html_theme_options |= {
         "repository_url": REPOSITORY,
         "repository_branch": "main",

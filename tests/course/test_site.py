@@ -65,6 +65,7 @@ def browser():
 def page(browser):
     """A page of a desktop screen without a network; what went wrong collects in `page.complaints`."""
     context = browser.new_context(viewport=DESKTOP, color_scheme="light", offline=True)
+    context.set_default_timeout(300_000)  # a busy machine is slow, not broken
     page = context.new_page()
     page.complaints = []
     page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))

@@ -11,9 +11,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import pretrain_lib
+from pretrain_lib.course.addresses import badges
 from pretrain_lib.course.results import ROOT
 from pretrain_lib.course.site import clinic, findings, glossary, reference
 from pretrain_lib.course.site.chapters import Chapter, chapter_names, escaped, first_sentence, linked
+from pretrain_lib.course.sources import FIRST_CELL
 
 PNG = "iVBORw0KGgo="
 
@@ -27,6 +29,8 @@ def cells(tmp_path):
     solved = new_code_cell('f = 1\nf = check("09.1", f)', metadata={"tags": ["exercise"]},
                            outputs=[new_output("stream", text="09.1 passed")])
     notebook = new_notebook(cells=[
+        new_code_cell(FIRST_CELL, metadata={"tags": ["setup"]}),
+        new_markdown_cell(badges("09_tiny", "ana/course")),
         new_markdown_cell("so\n\n$$a\n= b .$$\n\nand $c$, hence\n\n$$d$$"),
         new_code_cell("draw()", outputs=[new_output("stream", text="drawn"), picture]),
         new_markdown_cell("**Exercise 09.1 · easy**", metadata={"tags": ["exercise"]}),

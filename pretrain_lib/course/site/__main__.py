@@ -32,7 +32,7 @@ def write_pages(folder: Path) -> None:
     shutil.copytree(DOCS, folder)
     chapters = chapter_names()
     pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")} | {
-        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "]("),
         "findings.md": findings.page(chapters),
         "glossary.md": glossary.page(DOCS / "glossary.tsv", chapters),
         "reference.md": reference.page(),

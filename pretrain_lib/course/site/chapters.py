@@ -12,6 +12,8 @@ from nbformat.v4 import new_markdown_cell
 
 from ..sources import FIRST_CELL, NOTEBOOKS, tags
 
+ONLY_IN_NOTEBOOKS = (FIRST_CELL.splitlines()[0], "[![Open in Colab]")  # the theme has its own buttons
+
 CHECK = re.compile(r'\bcheck\(\s*"([\d.]+)"')
 EXERCISE = re.compile(r"\bExercise (\d\d\.\d+)")
 EQUATION = re.compile(r"^\$\$.*?\$\$[ ]*$", re.MULTILINE | re.DOTALL)
@@ -99,7 +101,7 @@ class Chapter:
     def cells(self, notebook: NotebookNode) -> list[NotebookNode]:
         made = []
         for cell in notebook.cells:
-            if cell.source == FIRST_CELL:
+            if cell.source.startswith(ONLY_IN_NOTEBOOKS):
                 continue
             made += self.text(cell) if cell.cell_type == "markdown" else self.code(cell)
         return made
