@@ -1,0 +1,72 @@
+"""LoRA on docstrings once more, at three learning rates and with clipped gradients, beside full fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import mean
+
+import torch
+
+from pretrain_lib import FineTuning, load_pretrained, load_tokenizer
+from pretrain_lib.course.results import load_experiment
+from pretrain_lib.data.encoded_text import encode_labelled
+from pretrain_lib.evaluation.classification import accuracy, macro_f1, paired_bootstrap
+from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.transfer.tuning import choose_setting
+
+TITLE = "LoRA on docstrings' libraries with 1,000 labels, at three learning rates with clipped gradients"
+
+PREDICTION = """(Written when two seeds of 12-lora on this task were known: there LoRA, at the rate 0.01 that had been chosen on a third of the
+first seed's labels, was right in 5 of 100 in one seed and 9 points behind full fine-tuning in the other.) The rate is to blame, not the rank. 1. At 0.003 no seed
+falls below 0.30, and the mean is within 1.5 points of full fine-tuning. 2. At 0.01 one seed or more is below 0.30, with clipped gradients, too. 3. At 0.001 LoRA is
+behind full fine-tuning by more than 1.5 points: too slow. 4. Chosen on the first seed's labels, trained on two thirds and tried on one, the rate is 0.003."""
+
+SEEDS = (131, 132, 133, 134, 135)
+TASK = "docstring-library"
+RATES = (3e-3, 1e-3, 1e-2)
+FULL = 1e-3  # what 12-lora chose for full fine-tuning
+
+
+def run(scale: str) -> dict:
+    """Accuracy and macro-F1 of each rate and of full fine-tuning, one a seed, and the differences, bootstrapped over modules."""
+    lora = load_experiment("12-lora")
+    small = scale == "smoke"
+    seeds, labels = (SEEDS[:1], 48) if small else (SEEDS, lora.LABELS)
+    zoo, tokenizer = load_pretrained(lora.ZOO_MODEL), load_tokenizer(lora.ZOO_MODEL)
+    train, unseen = lora.parted(TASK)
+    if small:
+        unseen = unseen.subset(range(0, len(unseen), 12))
+    test = encode_labelled(unseen, tokenizer, lora.LENGTH)
+    unclipped = lora.training(lora.EPOCHS["pretrained"])
+
+    def config(number: int):
+        return replace(unclipped(number), gradient_clipping=1.0)
+
+    adapters = FineTuning(zoo, len(train.classes), config, RATES, lora=lora.LORA)
+    whole = FineTuning(zoo, len(train.classes), config, (FULL,))
+    ways = {f"LoRA, {rate:g}": (adapters, rate) for rate in sorted(RATES)} | {"full": (whole, FULL)}
+    predicted = {name: [] for name in ways}
+    for seed in seeds:
+        drawn = encode_labelled(train.subset(balanced_ids(train.labels, labels, seed)), tokenizer, lora.LENGTH)
+        if seed == seeds[0]:
+            chosen = choose_setting(adapters, drawn, seed, rounds=1)
+        for name, (way, rate) in ways.items():
+            predicted[name].append(way.fit(drawn, rate, seed)(test))
+        print(seed, chosen, {name: round(accuracy(p[-1], test.labels), 3) for name, p in predicted.items()}, flush=True)
+    right = {name: torch.stack(runs, 1) == test.labels[:, None] for name, runs in predicted.items()}
+    lead = {f"{name} over full": paired_bootstrap(right[name], right["full"], unseen.sources)._asdict() for name in ways if name != "full"}
+    scores = {"accuracy": accuracy, "macro_f1": macro_f1}
+    return {"labels": labels, "chosen": chosen, "test_sentences": len(unseen), "lead": lead,
+            **{kind: {name: [score(p, test.labels) for p in runs] for name, runs in predicted.items()} for kind, score in scores.items()}}  # fmt: skip
+
+
+def verdict(measured: dict) -> str:
+    """Each prediction against what was measured."""
+    said, runs = {True: "held", False: "failed"}, measured["accuracy"]
+    means = {name: mean(each) for name, each in runs.items()}
+    slow, middle, fast = (f"LoRA, {rate:g}" for rate in sorted(RATES))
+    told = ", ".join(f"{name} {means[name]:.3f} ({min(each):.3f} to {max(each):.3f})" for name, each in runs.items())
+    return (f"Accuracy with {measured['labels']} labels: {told}; chosen {measured['chosen']:g}. "
+            f"1. At 0.003 within 1.5 points of full, no seed lost: {said[min(runs[middle]) >= 0.3 and abs(means[middle] - means['full']) <= 0.015]}. "
+            f"2. At 0.01 a seed is lost: {said[min(runs[fast]) < 0.3]}. 3. At 0.001 too slow: {said[means['full'] - means[slow] > 0.015]}. "
+            f"4. 0.003 chosen: {said[measured['chosen'] == 3e-3]}.")  # fmt: skip
