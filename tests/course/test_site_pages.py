@@ -14,6 +14,7 @@ import pretrain_lib
 from pretrain_lib.course.addresses import badges
 from pretrain_lib.course.results import ROOT
 from pretrain_lib.course.site import clinic, findings, glossary, reference
+from pretrain_lib.course.site.__main__ import main, without_dead_links
 from pretrain_lib.course.site.chapters import Chapter, chapter_names, escaped, first_sentence, linked
 from pretrain_lib.course.sources import FIRST_CELL
 
@@ -37,6 +38,18 @@ def cells(tmp_path):
         exercise,
     ])
     return Chapter("09", {"09.1": solved}, tmp_path).cells(notebook)
+
+
+def test_a_folder_that_holds_something_else_is_not_overwritten(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert main(["--to", str(tmp_path)]) == 2
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert "holds something else" in capsys.readouterr().err
+
+
+def test_links_to_chapters_that_are_planned_are_words():
+    text = "[one](notebooks/01_a.ipynb#x) and [two](notebooks/02_b.ipynb)"
+    assert without_dead_links(text, {"01_a"}) == "[one](notebooks/01_a.ipynb#x) and two"
 
 
 def test_equations_get_labels_in_order(cells):

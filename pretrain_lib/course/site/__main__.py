@@ -21,8 +21,6 @@ DOCS = ROOT / "docs"
 PAGES = ROOT / "build" / "site-pages"  # what Sphinx reads
 SITE = ROOT / "build" / "site"  # what it writes
 MATHJAX = "static/mathjax/tex-svg.js"  # draws letters itself: browsers refuse fonts to file://
-
-
 LINK = re.compile(r"\[([^\]]*)\]\(notebooks/(\w+)\.ipynb[^)]*\)")
 
 
@@ -64,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="course.py site", description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=SITE, metavar="FOLDER", help="instead of build/site")
     options = parser.parse_args(arguments)
+    if options.to.is_dir() and any(options.to.iterdir()) and not (options.to / ".buildinfo").exists():
+        print(f"{options.to} holds something else than a site: name a folder that is new or empty", file=sys.stderr)
+        return 2
     write_pages(PAGES)
     failed = build(PAGES, options.to.resolve())
     print("the site was not built: mend what is named above" if failed else
