@@ -35,8 +35,6 @@ def write_pages(folder: Path) -> None:
         "glossary.md": glossary.page(DOCS / "glossary.tsv", chapters),
         "reference.md": reference.page(),
     }
-    if "instructors.md" not in pages:
-        pages["index.md"] = pages["index.md"].replace("\ninstructors\n", "\n")
     for name, text in pages.items():
         (folder / name).write_text(without_dead_links(text, set(chapters.values())), encoding="utf-8")
     write_chapters(folder / "notebooks")
