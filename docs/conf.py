@@ -36,8 +36,6 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
 html_js_files = ["course.js"]
-python_maximum_signature_line_length = 88
-
 html_copy_source = False
 html_show_search_summary = False  # it would be fetched, which a browser refuses from a disk
 html_last_updated_fmt = None
