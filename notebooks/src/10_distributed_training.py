@@ -553,7 +553,19 @@ for size, parallel in [(2, "ddp"), (2, "fsdp"), (4, "fsdp")]:
     claim(abs(sum(most.values()) / paper - 1) < 0.02, "as on paper, within 2 %")
 
 # %% [markdown]
-# (Everything is in fp32 here, so a parameter costs 4 + 4 + 8 bytes. The fullest rank has a little more than $1/N$, since rows are not cut.) What FSDP does *not* share out are **activations**. Each rank
+# (Everything is in fp32 here, so a parameter costs 4 + 4 + 8 bytes. The fullest rank has a little more than $1/N$, since rows are not cut.) And with the width and depth of BERT-base? Too much for a cell,
+# so it was measured beforehand, weights and the optimiser's state alone:
+
+# %%
+ledger = results("10-memory-per-rank")
+print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
+fullest = {(parallel, ranks): max(max(each) for each in runs) for parallel, counts in ledger["measured"]["bytes"].items() for ranks, runs in counts.items()}
+for (parallel, ranks), size in fullest.items():
+    print(f"{ranks} ranks, {parallel:5s}{size / 1e6:8.0f} MB on the fullest rank")
+claim(fullest["fsdp", "2"] <= 0.55 * fullest["ddp", "2"], "on two ranks FSDP keeps about half of what DDP keeps")
+
+# %% [markdown]
+# What FSDP does *not* share out are **activations**. Each rank
 # has its own samples, and their activations grow with its part of the batch. Against these helps what chapter 09 showed: smaller micro-batches, and computing
 # activations twice.
 
@@ -1020,10 +1032,11 @@ diagnosis = check("10.8", diagnosis)
 # * A rank that waits is not the one at fault. A run that dies goes on to the same bits, if nothing in it depends on what happened before.
 #
 # **What we measured**: the error of a mean of means; equality of one, two and four processes, by hand and by the trainer; bytes on each rank under DDP and FSDP; all-reduce and step time beside
-# the cost model; a run that was killed and resumed; `10-critical-batch-size` (ledger, five seeds): `python course.py reproduce 10-critical-batch-size` measures it again.
+# the cost model; a run that was killed and resumed; `10-critical-batch-size` (five seeds) and `10-memory-per-rank`: `python course.py reproduce 10-critical-batch-size` measures the first again.
 #
 # ## Going further
 #
+# * `python -m pretrain_lib bench ranks --ranks 4` times a larger model on your machine beside the cost model of section 5, and `bench paper` prints the table of section 5 with memory.
 # * Read `pretrain_lib/training/distributed.py` and `pretrain_lib/bench/cost_model.py`: you have written most of both.
 # * Compress what is sent: let `sum_gradients` send bf16. How far do the losses drift, and what would section 5 gain?
 # * Local steps: let ranks update on their own for ten steps and then average the *weights*. What does section 1 say about that, and what do the losses?
