@@ -25,6 +25,8 @@
 
 # %% tags=["setup"]
 import inspect
+import re
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -60,7 +62,8 @@ from pretrain_lib.evaluation.memorisation import exposure as library_exposure
 from pretrain_lib.evaluation.pseudo_perplexity import pseudo_log_likelihoods, pseudo_perplexity, scored_tokens
 from pretrain_lib.evaluation.sotu import held_out
 from pretrain_lib.models.mode import evaluation_mode
-from pretrain_lib.transfer.control_task import probe_with_control
+from pretrain_lib.transfer.control_task import probe_with_control, with_labels
+from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.few_labels import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
 
@@ -69,6 +72,14 @@ def percent(values):
     """Mean and range, in percent."""
     values = 100 * np.asarray(values)
     return f"{values.mean():.1f} % ({values.min():.1f} to {values.max():.1f})"
+
+
+def found_in(ledger, *numbers):
+    """Prints some of a ledger's predictions, each with what was found."""
+    predicted, found = (re.split(r"(?<!\S)(?=\d\.\s)", ledger[kind]) for kind in ("prediction", "verdict"))
+    print(predicted[0].strip())
+    for n in numbers:
+        print("Predicted", " ".join(predicted[n].split()), "\nFound    ", " ".join(found[n].split()))
 
 
 # %% [markdown]
@@ -151,7 +162,7 @@ predict("11.party", ..., unit="points (split by sentence minus split by speech, 
 
 # %%
 ledger = results("11-how-evaluation-fools")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
+found_in(ledger, 1)
 fooled = ledger["measured"]
 gain = {task: 100 * np.array([run["by sentence"] - run["by speech"] for run in runs]) for task, runs in fooled["leak"].items()}
 reveal("11.party", float(gain["party"].mean()))
@@ -175,12 +186,13 @@ for run in fooled["best_of_many"]:
     won.append(small.max() - small.mean())
     kept.append(fresh[small.argmax()] - fresh.mean())
 reveal("11.lucky", float(np.mean(won)))
+found_in(ledger, 2)
 fig, ax = plots.figure(width=7.5, height=2.6)
 plots.bars(ax, [f"on the {fooled['small_test']} sentences it won on", f"on {fooled['fresh']} others"], [won, kept], [plots.ORANGE, plots.BLUE], unit=" points")
 ax.axvline(0, color=plots.BLACK, lw=1)
 ax.set(xlabel="best of twenty equal encoders, above the mean of the twenty (points)", xlim=(min(-2, *kept) - 0.5, max(won) + 3))
 plots.show(fig, alt="Two bars with a dot for each of five test sets: on the sentences that it was chosen on the winner is several points above the mean of all, on other sentences it "
-           "is near the mean. The means stand at the bars' ends.")
+           "is near the mean. The means stand beside the bars.")
 claim(np.mean(won) > 2 + np.mean(kept), "most of the winner's lead stays behind on the sentences it won on")
 
 # %% [markdown]
@@ -195,6 +207,7 @@ claim(np.mean(won) > 2 + np.mean(kept), "most of the winner's lead stays behind 
 # at a tuned rate until it no longer improves.
 
 # %%
+found_in(ledger, 3)
 for name, runs in fooled["baselines"]["accuracy"].items():
     lead = fooled["baselines"]["lead"].get(name)
     told = "" if lead is None else f"   the zoo's model leads by {100 * lead['difference']:+.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f})"
@@ -205,15 +218,15 @@ print("what neglect adds to the lead:", ", ".join(f"{points:+.1f} points over {n
 claim(added["scratch"] > 3, "a neglected network from scratch makes the same pretrained model look better")
 
 # %% [markdown]
-# One of the two predictions failed: scikit-learn's default happens to suit TF-IDF here, and its neglect is worth nothing. A network from scratch is another matter: at the settings that flatter fine-tuning it hardly learns at all. One cannot know beforehand which baseline suffers, so all get
+# Half of the prediction failed: scikit-learn's default happens to suit TF-IDF here, and its neglect is worth nothing. A network from scratch is another matter: at the settings that flatter fine-tuning it hardly learns at all. One cannot know beforehand which baseline suffers, so all get
 # the same number of tries.
 #
-# The coin failed us, too: from single sentences that do not overlap it leaks about half of what we had expected. But beside the gains that papers report, five points are much.
+# The coin failed us, too: from single sentences that do not overlap it leaks less than we had expected. But many a comparison is about a few points, and that is what it leaks.
 
 # %% [markdown]
 # ## 2 · The pretext task as a yardstick: pseudo-perplexity
 #
-# A language model that reads from left to right gives every text a probability, and **perplexity**, $e^{\text{mean surprise}}$, is its natural score: among how many tokens the model hesitates, so to speak. A masked model gives no such
+# A language model that reads from left to right gives every text a probability, and **perplexity**, $e^{\text{mean surprise}}$, is its natural score (the **surprise** at a token is $-\ln P$, its loss): among how many tokens the model hesitates, so to speak. A masked model gives no such
 # probability. What it does give is $P(x_t \mid x_{\setminus t})$, one token from all others. Salazar et al. (2020) hide every token in turn and add up:
 #
 # $$\text{PLL}(x) = \sum_t \ln P(x_t \mid x_{\setminus t}), \qquad \text{PPPL} = \exp\Big(-\frac{1}{N}\sum_x \text{PLL}(x)\Big),$$
@@ -364,14 +377,49 @@ for kind, chosen in numbers.items():
     sets[kind] = MaskedSet.draw(packed, MaskedLM.of(tokenizer), range(0, len(packed), len(packed) // dial(smoke=8, laptop=120)), seed=4)
 for name, model in zoo.items():
     gap = loss_gap(model, sets["seen"], sets["unseen"])
-    print(f"{name:22s} seen {gap.seen:.2f}, unseen {gap.unseen:.2f} nats: a gap of {gap.gap:.2f}")
-gap = loss_gap(predictors["bigram, both sides"], sets["seen"], sets["unseen"])
-print(f"{'bigram, both sides':22s} seen {gap.seen:.2f}, unseen {gap.unseen:.2f} nats: a gap of {gap.gap:.2f}")
-claim(gap.gap > 0.5, "a table of counts, evaluated on what it counted, is wonderful")
+    print(f"{name:22s} {sets['seen'].labels.ne(-100).sum()} blanks seen: {gap.seen:.2f}; {sets['unseen'].labels.ne(-100).sum()} unseen: {gap.unseen:.2f} nats; a gap of {gap.gap:.2f}")
 
 # %% [markdown]
-# The two networks have read the speeches some eight times. The table of counts read them once, and knows them best of all: on text that it counted it would win, and
-# on other text it loses. **Whoever evaluates on the pre-training set chooses the model that has the most by heart.**
+# The two networks have read the speeches some eight times (so say their model cards), and are still nearly as good on others. What would a model look like that was made to shine on its training text? A table: for each place of the text, the two tokens before and the two after, and what stood
+# between them. Where it knows the four neighbours it recalls, where it does not it counts pairs (chapter 07). It has learned nothing about language that counting does not know.
+
+
+# %%
+class ByHeart(torch.nn.Module):
+    """Recalls what stood between the same four neighbours; elsewhere it counts pairs."""
+
+    def __init__(self, documents, pairs):
+        super().__init__()
+        self.pairs = pairs
+        windows = torch.from_numpy(np.concatenate([np.lib.stride_tricks.sliding_window_view(d, 5) for d in documents if len(d) >= 5])).long()
+        keys, order = self.key(windows).sort()
+        self.register_buffer("keys", keys)
+        self.register_buffer("words", windows[order, 2])
+
+    def key(self, windows):
+        """The neighbours in windows (…, 5) as one number."""
+        return (windows[..., [0, 1, 3, 4]] * V ** torch.arange(4)).sum(-1)
+
+    def forward(self, input_ids, attention_mask=None, position_ids=None, positions=None):
+        answers = self.pairs(input_ids, attention_mask, positions=positions)  # log-probabilities (B, S, V)
+        keys = self.key(F.pad(input_ids, (2, 2)).unfold(1, 5, 1)).gather(1, positions)  # (B, S)
+        first, end = (torch.searchsorted(self.keys, keys, right=right) for right in (False, True))
+        for b, k in (end > first).nonzero().tolist():
+            recalled = torch.bincount(self.words[first[b, k] : end[b, k]], minlength=V) / (end[b, k] - first[b, k])
+            answers[b, k] = (0.9 * recalled + 0.1 * answers[b, k].exp()).log()
+        return answers
+
+
+gaps = {name: loss_gap(model, sets["seen"], sets["unseen"]) for name, model in zoo.items()}
+counters = {"bigram, both sides": predictors["bigram, both sides"], "by heart": ByHeart(training, predictors["bigram, both sides"])}
+gaps |= {name: loss_gap(model, sets["seen"], sets["unseen"]) for name, model in counters.items()}
+for name, gap in gaps.items():
+    print(f"{name:22s} seen {gap.seen:.2f}, unseen {gap.unseen:.2f} nats: a gap of {gap.gap:.2f}")
+claim(gaps["by heart"].seen < min(gaps[name].seen for name in zoo), "on what it has read, the table beats both networks")
+claim(gaps["by heart"].unseen > max(gaps[name].unseen for name in zoo), "on what it has not read, both networks beat the table")
+
+# %% [markdown]
+# On the text that it has read the table wins, although every seventh token is hidden and many a blank has another one among its four neighbours; on other text it is worth no more than its pairs. **Whoever evaluates on the pre-training set chooses the model that has the most by heart.**
 #
 # How does that come about? The ledger has small networks that read some 20 000 tokens again and again. Somewhere in those tokens stand invented sentences,
 # "the watchword of the … is … …", once, four times or sixteen times, each with two words drawn at random: **canaries** (Carlini et al. 2019). Nothing else in the text helps to guess them, so
@@ -419,7 +467,7 @@ predict("11.canary", ..., unit="bits (mean exposure, at the end, of what stood i
 
 # %%
 ledger = results("11-memorisation")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
+found_in(ledger, 1, 2, 3, 4)
 memory = ledger["measured"]
 epochs = [point["epoch"] for point in memory["runs"][0]["curve"]]
 
@@ -469,11 +517,11 @@ claim(other[-1].mean() > unigram, "at the end the held-out loss is worse than th
 claim(downstream[-1].mean() > downstream[best].mean() - 3e-2 and 100 * downstream[-1].mean() > untrained, "and yet the features are no worse downstream")
 
 # %% [markdown]
-# **Over-fitting** is the turn of the blue curve: from there on, what is learned helps on this text alone. **Memorisation** is what the middle panel shows, and the two are not the same. A model may know a secret while its held-out loss
+# **Over-fitting** is the turn of the blue curve: from there on, what is learned helps to guess words in this text alone. **Memorisation** is what the middle panel shows, and the two are not the same. A model may know a secret while its held-out loss
 # still falls, and the loss tells nothing of it: a single sentence more or less by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps is removing
 # copies (chapter 05), fewer epochs, a larger corpus.
 #
-# And the article's question 4, *may over-fit, but usually does well downstream*? The right panel says that it is right, and more so than we had expected: while the held-out loss climbs above what counting words would give, the frozen features get no worse for another task; on the mean of three seeds they go on getting *better*. Over-fitting spoils the last thing that the model computes, the probabilities, long before it spoils what they are computed from. So neither number replaces the other: a good held-out loss does not promise a good transfer, nor a bad one a bad transfer. (Three seeds, one small network, one task.)
+# And the article's question 4, *may over-fit, but usually does well downstream*? The right panel says that it is right, and more so than we had expected: while the held-out loss climbs above what counting words would give, the frozen features get no worse for another task; on the mean of the seeds they even go on getting *better*, though little above the untrained network, and not in each seed. What over-fitting spoils here is the last thing that the model computes, the probabilities; what they are computed from was still of use (section 6 looks at those probabilities). So neither number replaces the other: a good held-out loss does not promise a good transfer, nor a bad one a bad transfer. (Three seeds, one small network, one task.)
 
 # %% [markdown]
 # ## 4 · What is inside: probes
@@ -524,7 +572,7 @@ claim(scores["random"].accuracy > most + 0.1, "random numbers 'know' something a
 # **Exercise 11.4 · a control task (★★☆, 10 min)**
 #
 # `tokens` $(n,)$ are ids of word types, `labels` $(n,)$ the task's labels. Return $(n,)$ control labels: one random label for each *type*, drawn so that labels are about as common as in the
-# task, a function of `seed`.
+# task, a function of `seed`. (It is called once, for the tokens of the fitting and the scoring part together, so that a word has the same label in both.)
 
 
 # %% tags=["exercise"]
@@ -541,17 +589,20 @@ control_labels = check("11.4", control_labels)
 
 # %%
 new = ~torch.isin(test_tokens, fit_tokens)  # words that the probe was not fitted on
-print(f"{'':12s}{'task':>8s}{'control':>9s}{'selectivity':>13s}{'task, on the ' + str(int(new.sum())) + ' new words':>30s}")
+together = torch.cat([fit_tokens, test_tokens])
+yours = control_labels(together, kind_of[together], 0).split([len(fit_tokens), len(test_tokens)])  # of the fitting part, of the scoring part
+print(f"{'':12s}{'task':>8s}{'control':>9s}{'with yours':>12s}{'selectivity':>13s}{'task, on the ' + str(int(new.sum())) + ' new tokens':>30s}")
 on_new = {}
 for name, vectors in [("pretrained", pretrained), ("random", random)]:
-    probe = fit_tuned(LinearProbe(None, "states"), as_samples(vectors, fit_tokens), 0, rounds=1)
+    probe, by_lot = (fit_tuned(LinearProbe(None, "states", (1.0, 0.1)), samples, 0, rounds=1)
+                     for samples in (as_samples(vectors, fit_tokens), with_labels(as_samples(vectors, fit_tokens), yours[0])))
     on_new[name] = accuracy(probe(as_samples(vectors, test_tokens[new])), kind_of[test_tokens[new]])
-    print(f"{name:12s}{scores[name].accuracy:8.2f}{scores[name].control:9.2f}{scores[name].selectivity:+13.2f}{on_new[name]:30.2f}")
+    print(f"{name:12s}{scores[name].accuracy:8.2f}{scores[name].control:9.2f}{accuracy(by_lot(as_samples(vectors, test_tokens)), yours[1]):12.2f}{scores[name].selectivity:+13.2f}{on_new[name]:30.2f}")
 claim(scores["pretrained"].selectivity > scores["random"].selectivity, "the pretrained vectors are more selective")
 claim(on_new["pretrained"] > on_new["random"] + 0.1, "on words that the probe never met, only the pretrained vectors know anything")
 
 # %% [markdown]
-# The last column is the plainest proof: of a word that the probe has never met, random vectors say nothing, and pretrained ones do. The ending of a word is, after all, no part of what the model reads (it sees a
+# Control labels drawn anew, yours, are learned by heart about as well. (A selectivity below 0 says that the control task was the easier one to learn by heart.) The last column is the plainest proof: of a word that the probe has never met, random vectors say nothing, and pretrained ones do. The ending of a word is, after all, no part of what the model reads (it sees a
 # number for *governing*). It has learned from the company that words keep that *-ing* words are alike.
 #
 # ### Where the ceiling is known
@@ -561,19 +612,19 @@ claim(on_new["pretrained"] > on_new["random"] + 0.1, "on words that the probe ne
 # from other places. Five languages, networks of two layers as in chapter 07, and as many untrained ones.
 
 # %%
-ledger = results("11-probes")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-probed = ledger["measured"]
-predict("11.state", ..., unit="% of the topics at function words (probe on the trained network's last layer)")
+predict("11.state", ..., unit="% of the topics at function words (probe on the *untrained* network's last layer)")
 
 # %%
+ledger = results("11-probes")
+probed = ledger["measured"]
 languages = probed["languages"]
 layers = ["embeddings", "layer 1", "layer 2"]
 found = {(kind, what): 100 * np.array([[layer[column] for layer in language[kind]["topic"]] for language in languages]).T
          for kind in ("trained", "random") for what, column in [("task", 0), ("control", 1)]}  # (layers, languages)
 ceiling = 100 * np.array([language["ceilings"]["topic"]["exact posterior"] for language in languages])
 alone = 100 * np.array([language["ceilings"]["topic"]["own token"] for language in languages])
-reveal("11.state", float(found["trained", "task"][-1].mean()))
+reveal("11.state", float(found["random", "task"][-1].mean()))
+found_in(ledger, 1, 2, 3)
 fig, ax = plots.figure(width=7.5, height=3.6)
 for (kind, what), runs in found.items():
     plots.spread(ax, range(3), runs, f"{kind}, {what}", plots.BLUE if kind == "trained" else plots.ORANGE, ls="-" if what == "task" else ":")
@@ -586,12 +637,12 @@ plots.show(fig, alt="Accuracy of topic probes at function words by layer: the tr
 print("topic at function words: " + "; ".join(f"{kind} {what} " + ", ".join(f"{v:.1f}" for v in runs.mean(1)) for (kind, what), runs in found.items()))
 print(f"exact posterior {ceiling.mean():.1f}; the word alone {alone.mean():.1f} (24 topics)")
 claim(found["trained", "task"][-1].mean() < ceiling.mean(), "no probe is above the exact posterior")
-claim(found["trained", "task"][-1].mean() > found["random", "task"][-1].mean() + 5, "training put the topic there, not the architecture")
+claim(found["trained", "task"][-1].mean() > found["random", "task"][-1].mean() + 5, "training adds to what the architecture gathers by itself")
 
 # %% [markdown]
-# Two of our predictions were badly wrong, and both are worth a second look. **The random network is nearly as good.** Attention with random weights gathers up the words around a place, each word's random vector is like no other's, and so a probe can sort
-# out from the mixture which topic they speak of. All the "knowledge" that we would have credited to training, but for a small part, is there before training begins. Only the last stretch towards the ceiling was learned. **Selectivity says nothing here**: there are only 26 function
-# words, and 26 labels are learned by heart from any vectors whatever (the dotted lines). A control task is as hard as there are word types. So neither safeguard is enough by itself; look at both, and at a ceiling if there is one.
+# The second prediction was badly wrong, and the third held for a reason that makes it worthless; both deserve a second look. **The random network comes far, too.** Attention with random weights gathers up the words around a place, each word's random vector is like no other's, and so a probe can, it seems, sort
+# out from the mixture which topic they speak of. Most of the "knowledge" that we would have credited to training is there before training begins. Only the last stretch towards the ceiling was learned. **Selectivity says nothing here**: it "grows" because the task becomes easier from layer to layer, while the control task is always easy. There are but few function
+# words, and the labels of a few words are learned by heart from any vectors whatever (the dotted lines). A control task is as hard as there are word types. So neither safeguard is enough by itself; look at both, and at a ceiling if there is one.
 #
 # ### Real text
 #
@@ -600,6 +651,7 @@ claim(found["trained", "task"][-1].mean() > found["random", "task"][-1].mean() +
 # Of the last two, half of the tokens are of each kind.
 
 # %%
+found_in(ledger, 4, 5, 6)
 fig, axes = plots.figure(columns=3, width=13, height=3.7)
 TASKS = {"ending": "ending (4 classes)", "goes on": "goes on", "capital": "capital"}
 for ax, (task, title) in zip(axes, TASKS.items()):
@@ -621,13 +673,14 @@ for task in TASKS:
 
 # %% [markdown]
 # (These random twins are drawn as the models of the zoo once were, with small weights, so that what a layer adds to its input is tiny, and all their layers are like the embeddings. The random networks of the hidden-Markov language had larger ones. Which random encoder one takes is a choice,
-# too; say which.) Where a random twin is as good as the pretrained model, a probe says nothing about pre-training. Here it is clearly behind, on all three labels. And compare selectivity: a layer with slightly lower accuracy and much higher selectivity may well be the better
+# too; say which. Their selectivity at *capital* is far below 0: one and the same word is written both ways, so this task cannot be learned by heart, while its control task can.) Where a random twin is as good as the pretrained model, a probe says nothing about pre-training. Here it is clearly behind, on all three labels. And compare selectivity: a layer with slightly lower accuracy and much higher selectivity may well be the better
 # representation. (Hewitt and Liang's abstract reports just that for the two layers of ELMo.) Even a selective probe shows only that something *is there*, not that the model *uses* it.
 #
 # ## 5 · Downstream: how many labels does it save?
 #
-# The second half of the article's answer is to transfer the model and measure with few labels. Chapter 08 did so for three tasks. One more look, with this chapter's eyes: beside the pretrained model stand scratch, counted words and frozen random features, all
-# tuned alike; labels are drawn five times; test sentences come from speeches that nothing was trained on.
+# The second half of the article's answer is to transfer the model and measure with few labels. Chapter 08 did so for three tasks: the era of a sentence, the party of its speaker, the library that a line of documentation is from. Two more join them: the *sentiment* of a word hidden in a sentence, as people rated it, and the *continent* of a country whose name is hidden.
+# One more look, with this chapter's eyes: beside the pretrained model stand scratch, counted words and frozen random features, all
+# tuned alike; labels are drawn several times; test sentences come from sources (speeches, modules) that nothing was trained on.
 
 # %%
 curves_of = [results("08-few-labels-text")]
@@ -637,7 +690,7 @@ except FileNotFoundError:
     print("(two more tasks, once measured: python course.py reproduce 11-few-labels)")
 tasks = {task: (entry["measured"]["labels"], found) for entry in curves_of for task, found in entry["measured"]["tasks"].items()}
 STYLES = {"scratch": (plots.ORANGE, "-"), "TF-IDF": (plots.GREY, "-"), "frozen random": (plots.SKY, "-"), "zoo, frozen": (plots.GREEN, "--"), "zoo, fine-tuned": (plots.GREEN, "-")}
-fig, axes = plots.figure(columns=len(tasks), width=3.9 * len(tasks), height=3.6)
+fig, axes = plots.figure(columns=len(tasks), width=min(3.9 * len(tasks), 16), height=3.6)
 for k, (ax, (task, (counts, found))) in enumerate(zip(np.atleast_1d(axes), tasks.items())):
     for name, (colour, style) in STYLES.items():
         if name in found["accuracy"]:
@@ -647,34 +700,57 @@ for k, (ax, (task, (counts, found))) in enumerate(zip(np.atleast_1d(axes), tasks
     ax.minorticks_off()
 np.atleast_1d(axes)[0].set_ylabel("right (fraction)")
 plots.show(fig, alt="Accuracy against the number of labels, one panel a task, a band from the lowest to the highest draw: zoo fine-tuned and frozen, scratch, counted words, frozen random features; dotted the majority class.")
-for task, (counts, found) in tasks.items():
-    k = 1 if len(counts) > 1 else 0
-    told = ", ".join(f"{name} {np.mean(found['accuracy'][name][k]):.2f}" for name in STYLES if name in found["accuracy"])
-    print(f"{task:18s} {counts[k]:5d} labels: {told}")
 
 # %% [markdown]
-# Era is what the model's own text is about, and there pre-training saves most. Documentation is another language to it, and it saves nothing: a few-label curve speaks of a task *and* of its distance from the pre-training text (chapter 12 closes some of it).
+# Curves show a trend. Whether one is ahead of another, the paired intervals tell, in which whole sources are drawn anew (chapter 08). For each task and number of labels, the fine-tuned model of the zoo against the *better* of scratch and counted words:
+
+# %%
+clear = {"ahead": [], "behind": []}
+for task, (counts, found) in tasks.items():
+    draws = len(found["accuracy"]["TF-IDF"][0])
+    print(f"{task}: {len(found['classes'])} classes, {draws} draws of labels, {found['test_sentences']} test sentences of {found['test_sources']} sources; always the most frequent class: {100 * found['majority']['accuracy']:.1f} %")
+    for k, count in enumerate(counts):
+        rival = max(("scratch", "TF-IDF"), key=lambda name: np.mean(found["accuracy"][name][k]))
+        lead = found["lead"][k]["zoo, fine-tuned"][rival]
+        said = "ahead" if lead["low"] > 0 else "behind" if lead["high"] < 0 else "not to be told apart"
+        if said in clear:
+            clear[said].append(f"{task} at {count}")
+        print(f"{count:6d} labels: {100 * np.mean(found['accuracy']['zoo, fine-tuned'][k]):5.1f} %, over {rival:7s} {100 * lead['difference']:+5.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}): {said}")
+for said, cases in clear.items():
+    print(f"clearly {said}: {', '.join(cases) or 'nowhere'}")
+claim("era at 20" in clear["ahead"] and "docstring-library at 1000" in clear["behind"], "pre-training saves labels on one task, and costs accuracy on another")
+
+# %% [markdown]
+# A few-label curve speaks of a *task*, and of its distance from the pre-training text. Era is what the model's own text is about. Documentation is another language to it: with few labels nobody is above the share of the most frequent class, and with many, starting from the speeches is *worse* than starting from nothing (chapter 12 asks what mends that). A single task, well chosen, would have told either story; so name the tasks before you measure, and report
+# them all. (The intervals are of 95 %. Among so many rows, one in twenty would look clear by chance alone.)
 #
-# There is one more way to be fooled here, in the *interval*. A thousand test sentences sound like a thousand independent trials. They come from 36 speeches, and sentences of a speech are easy or hard together. Draw single sentences anew, and the interval
-# comes out too narrow; draw speeches (chapter 08). For a difference between two classifiers on the same sentences, draw both answers together (**paired**). We let the zoo's model and TF-IDF learn from the same 200 labels, and compute both intervals.
+# There is one more way to be fooled here, in the *interval*. A thousand test sentences sound like a thousand independent trials. They come from a few dozen speeches, and sentences of a speech are easy or hard together. Draw single sentences anew, and the interval
+# comes out too narrow; draw speeches. For a difference between two classifiers on the same sentences, draw both answers together (**paired**). We let the frozen model of the zoo and TF-IDF learn from the same 200 labels, and compute both intervals. What the frozen model makes of a sentence does not depend on the labels, so we compute it once and keep it as a column, `codes`.
 
 # %%
 test_text = unseen.subset(sorted(np.random.default_rng(5).permutation(len(unseen))[: dial(smoke=150, laptop=1000)], key=lambda i: len(unseen.sentences[i])))
 known = era.subset([i for i, source in enumerate(era.sources) if source not in apart])
-test = encode_labelled(test_text, tokenizer, 64)
 
 
-def learners(seed, model=zoo["modernbert-mini-sotu"]):
+def coded(text):
+    """The sentences as ids, and with what the frozen model makes of each."""
+    encoded = encode_labelled(text, tokenizer, 64)
+    return EncodedText(encoded.sentences, codes=features(zoo["modernbert-mini-sotu"], encoded), **encoded.columns)
+
+
+def learners(seed):
     """Both classifiers, each tuned on the same labelled sentences."""
-    labelled = encode_labelled(known.subset(balanced_ids(known.labels, dial(smoke=60, laptop=200), seed)), tokenizer, 64)
-    return {"zoo, frozen": fit_tuned(LinearProbe(model, grid=(1.0, 0.1)), labelled, seed, rounds=1),
+    labelled = coded(known.subset(balanced_ids(known.labels, dial(smoke=60, laptop=200), seed)))
+    return {"zoo, frozen": fit_tuned(LinearProbe(None, "codes", (1.0, 0.1)), labelled, seed, rounds=1),
             "TF-IDF": fit_tuned(TfidfClassifier((10.0, 100.0)), labelled, seed, rounds=1)}
 
 
+test = coded(test_text)
 fitted = [learners(seed) for seed in range(dial(smoke=1, laptop=3))]
 right = {name: torch.stack([classify[name](test) == test.labels for classify in fitted], 1) for name in ("zoo, frozen", "TF-IDF")}  # (N, draws)
 pair = right["zoo, frozen"], right["TF-IDF"]
 width = {}
+print(f"{len(test_text)} sentences of {len(set(test_text.sources))} speeches")
 for name, groups in [("single sentences", None), ("whole speeches", test_text.sources)]:
     lead = paired_bootstrap(*pair, groups, resamples=2000)
     width[name] = lead.high - lead.low
@@ -732,6 +808,12 @@ def logits_at_blanks(model, masked):
     return torch.cat(rows), torch.cat(truth)
 
 
+def by_chance(sure, tries=50):
+    """The mean error of a model that is right exactly as often as it says, on so many blanks."""
+    generator = torch.Generator().manual_seed(0)
+    return np.mean([calibration_error(sure, torch.rand(len(sure), generator=generator, dtype=sure.dtype) < sure, 10) for _ in range(tries)])
+
+
 fig, axes = plots.figure(columns=2, width=9.5, height=4)
 for ax, (name, model) in zip(axes, zoo.items()):
     logits, truth = logits_at_blanks(model, blanks.every(dial(smoke=64, laptop=8)))
@@ -741,18 +823,22 @@ for ax, (name, model) in zip(axes, zoo.items()):
     half = len(logits) // 2
     temperature = fit_temperature(logits[:half], truth[:half])  # on the first half of the texts …
     before, after = (reliability(logits[half:] / t, truth[half:], 10).error for t in (1, temperature))  # … judged on the second
-    print(f"{name:22s} {len(truth)} blanks: mean confidence {sure.mean():.3f}, right {(logits.argmax(1) == truth).double().mean():.3f}; error {bins.error:.3f}, yours {ours:.3f}; "
-          f"temperature {temperature:.2f}: {before:.3f} → {after:.3f} on other texts")
+    lots, lots_of_half = (by_chance(part) for part in (sure, sure[half:]))
+    print(f"{name:22s} {len(truth)} blanks: mean confidence {sure.mean():.3f}, right {(logits.argmax(1) == truth).double().mean():.3f}\n"
+          f"    error {bins.error:.3f}, yours {ours:.3f}; if calibrated, by chance {lots:.3f}\n"
+          f"    temperature {temperature:.2f}: {before:.3f} → {after:.3f} on other texts; if calibrated, by chance {lots_of_half:.3f}")
     filled = bins.count > 0
     ax.plot([0, 1], [0, 1], color=plots.GREY, lw=1)
     ax.plot(bins.confidence[filled], bins.accuracy[filled], "o-", color=plots.BLUE)
     ax.set(xlabel="mean confidence in the bin", ylabel="right", title=name, xlim=(0, 1), ylim=(0, 1))
-    claim(abs(ours - bins.error) < 1e-9, "your error is the library's")
+    claim(abs(ours - bins.error) < 1e-5, "your error is the library's")
 reveal("11.sure", 100 * ours)
 plots.show(fig, alt="Reliability diagrams of the two models at the common blanks: share right against mean confidence in ten bins, with the diagonal of perfect calibration. How far they are from it is in the lines above.")
 
 # %% [markdown]
-# Nearly on the diagonal. That is no accident: the expected cross-entropy is lowest when the predicted probabilities are the true ones, so a model whose held-out loss is close to its training loss has been trained to be calibrated. The
+# Nearly on the diagonal. Nearer one can hardly come: a model that is right *exactly* as often as it says would not show 0 either, for in a bin of some hundred blanks the share is off by chance, and absolute values do not cancel. Beside the error stands what such a model would show on as many blanks: a calibration error is to be compared with that, and grows as the sample shrinks. (Blanks of one speech are not independent, so chance does even more.)
+#
+# That the models are calibrated is no accident: the expected cross-entropy is lowest when the predicted probabilities are the true ones, so a model whose held-out loss is close to its training loss has been trained to be calibrated. The
 # trouble comes with over-fitting. Here are the networks of section 3, at blanks in other speeches, at their best epoch and at their last:
 
 # %%
@@ -760,14 +846,16 @@ for name, k in [("best", best), ("last", len(epochs) - 1)]:
     sure_of, is_right, error = (100 * curves(lambda point: point["calibration"][key])[k].mean() for key in ("confidence", "right", "error"))
     print(f"{name} epoch ({epochs[k]:2d}): mean confidence {sure_of:.0f} %, right {is_right:.0f} %, calibration error {error:.0f} points")
 claim(error > 15, "the over-fitted network is far too sure of itself")
+at_best, at_last = (100 * curves(lambda point: point["calibration"]["right"])[k].mean() for k in (best, len(epochs) - 1))
+claim(abs(at_last - at_best) < 3, "… though it is right about as often as at its best")
 
 # %% [markdown]
 # **Temperature scaling** (ibid.) is the usual remedy: divide all logits by one number $T$ before the softmax. That changes no answer, for the order stays as it is, but makes all probabilities flatter ($T > 1$) or sharper ($T < 1$). $T$ is chosen by the loss on texts that were not trained on, and judged on yet others. Above, with
-# models that need no remedy, it comes out near 1. It lowers the confidence of an over-fitted model; it does not give back what the model could have learned.
+# models that need no remedy, it comes out near 1, and on the other texts it brings no gain: what is no more than chance cannot be mended. It lowers the confidence of an over-fitted model; it does not give back what the model could have learned.
 #
 # ## 7 · A slip of the pen: robustness
 #
-# Test sentences are clean; the world's are not. Two disturbances: all letters in lower case, and typing errors, where in a share of the words two neighbouring letters change places. First guess: how many points does the frozen model of the zoo, which learned from clean sentences, lose if every *fifth* word is mistyped?
+# Test sentences are clean; the world's are not. Two disturbances: all letters in lower case, and typing errors, where in a share of the words two neighbouring letters change places. First guess: how many points does the frozen model of the zoo, with a probe fitted on clean sentences, lose if every *fifth* of the longer words is mistyped?
 
 # %%
 predict("11.typo", ..., unit="points lost by the zoo's model at 20 % typing errors")
@@ -786,7 +874,7 @@ def mistyped(sentence, share, chance):
 
 def accuracies(change):
     """Per classifier the accuracies on the changed test sentences, one a draw of labels."""
-    changed = encode_texts([change(s) for s in test_text.sentences], tokenizer, 64, labels=test_text.labels)
+    changed = coded(replace(test_text, sentences=[change(s) for s in test_text.sentences]))
     return {name: [accuracy(classify[name](changed), changed.labels) for classify in fitted] for name in right}
 
 
@@ -800,15 +888,15 @@ claim(lower["zoo, frozen"] == typed[0]["zoo, frozen"], "lower case changes nothi
 claim(np.mean(typed[-1]["zoo, frozen"]) < np.mean(typed[0]["zoo, frozen"]), "typing errors cost")
 
 # %% [markdown]
-# That lower case costs *exactly* nothing is no robustness of the model: the tokenizer throws capitals away before anybody can stumble over them. A mistyped word, on the other hand, falls to pieces that the model has hardly ever seen together. That a few of them cost next to nothing, and many a lot, is owed to the mean over a whole sentence: enough sound words remain to tell the era. Whoever
+# That lower case costs *exactly* nothing is no robustness of the model: the tokenizer throws capitals away before anybody can stumble over them. A mistyped word, on the other hand, falls to pieces that the model has hardly ever seen together. That a few of them cost next to nothing, and many a lot, may be owed to the mean over a whole sentence: enough sound words remain to tell the era. And mind what is compared: counted words lose fewer points, but they had fewer to lose. Whoever
 # reports robustness should say which part of the pipeline it is owed to.
 #
 # ## 8 · Whose words are these?
 #
 # *Content note: this section shows what a model took over from speeches of two centuries, most of which take for granted that a person of consequence is a man.*
 #
-# A model learns what is said, not what is so. We fill templates with occupations and roles, as Kurita et al. (2019) did, and ask for the pronoun: $\ln \frac{P(\text{he})}{P(\text{she})}$, the **log-odds**. At 0 both are equally probable; at 2 *he* is $e^2$, seven times as probable. Beside the
-# answers stands what plain counting says: how often the speeches contain *he* and *she* at all.
+# A model learns what is said, not what is so. We fill templates with occupations and roles, in the manner of Kurita et al. (2019), and ask for the pronoun: $\ln \frac{P(\text{he})}{P(\text{she})}$, the **log-odds**. At 0 both are equally probable; at 2 *he* is $e^2$, seven times as probable. Beside the
+# answers stands what plain counting says: how often the speeches contain *he* and *she* at all (there, *she* is often a nation or a ship). Kurita et al. subtract the log-odds that the model itself gives when the role is hidden, too, so that only what the role adds remains; we leave them as they are, for whoever uses the model gets them as they are.
 
 # %%
 ROLES = ["president", "soldier", "farmer", "judge", "citizen", "child", "teacher", "worker", "mother", "wife"]
@@ -825,8 +913,8 @@ for ax, (name, table) in zip(axes, odds.items()):
     ax.axvline(0, color=plots.BLACK, lw=1)
     ax.axvline(np.log(he / she), color=plots.GREY, lw=1, ls="--")
     ax.set(xlabel="log-odds of he against she (nats)", title=name, xlim=(min(-3, float(table.min()) - 0.5), float(max(t.max() for t in odds.values())) + 1.2))
-plots.show(fig, alt="Log-odds of he against she for ten roles, a dot a template, for both models. The line at 0 is equal odds; the dashed line is the ratio in the corpus. Most bars are far right of 0; "
-           "those for mother are among the lowest. The numbers stand at the bars.")
+plots.show(fig, alt="Log-odds of he against she for each role, a dot a template, for both models. The line at 0 is equal odds; the dashed line is the ratio in the corpus. Most bars are far right of 0; "
+           "those for mother are among the lowest. The means stand beside the bars.")
 family = [roles.index(role) for role in ("mother", "wife") if role in roles]
 others = [i for i in range(len(roles)) if i not in family]
 for name, table in odds.items():
@@ -835,7 +923,7 @@ for name, table in odds.items():
     claim(table[:, family].mean() < table[:, others].mean(), "the models do know which words are about women")
 
 # %% [markdown]
-# Three sober remarks. **It is the text**: the dashed line is the corpus alone, and for offices the models go beyond it, as the speeches do; a model trained to predict this text is *right*, by its loss, to say *he*. A good held-out loss is no protection, it is the cause. **It is not nothing**: whoever builds on such a
+# Three sober remarks. **It is the text**: the dashed line is the corpus alone, and for offices the models go beyond it; a model trained to predict this text is *right*, by its loss, to say *he*. A good held-out loss is no protection, it is the cause. **It is not nothing**: whoever builds on such a
 # model, to rank applications for instance, builds on these odds. **It is a weak instrument**: three templates, one pair of pronouns, two small models; templates alone move the answer (look at the spread of the dots), and nothing here is evidence about larger models. What to do about it begins with looking,
 # and with choosing the text.
 #
@@ -853,7 +941,7 @@ for name, table in odds.items():
 # | is something in there? | probe accuracy *and* selectivity | other texts than the probe's | control task, random encoder, ceiling |
 # | can its probabilities be believed? | calibration error | text kept apart, from the temperature's, too | the diagonal |
 #
-# The first line corrects the article: on the pre-training set the winner is a table of counts. On over-fitting the article is right, and here are both sides of it in numbers:
+# The first line corrects the article: on the pre-training set the winner is a table that has it by heart. On over-fitting the article is right, and here are both sides of it in numbers:
 
 # %%
 turn = int(other.mean(1).argmin())
