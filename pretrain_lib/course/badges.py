@@ -2,8 +2,9 @@
 
     python course.py badges --repo OWNER/NAME
 
-Writes the address into pyproject.toml, and from there into the README and into the notebooks: links below
-their titles, and a first cell that fetches the course where a notebook was opened alone. Nothing is executed.
+Writes the address into pyproject.toml, and from there into the README and the notebooks: links
+below their titles, and a first cell that fetches the course where a notebook was opened alone. It
+executes nothing.
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ def set_repository(owner_and_name: str) -> None:
     """Writes the one setting."""
     text = PYPROJECT.read_text(encoding="utf-8")
     line = f'Repository = "https://github.com/{owner_and_name}"'
-    PYPROJECT.write_text(re.sub(r'^Repository = ".*"$', line, text, flags=re.MULTILINE), encoding="utf-8", newline="\n")
+    text = re.sub(r'^Repository = ".*"$', line, text, flags=re.MULTILINE)
+    PYPROJECT.write_text(text, encoding="utf-8", newline="\n")
 
 
 def section(owner_and_name: str | None) -> str:
     """The README's links, from marker to marker; nothing while there is no address."""
-    rows = [f"| {source.stem[:2]} | {badges(source.stem, owner_and_name)} |" for source in chapter_sources()] if owner_and_name else []
-    return "\n".join([BEGIN, *(["| chapter | opens in a browser |", "|---|---|"] if rows else []), *rows, END])
+    if not owner_and_name:
+        return f"{BEGIN}\n{END}"
+    names = [source.stem for source in chapter_sources()]
+    rows = [f"| {name[:2]} | {badges(name, owner_and_name)} |" for name in names]
+    return "\n".join([BEGIN, "| chapter | opens in a browser |", "|---|---|", *rows, END])
 
 
 def write_readme() -> None:
@@ -53,7 +58,7 @@ def stamp(place: Path, made: NotebookNode, source: Path) -> bool:
     """Brings a built notebook's links and first cell up to date, and keeps its outputs.
 
     Returns:
-        Whether it could: a notebook that is not what its source makes is left for `course.py build`.
+        Whether it could: one that is not what its source makes is left for `course.py build`.
     """
     built = nbformat.read(place, as_version=4) if place.exists() else None
     if not built or outputs_edited(built) or code(built) != code(made):
@@ -70,10 +75,12 @@ def stamp(place: Path, made: NotebookNode, source: Path) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="course.py badges", description=__doc__.splitlines()[0])
-    parser.add_argument("--repo", metavar="OWNER/NAME", help="on GitHub; as set in pyproject.toml if not said")
+    parser.add_argument("--repo", metavar="OWNER/NAME",
+                        help="on GitHub; as set in pyproject.toml if not said")
     repo = parser.parse_args(arguments).repo
     if repo and not ADDRESS.fullmatch(repo):
-        print(f"course.py badges: a repository is OWNER/NAME, such as ana/pretraining; got {repo!r}", file=sys.stderr)
+        wanted = "a repository is OWNER/NAME, such as ana/pretraining"
+        print(f"course.py badges: {wanted}; got {repo!r}", file=sys.stderr)
         return 2
     if repo:
         set_repository(ADDRESS.fullmatch(repo)[1])
@@ -81,9 +88,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("course.py badges: say where the course lives: --repo OWNER/NAME", file=sys.stderr)
         return 2
     write_readme()
-    left = [place for source in chapter_sources() for place, made, _ in kinds(source) if not stamp(place, made, source)]
-    for place in left:
-        print(f"{place.relative_to(ROOT)} is not what its source makes: python course.py build {place.stem[:2]}")
+    for source in chapter_sources():
+        for place, made, _ in kinds(source):
+            if not stamp(place, made, source):
+                remedy = f"python course.py build {place.stem[:2]}"
+                print(f"{place.relative_to(ROOT)} is not what its source makes: {remedy}")
     print(f"The README and the notebooks point to https://github.com/{repository()}")
     return 0
 

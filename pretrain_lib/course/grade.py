@@ -2,9 +2,9 @@
 
     python course.py grade FOLDER [CHAPTER ...] [--to FOLDER] [--hidden FILE] [--trusted]
 
-FOLDER holds a sub-folder for each student, with that student's notebooks anywhere in it, or notebooks
-of which each is named after its student: ana.ipynb, or ana_02_autoencoder_math.ipynb. What the notebooks
-themselves are called does not matter: the exercises that they check tell the chapter.
+FOLDER holds a sub-folder for each student, with that student's notebooks anywhere in it, or
+notebooks of which each is named after its student: ana.ipynb, or ana_02_autoencoder_math.ipynb.
+What the notebooks are called does not matter: the exercises that they check tell the chapter.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from .sources import NOTEBOOKS
 
 ASKED = re.compile(r"""\bcheck\(\s*["'](\d\d\.\d+)["']""")
 ANSWERS = re.compile(r"course\.exercises|find_exercise|all_exercises|\.reference\b")
+COLUMNS = ("student", "chapter", "passed", "of", "right", "wrong", "open", "notebook", "note")
 LARGEST = 64 * 2**20  # bytes of a notebook
 REFUSAL = """\
 Submissions are programs of strangers, and there is no sandbox here to run them in: {0}.
@@ -109,7 +110,7 @@ def submissions(folder: Path) -> dict[str, Submission]:
 
 
 def chapter_of(cells: list[str]) -> str:
-    """The chapter that most of a notebook's exercises belong to, such as "02"; "" if it has none."""
+    """The chapter of most of a notebook's exercises, such as "02"; "" if it has none."""
     known = all_exercises()
     asked = Counter(id[:2] for cell in cells for id in set(ASKED.findall(cell)) if id in known)
     return asked.most_common(1)[0][0] if asked else ""
@@ -126,7 +127,7 @@ def chapters_own(chapter: str) -> dict[str, bool]:
 
 
 def needed(cells: list[str], chapter: str) -> list[str]:
-    """The cells that answers may depend on: all but those of the chapter itself that only show something."""
+    """The cells that answers may depend on: all but the chapter's own that only show something."""
     own = chapters_own(chapter)
     return [cell for cell in cells if own.get(cell, True)]
 
@@ -151,8 +152,9 @@ class Grader:
         """Runs cells and judges the answers in them."""
         marks = Marks()
         try:
-            with started(cells, folder, self.memory, self.isolated) as process, deadline(self.seconds):
-                attend(process, marks, teachers_checks(self.hidden))
+            with started(cells, folder, self.memory, self.isolated) as process:
+                with deadline(self.seconds):
+                    attend(process, marks, teachers_checks(self.hidden))
         except OutOfTime:
             marks.accident = f"it took longer than {self.seconds:g} s"
         except NoSandbox as error:
@@ -160,9 +162,10 @@ class Grader:
         return marks
 
     def mark(self, cells: list[str], chapter: str, folder: Path | None) -> Marks:
-        """Judges a notebook's answers, without the cells that only show something as far as possible."""
+        """Judges a notebook's answers; runs cells that only show something if need be."""
         marks = self.run(needed(cells, chapter), folder)
-        missed = "NameError" in marks.errors or any("NameError" in text for _, text in marks.verdicts.values())
+        texts = [text for _, text in marks.verdicts.values()]
+        missed = "NameError" in marks.errors or any("NameError" in text for text in texts)
         return self.run(cells, folder) if missed and not marks.accident else marks
 
 
@@ -178,8 +181,8 @@ class Row:
 
     def ids(self, outcome: str) -> list[str]:
         """The exercises with an outcome; one that was never asked is open."""
-        verdicts = self.marks.verdicts
-        return [id for id in all_exercises(self.chapter) if verdicts.get(id, ("open",))[0] == outcome]
+        ids, verdicts = all_exercises(self.chapter), self.marks.verdicts
+        return [id for id in ids if verdicts.get(id, ("open",))[0] == outcome]
 
 
 def rows_of(student: str, handed_in: Submission, chapters: list[str], grader: Grader) -> list[Row]:
@@ -191,7 +194,9 @@ def rows_of(student: str, handed_in: Submission, chapters: list[str], grader: Gr
         return [Row(student, chapter, note=note) for chapter in chapters]
 
 
-def best_rows(student: str, handed_in: Submission, chapters: list[str], grader: Grader) -> list[Row]:
+def best_rows(
+    student: str, handed_in: Submission, chapters: list[str], grader: Grader
+) -> list[Row]:
     """A student's results, one a chapter; of several notebooks of a chapter the best counts."""
     rows = []
     for chapter in chapters:
@@ -206,22 +211,25 @@ def best_rows(student: str, handed_in: Submission, chapters: list[str], grader: 
             row.note = "; ".join(notes)
             if best is None or len(row.ids("passes")) > len(best.ids("passes")):
                 best = row
-        others = [f"{path.name} has no exercise" for path, cells in handed_in.notebooks.items() if not chapter_of(cells)]
+        others = [f"{path.name} has no exercise"
+                  for path, cells in handed_in.notebooks.items() if not chapter_of(cells)]
         missing = "; ".join(["no notebook of this chapter", *handed_in.unreadable, *others])
         rows.append(best or Row(student, chapter, note=missing))
     return rows
 
 
 def write_table(rows: list[Row], path: Path) -> None:
-    """One line a student and chapter. A text that a spreadsheet would take for a formula is quoted."""
+    """One line a student and chapter. What a spreadsheet would take for a formula is quoted."""
     with open(path, "w", encoding="utf-8-sig", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["student", "chapter", "passed", "of", "right", "wrong", "open", "notebook", "note"])
+        table.writerow(COLUMNS)
         for row in rows:
             ids = [row.ids(outcome) for outcome in ("passes", "wrong", "open")]
             texts = [row.student, row.notebook, row.note]
-            student, notebook, note = ["'" + text if text[:1] in "=+-@\t" and text else text for text in texts]
-            table.writerow([student, row.chapter, len(ids[0]), sum(map(len, ids)), *map(" ".join, ids), notebook, note])
+            quoted = ["'" * text.startswith(tuple("=+-@\t")) + text for text in texts]
+            student, notebook, note = quoted
+            counts = [len(ids[0]), sum(map(len, ids))]
+            table.writerow([student, row.chapter, *counts, *map(" ".join, ids), notebook, note])
 
 
 def feedback(student: str, rows: list[Row]) -> str:
@@ -234,7 +242,8 @@ def feedback(student: str, rows: list[Row]) -> str:
             lines += [f"Note: {as_text(row.note)}", ""]
         for id, exercise in exercises.items():
             outcome, text = row.marks.verdicts.get(id, ("open", f"{id} is open: {exercise.title}"))
-            lines.append(f"* {'✓' if outcome == 'passes' else '·'} **{exercise.title}**: {as_text(text)}")
+            mark = "✓" if outcome == "passes" else "·"
+            lines.append(f"* {mark} **{exercise.title}**: {as_text(text)}")
         lines.append("")
     return "\n".join(lines)
 
@@ -254,9 +263,9 @@ def grade(folder: Path, to: Path, chapters: list[str], grader: Grader, jobs: int
     """Marks all submissions in a folder, some at a time, and writes what came of it."""
     everyone = submissions(folder)
     if not everyone:
-        raise ValueError(f"there is nothing in {folder}: it should hold a folder or a notebook for each student")
-    present = {chapter_of(cells) for own in everyone.values() for cells in own.notebooks.values()} - {""}
-    chapters = chapters or sorted(present)
+        raise ValueError(f"{folder} is empty: it should hold a folder or a notebook a student")
+    notebooks = [cells for own in everyone.values() for cells in own.notebooks.values()]
+    chapters = chapters or sorted({chapter_of(cells) for cells in notebooks} - {""})
     (to / "feedback").mkdir(parents=True, exist_ok=True)
     rows = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -264,7 +273,8 @@ def grade(folder: Path, to: Path, chapters: list[str], grader: Grader, jobs: int
         for student, own in zip(everyone, pool.map(marking, everyone, everyone.values())):
             for row in own:
                 passed, of = len(row.ids("passes")), len(all_exercises(row.chapter))
-                print(f"{student}, chapter {row.chapter}: {passed} of {of}{', ' + row.note if row.note else ''}", flush=True)
+                note = f", {row.note}" if row.note else ""
+                print(f"{student}, chapter {row.chapter}: {passed} of {of}{note}", flush=True)
             (to / "feedback" / f"{student}.md").write_text(feedback(student, own), encoding="utf-8")
             rows += own
     write_table(rows, to / "grades.csv")
@@ -273,13 +283,20 @@ def grade(folder: Path, to: Path, chapters: list[str], grader: Grader, jobs: int
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="course.py grade", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a sub-folder or a notebook for each student")
-    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="such as 02; those handed in if none is named")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where results go; FOLDER-graded if not said")
-    parser.add_argument("--hidden", type=Path, metavar="FILE", help="Python with further checks, in HIDDEN")
-    parser.add_argument("--seconds", type=float, default=300, help="that one notebook may take (300)")
-    parser.add_argument("--memory", type=float, default=4, metavar="GB", help="that one process may have (4)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="notebooks at a time; one a core if not said")
+    parser.add_argument("folder", type=Path, metavar="FOLDER",
+                        help="a sub-folder or a notebook for each student")
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER",
+                        help="such as 02; those handed in if none is named")
+    parser.add_argument("--to", type=Path, metavar="FOLDER",
+                        help="where results go; FOLDER-graded if not said")
+    parser.add_argument("--hidden", type=Path, metavar="FILE",
+                        help="Python with further checks, in HIDDEN")
+    parser.add_argument("--seconds", type=float, default=300,
+                        help="that one notebook may take (300)")
+    parser.add_argument("--memory", type=float, default=4, metavar="GB",
+                        help="that one process may have (4)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(),
+                        help="notebooks at a time; one a core if not said")
     parser.add_argument("--trusted", action="store_true", help="run submissions without a sandbox")
     options = parser.parse_args(arguments)
     if os.name == "nt":
@@ -299,7 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.trusted:
             try_sandbox(memory)
         to = (options.to or folder.with_name(folder.name + "-graded")).resolve()
-        grade(folder, to, chapters, Grader(options.seconds, memory, not options.trusted, hidden), options.jobs)
+        grader = Grader(options.seconds, memory, not options.trusted, hidden)
+        grade(folder, to, chapters, grader, options.jobs)
     except NoSandbox as error:
         print(REFUSAL.format(error), end="", file=sys.stderr)
         return 3

@@ -1,6 +1,6 @@
 """Plain data between a notebook that is not trusted and its grader: JSON, one message a line.
 
-Whoever reads such a line gets numbers, texts, tensors and containers of them, and nothing that runs.
+Whoever reads such a line gets numbers, texts, tensors and containers of them: nothing that runs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 LONGEST = 64 * 2**20  # bytes of a line
+ONCE = (range, type({}.keys()), type({}.values()), type({}.items()))  # handed over as lists
 CONTAINERS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
 
@@ -35,7 +36,8 @@ def encode(value: Any) -> Any:
     if isinstance(value, Tensor) and value.layout == torch.strided:
         flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         data = b64encode(flat.numpy().tobytes()).decode()
-        return {"kind": "tensor", "dtype": str(value.dtype)[6:], "shape": list(value.shape), "data": data}
+        dtype = str(value.dtype).removeprefix("torch.")
+        return {"kind": "tensor", "dtype": dtype, "shape": list(value.shape), "data": data}
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufc":
         return {"kind": "array", "data": encode(torch.from_numpy(np.array(value)))}
     if isinstance(value, complex):
@@ -47,10 +49,10 @@ def encode(value: Any) -> Any:
     for kind, container in CONTAINERS.items():
         if isinstance(value, container):
             return {"kind": kind, "parts": [encode(part) for part in value]}
-    if isinstance(value, range | type({}.keys()) | type({}.values()) | type({}.items())) or hasattr(value, "__next__"):
+    if isinstance(value, ONCE) or hasattr(value, "__next__"):
         return encode(list(value))
-    raise NotPlain(f"a {type(value).__name__} cannot be handed to the grader: return numbers, tensors, "
-                   "texts, or lists, tuples, sets and dictionaries of them")
+    raise NotPlain(f"a {type(value).__name__} cannot be handed to the grader: return numbers, "
+                   "tensors, texts, or lists, tuples, sets and dictionaries of them")
 
 
 def decode(said: Any) -> Any:
@@ -85,7 +87,9 @@ def decode_tensor(dtype: str, shape: list[int], data: bytes) -> Tensor:
     sizes = all(type(size) is int and size >= 0 for size in shape)
     if not isinstance(kind, torch.dtype) or not sizes or prod(shape) * kind.itemsize != len(data):
         raise ValueError(f"{len(data)} bytes are no {dtype} tensor of shape {shape}")
-    return torch.frombuffer(bytearray(data), dtype=kind).reshape(shape) if data else torch.empty(shape, dtype=kind)
+    if not data:
+        return torch.empty(shape, dtype=kind)
+    return torch.frombuffer(bytearray(data), dtype=kind).reshape(shape)
 
 
 def send(line: BinaryIO, message: dict) -> None:

@@ -2,7 +2,7 @@
 
     python course.py progress [FOLDER]
 
-`check` prints its verdict, and JupyterLab saves what a cell printed; the last verdict on an exercise counts.
+`check` prints its verdict, and JupyterLab saves what a cell printed. The last verdict counts.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from .exercises import all_exercises
 from .sources import NOTEBOOKS
 
 VERDICT = re.compile(r"^(\d\d\.\d+) (passes|is not right yet|is open)\b", re.MULTILINE)
+MARKS = {"passes": "●", "not right yet": "◐", "open": "○", "not run": "·"}
 STATES = {"passes": "passes", "is not right yet": "not right yet", "is open": "open"}
 
 
 def printed(cell: dict) -> str:
     """What a cell has printed."""
-    texts = [output.get("text", "") for output in cell.get("outputs", []) if output.get("output_type") == "stream"]
-    return "\n".join("".join(text) for text in texts)
+    streams = [o for o in cell.get("outputs", []) if o.get("output_type") == "stream"]
+    return "\n".join("".join(stream.get("text", "")) for stream in streams)
 
 
 def states(notebook: Path) -> dict[str, str]:
@@ -46,14 +47,15 @@ def report(folder: Path) -> str:
         now = {id: found[id][1] if id in found else "not run" for id in exercises}
         passed = sum(state == "passes" for state in now.values())
         done, total = done + passed, total + len(exercises)
-        minutes += sum(exercise.minutes for id, exercise in exercises.items() if now[id] != "passes")
-        marks = "".join({"passes": "●", "not right yet": "◐", "open": "○", "not run": "·"}[s] for s in now.values())
-        following = next((id for id, state in now.items() if state != "passes"), None)
-        rest = f"next: {following} {exercises[following].title} ({now[following]})" if following else "all pass"
+        left = [id for id, state in now.items() if state != "passes"]
+        minutes += sum(exercises[id].minutes for id in left)
+        marks = "".join(MARKS[state] for state in now.values())
+        following = [f"next: {id} {exercises[id].title} ({now[id]})" for id in left[:1]]
+        rest = following[0] if left else "all pass"
         lines.append(f"{chapter}  {marks:<8}  {passed} of {len(exercises)}  {rest}")
-    legend = "● passes  ◐ not right yet  ○ open  · not run"
-    lines.append(f"\n{legend}\n{done} of {total} exercises pass; the others take about {minutes / 60:.0f} hours.")
-    return "\n".join(lines)
+    legend = "  ".join(f"{mark} {state}" for state, mark in MARKS.items())
+    rest = f"the others take about {minutes / 60:.0f} hours"
+    return "\n".join([*lines, "", legend, f"{done} of {total} exercises pass; {rest}."])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,9 +1,9 @@
 """Outside the sandbox: questions an answer that lives inside, and judges what comes back.
 
 The check of an exercise runs here, where the notebook cannot reach it. It is given a function that
-sends its arguments into the sandbox and returns what the learner's function made of them. Only plain
-data comes back. An exercise whose arguments cannot cross (functions, graphs of gradients) is judged
-inside instead; `crosses` finds out which, by trying the library's own answer.
+sends its arguments into the sandbox and returns what the learner's function made of them. Only
+plain data comes back. An exercise whose arguments cannot cross (functions, graphs of gradients) is
+judged inside instead; `crosses` finds out which, by trying the library's own answer.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def sealed(answer: Any) -> Any:
 
 @lru_cache(maxsize=None)
 def crosses(id: str, seeds: bool = False) -> bool:
-    """Whether an exercise's own answer passes its check through a wall, with other seeds or as it is."""
+    """Whether an exercise's own answer passes its check through a wall, with other seeds or not."""
     exercise = find_exercise(id)
     if seeds and not callable(exercise.reference):
         return False

@@ -2,9 +2,9 @@
 
     python course.py release [FOLDER]
 
-It holds what running the course takes, and none of notebooks/src, notebooks/solutions and tests. The
-checks come along, since the notebooks call them, and with them the library's own answers, which later
-cells use until the learner's pass. So that nobody reads one by accident, they are packed; see `packed`.
+It holds what running the course takes, and none of notebooks/src, notebooks/solutions and tests.
+The checks come along, since the notebooks call them, and with them the library's own answers, which
+later cells use until the learner's pass. So that nobody reads one by accident, they are packed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 from .sources import ROOT
 
 NAME = "pretraining-course"
-FILES = ("course.py", "pyproject.toml", "requirements.txt", "environment.yml", "README.md", "LICENSE")
+FILES = ("course.py", "pyproject.toml", "requirements.txt", "environment.yml", "README.md",
+         "LICENSE")
 FOLDERS = (("pretrain_lib", "*"), ("results", "*.json"), ("experiments", "*.py"), ("recipes", "*"),
            ("docs", "*.md"), ("docs", "*.png"))
 TEACHERS = "docs/instructors.md"
@@ -47,7 +48,8 @@ def packed(code: str, chapter: str) -> str:
 
 def course_files() -> list[Path]:
     """The files of a student's course."""
-    found = [ROOT / name for name in FILES] + sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    found = [ROOT / name for name in FILES]
+    found += sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     for folder, pattern in FOLDERS:
         found += sorted(path for path in (ROOT / folder).rglob(pattern)
                         if path.is_file() and path.suffix != ".pyc")

@@ -1,8 +1,8 @@
 """A process that can read the course and nothing else, reach nobody, and write nowhere that stays.
 
-Linux namespaces do it, through bubblewrap (https://github.com/containers/bubblewrap): the process sees
-the system's programs, this Python and the library, all read-only, and two small folders in memory. It
-has no network and sees no process but its own. What it starts ends with it.
+Linux namespaces do it, through bubblewrap (https://github.com/containers/bubblewrap): the process
+sees the system's programs, this Python and the library, all read-only, and small folders in memory.
+It has no network and sees no process but its own. What it starts ends with it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def python_folders() -> list[str]:
     found += [os.path.realpath(path) for path in found]
     outermost: list[str] = []
     for path in sorted(set(map(os.path.abspath, found)), key=len):
-        if path != str(ROOT) and not any(path == o or path.startswith(o + "/") for o in [*outermost, "/usr"]):
+        seen = any(Path(path).is_relative_to(outer) for outer in [*outermost, "/usr"])
+        if path != str(ROOT) and not seen:
             outermost.append(path)
     return outermost
 
@@ -48,7 +49,8 @@ def walls(submission: Path | None) -> list[str]:
     """The command that builds the sandbox and then runs what follows it."""
     bubblewrap = shutil.which("bwrap")
     if not bubblewrap:
-        raise NoSandbox("bubblewrap is not installed (on Debian and Ubuntu: apt install bubblewrap)")
+        remedy = "on Debian and Ubuntu: apt install bubblewrap"
+        raise NoSandbox(f"bubblewrap is not installed ({remedy})")
     command = [bubblewrap, "--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid",
                "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"]
     if os.getuid() == 0:  # becomes nobody inside; see sandboxed.limit
@@ -60,8 +62,9 @@ def walls(submission: Path | None) -> list[str]:
             command += ["--symlink", os.readlink(path), path]
         elif os.path.exists(path):
             command += ["--ro-bind", path, path]
-    parents = {parent for path in [*python_folders(), "/course/notebooks"] for parent in Path(path).parents[:-1]}
-    for path in sorted(map(str, parents)):  # bubblewrap would make them for the user alone
+    places = [*python_folders(), "/course/notebooks"]
+    parents = {str(parent) for place in places for parent in Path(place).parents[:-1]}
+    for path in sorted(parents):  # bubblewrap would make them for the user alone
         command += ["--perms", "0755", "--dir", path]
     for path in python_folders():
         command += ["--ro-bind", path, path]
@@ -72,15 +75,17 @@ def walls(submission: Path | None) -> list[str]:
     command += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/tmp", "/course/notebooks", "/dev/shm"):
         command += ["--size", ROOM, "--tmpfs", folder]
-    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/course/notebooks", "--"]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/course/notebooks"]
+    return [*command, "--"]
 
 
 def environment(course: str) -> dict[str, str]:
     """All that the process learns from its environment."""
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONUTF8": "1",
-            "PYTHONPATH": course, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0",
-            "IPYTHONDIR": "/tmp/ipython", "MPLBACKEND": "agg", "MPLCONFIGDIR": "/tmp/matplotlib",
-            "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "COURSE_SCALE": "smoke"}
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8",
+            "PYTHONUTF8": "1", "PYTHONPATH": course, "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0", "IPYTHONDIR": "/tmp/ipython", "MPLBACKEND": "agg",
+            "MPLCONFIGDIR": "/tmp/matplotlib", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+            "TQDM_DISABLE": "1", "COURSE_SCALE": "smoke"}
 
 
 @contextmanager
@@ -101,8 +106,9 @@ def started(cells: list[str], submission: Path | None, memory: int, isolated: bo
         place.mkdir()
         (Path(folder) / "pretrain_lib").symlink_to(ROOT / "pretrain_lib")
         command = [*walls(submission), *PROGRAM] if isolated else PROGRAM
-        process = subprocess.Popen(command, cwd=place, env=environment(course), stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, stderr=complaints, start_new_session=True)
+        process = subprocess.Popen(command, cwd=place, env=environment(course),
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=complaints, start_new_session=True)
         inside = submission and ("/submission" if isolated else str(submission))
         try:
             try:
@@ -111,8 +117,9 @@ def started(cells: list[str], submission: Path | None, memory: int, isolated: bo
                 plain.receive(process.stdout)  # it is ready
             except (EOFError, OSError):
                 complaints.seek(0)
-                lines = complaints.read().decode(errors="replace").strip().splitlines() or ["no reason given"]
-                raise NoSandbox(f"the process ended before it began: {lines[-1]}") from None
+                lines = complaints.read().decode(errors="replace").strip().splitlines()
+                reason = lines[-1] if lines else "no reason given"
+                raise NoSandbox(f"the process ended before it began: {reason}") from None
             yield process
         finally:
             end(process)

@@ -1,8 +1,8 @@
 """Inside the sandbox: runs a notebook's cells, and lets the grader outside question its answers.
 
-Started by grade.py, with the conversation on standard input and output. The cells come first, in one
-message. At each `check("02.1", answer)` the grader is asked. It calls the answer as often as it likes,
-with arguments of its own, and says what came of it.
+Started by grade.py, with the conversation on standard input and output. The cells come first, in
+one message. At each `check("02.1", answer)` the grader is asked. It calls the answer as often as it
+likes, with arguments of its own, and says what came of it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ ID = re.compile(r"\d\d\.\d+")
 
 
 class Ask(ast.NodeTransformer):
-    """Turns check("02.1", …) into a question to the grader, whatever `check` means in the notebook."""
+    """Turns check("02.1", …) into a question to the grader, whatever `check` means by then."""
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
         named = isinstance(node.func, ast.Name) and node.func.id == "check" and node.args
-        if named and isinstance(node.args[0], ast.Constant) and ID.fullmatch(str(node.args[0].value)):
+        id = getattr(node.args[0], "value", None) if named else None
+        if isinstance(id, str) and ID.fullmatch(id):
             node.func.id = "__ask_the_grader__"
         return node
 
@@ -49,7 +50,8 @@ class Grader:
         """Has an answer judged; returns what later cells should use."""
         exercise = find_exercise(id)
         try:
-            self.send(check=id, answer={"kind": "function"} if callable(answer) else plain.encode(answer))
+            said = {"kind": "function"} if callable(answer) else plain.encode(answer)
+            self.send(check=id, answer=said)
         except plain.NotPlain as error:
             self.send(check=id, answer={"kind": "other"}, why=str(error))
         with own_randomness():
@@ -62,7 +64,7 @@ class Grader:
 
     def call(self, answer, arguments: str) -> None:
         try:
-            ordered, named = pickle.loads(plain.decode(arguments))  # the grader's, so it may be trusted
+            ordered, named = pickle.loads(plain.decode(arguments))  # the grader's: to be trusted
             self.send(returned=plain.encode(answer(*ordered, **named)))
         except BaseException as error:
             self.send(raised=type(error).__name__, text=str(error)[:400])
