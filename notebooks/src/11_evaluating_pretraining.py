@@ -419,7 +419,7 @@ claim(gaps["by heart"].seen < min(gaps[name].seen for name in zoo), "on what it 
 claim(gaps["by heart"].unseen > max(gaps[name].unseen for name in zoo), "on what it has not read, both networks beat the table")
 
 # %% [markdown]
-# On the text that it has read the table wins, although every seventh token is hidden and many a blank has another one among its four neighbours; on other text it is worth no more than its pairs. **Whoever evaluates on the pre-training set chooses the model that has the most by heart.**
+# On the text that it has read the table wins, although every seventh token is hidden and many a blank has another one among its four neighbours; on other text it is worth hardly more than its pairs. **Whoever evaluates on the pre-training set chooses the model that has the most by heart.**
 #
 # How does that come about? The ledger has small networks that read some 20 000 tokens again and again. Somewhere in those tokens stand invented sentences,
 # "the watchword of the … is … …", once, four times or sixteen times, each with two words drawn at random: **canaries** (Carlini et al. 2019). Nothing else in the text helps to guess them, so
@@ -981,7 +981,7 @@ diagnosis = check("11.6", diagnosis)
 # * Confidence is a claim that can be checked, and mended with one number.
 # * A model says what its text says. Look before you build on it.
 #
-# **What we measured**: here, the leak, pseudo-perplexities, a gap, probes of word vectors, calibration, typing errors and pronouns; in the ledger `11-how-evaluation-fools` and `11-probes` (five seeds), `11-memorisation` (three) and `08-few-labels-text` (five). `python course.py reproduce ID` measures each again.
+# **What we measured**: here, the leak, pseudo-perplexities, a gap, probes of word vectors, calibration, typing errors and pronouns; in the ledger `11-how-evaluation-fools` and `11-probes` (five seeds), `11-memorisation` (three) and `08-few-labels-text` (five), and `11-few-labels` (as many as its table says). `python course.py reproduce ID` measures each again.
 #
 # ## Going further
 #
