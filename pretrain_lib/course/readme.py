@@ -28,13 +28,23 @@ def megabytes(runs: dict) -> float:
     return max(run["megabytes"] for run in runs["prepare"])
 
 
+def compressed() -> list[tuple[str, str, str]]:
+    """What a student and int8 keep of a classifier's accuracy."""
+    rows = []
+    for task, found in results("13-frontier")["measured"]["tasks"].items():
+        share = {name: mean(found["accuracy"][name]) / mean(found["accuracy"]["teacher"]) for name in ("student", "int8")}
+        size = {name: found["bytes"][name] / found["bytes"]["teacher"] for name in share}
+        rows.append((f"{task}: a student of {size['student']:.0%} of the bytes keeps, of its teacher's accuracy", f"{share['student']:.1%}",
+                     f"int8, {size['int8']:.0%} of the bytes, keeps {share['int8']:.1%}"))
+    return rows
+
+
 def table() -> str:
     """The rows, in Markdown."""
     clock = results("08-better-than-counting")
     curves, lines = clock["measured"]["curves"], clock["measured"]["lines"]
     end = {who: median(curve[-1][2] for curve in runs) for who, runs in curves.items()}
-    few = results("08-few-labels-text")["measured"]
-    row = few["labels"].index(50)
+    few = [results(id)["measured"] for id in ("08-few-labels-text", "11-few-labels")]
     speed = results("08-speed")["measured"]
     language = results("07-bayes-optimal")["measured"]["languages"]
     sizes = results("05-prepare-at-scale")["measured"]["sizes"]
@@ -47,7 +57,7 @@ def table() -> str:
     for name in sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")):
         loss, right = zoo_scores(name)
         rows.append((f"masked loss of `{name}`, nats", f"{loss:.2f}", f"right at {right} of the blanks"))
-    for task, found in few["tasks"].items():
+    for task, found, row in [(task, found, one["labels"].index(50)) for one in few for task, found in one["tasks"].items()]:
         accuracy = {name: mean(runs[row]) for name, runs in found["accuracy"].items()}
         rows.append((f"{task} of a sentence, 50 labels, right", f"{accuracy['zoo, fine-tuned']:.1%} (frozen {accuracy['zoo, frozen']:.1%})",
                      f"scratch {accuracy['scratch']:.1%}, TF-IDF {accuracy['TF-IDF']:.1%}, majority {found['majority']['accuracy']:.1%}"))
@@ -56,6 +66,7 @@ def table() -> str:
              ("a step of BERT 4 × 256 on a CPU", f"{speed['steps']['main']['speedup']:.2f} times as fast",
               f"as {speed['steps']['main']['their_best']}, the same weights and batches"),
              ("the trainer", f"{speed['trainers']['speedup']:.2f} times as fast", "as `transformers`' `Trainer` with its collator"),
+             *compressed(),
              (f"memory for tokenising {largest} GB of text", f"{megabytes(sizes[largest]):.0f} MB",
               f"{megabytes(sizes[smallest]):.0f} MB for {smallest} GB")]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
