@@ -352,8 +352,38 @@ for task, found in ways.items():
         print(f"  {name:15s} accuracy {np.mean(runs):.3f} ({min(runs):.3f} to {max(runs):.3f})   macro-F1 {np.mean(f1):.3f}   setting {found['settings'][name]}")
     for pair, lead in found["lead"].items():
         print(f"  {pair:22s}{100 * lead['difference']:+6.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}, p = {lead['p']:.4f})")
-behind = {task: 100 * (np.mean(found["accuracy"]["full"]) - np.mean(found["accuracy"]["LoRA"])) for task, found in ways.items()}
-headline("how far LoRA, with 2 % of the parameters, is behind full fine-tuning on the worse of two tasks", max(behind.values()), 1.5, unit="points")
+means = {task: {name: np.mean(runs) for name, runs in found["accuracy"].items()} for task, found in ways.items()}
+era, library = means["era"], means["docstring-library"]
+claim(abs(era["LoRA"] - era["full"]) <= 0.015 and abs(era["layer-wise"] - era["full"]) <= 0.015, "on era LoRA and layer-wise rates are within 1.5 points of full fine-tuning")
+claim(min(era[name] for name in ("frozen", "LoRA", "layer-wise", "full")) > max(era["scratch"], era["TF-IDF"]) + 0.05, "and every way that uses the pretrained weights is 5 points ahead of scratch and TF-IDF")
+claim(library["full"] - library["LoRA"] > 0.05 and library["TF-IDF"] > library["full"], "on docstrings LoRA is behind full fine-tuning, and that behind counting words")
+
+# %% [markdown]
+# * **On era, where the model has read such text**, it does not matter which: four ways lie within a few points of each other, whose intervals include zero, and far ahead of scratch and of counting words. LoRA does with 2 of 100 numbers what full fine-tuning does with all. The frozen probe, which costs next to nothing, is a
+#   little behind.
+# * **On docstrings, where it has not**, the weights have to change. The frozen probe is no better than one on an *untrained* encoder. Full fine-tuning is level with scratch, and behind TF-IDF. Layer-wise rates, which hold the lower layers back, are behind full fine-tuning: there it is the lower layers that are wrong.
+# * **LoRA failed on docstrings**, and so did our first prediction. Look at its seeds: one is *below guessing*, the others far apart. That is not the picture of a method that has too few numbers; it is log A of exercise 12.6, further down. The table names the suspect: the rate is the higher of the two on offer, chosen on a third of the labels, in a third of the
+#   updates, where it did no harm yet.
+#
+# A suspicion can be measured. The same task, seeds and adapters once more, at three rates, with the gradient's norm clipped at 1, beside full fine-tuning clipped alike; and the rate chosen on *all* labels of the first seed, two thirds against one:
+
+# %%
+ledger = results("12-lora-rate")
+print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
+rates = ledger["measured"]
+for name, runs in rates["accuracy"].items():
+    print(f"  {name:15s} accuracy {np.mean(runs):.3f} ({' '.join(f'{run:.3f}' for run in runs)})   macro-F1 {np.mean(rates['macro_f1'][name]):.3f}")
+for pair, lead in rates["lead"].items():
+    print(f"  {pair:22s}{100 * lead['difference']:+6.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}, p = {lead['p']:.4f})")
+best = max(np.mean(runs) for name, runs in rates["accuracy"].items() if name != "full")
+headline("how far LoRA, with 2 % of the parameters, is behind full fine-tuning on era", 100 * (era["full"] - era["LoRA"]), 1.5, unit="points")
+claim(min(rates["accuracy"]["LoRA, 0.003"]) > min(rates["accuracy"]["LoRA, 0.01"]) + 0.05, "the rate explains the lost seeds")
+claim(np.mean(rates["accuracy"]["full"]) - best > 0.05, "but no rate of the three brings LoRA within 5 points of full fine-tuning")
+
+# %% [markdown]
+# So we were half right. The rate explains the lost seeds: 0.003 has none, and a choice made on more labels takes it. It does **not** explain the distance, which hardly shrinks; the first prediction failed again. What remains is what LoRA does not touch. Its adapters turn what the attention makes of the words, but the **embeddings** stay those of a
+# model that has hardly seen "array" or "axis". That layer-wise rates, which train them at a sixth of the rate, are behind as well, fits that. (It is a guess until somebody trains embeddings *and* adapters: a good first experiment of your own.) Biderman et al. (2024) find the same shape at a much larger scale: on new domains, code and mathematics,
+# LoRA of the usual ranks learns less than full fine-tuning, and forgets less. The paper that began this (Hu et al. 2022, Table 2) adapts RoBERTa to tasks in the English that it was pretrained on: there LoRA is level, as on era here.
 
 # %% [markdown]
 # ### Sentiment
@@ -669,18 +699,19 @@ for answer in ("Fermer tous les onglets", "Fermer les onglets", "Fermer tous les
 # %% [markdown]
 # ## Summary
 #
-# * Frozen, LoRA, layer-wise, full: four answers to the question what to train. The cheaper ones are often as good.
+# * Frozen, LoRA, layer-wise, full: four answers to the question what to train. Where the task's text is of the kind that was pretrained on, the cheaper ones are as good; where it is not, the weights themselves must change.
 # * LoRA learns $\Delta W = \frac{\alpha}{r} BA$ beside a frozen $W$. It starts exactly at the pretrained model, merges exactly, and a task is a file of some hundred kilobytes.
 # * Equal tuning, all seeds, equal $n$: otherwise a comparison of ways compares efforts.
 # * At equal tokens, text of the right domain is worth more than other text; to show it takes controls of tokens *and* of domain. A little pre-training may still be worth less than none.
 # * Pre-training makes training faster where it makes nothing better, and does neither where text and task share nothing.
 #
-# **What we measured**: exactness of adapters at the start, merged, and in `peft`; the rank of a change; `12-lora` and `12-domain-adaptive` (ledger): `python course.py reproduce 12-lora` measures it again.
+# **What we measured**: exactness of adapters at the start, merged, and in `peft`; the rank of a change; `12-lora`, `12-lora-rate` and `12-domain-adaptive` (ledger): `python course.py reproduce 12-lora` measures it again.
 #
 # ## Going further
 #
 # * Read `pretrain_lib/transfer/lora.py`: section 2 is most of it.
 # * Give adapters to the feed-forward layers, too (`targets=("qkv", "output", "up", "down")`), at half of the rank. Is that a better use of the same numbers?
+# * Train the embeddings beside the adapters (`classifier.encoder.embeddings.requires_grad_(True)` after `add_lora`), on docstrings. Does the distance of section 4 close?
 # * Domain adaptation *with* LoRA: put adapters on the masked language model, train them on docstrings, merge. How much of section 5's gain is left?
 # * Where in the race of section 6 does scratch catch up, with all labels of era, and an hour?
 # * Next, chapter 13: smaller models that know nearly as much.
@@ -690,6 +721,7 @@ for answer in ("Fermer tous les onglets", "Fermer les onglets", "Fermer tous les
 # * E. Hu et al. (2022), *LoRA: low-rank adaptation of large language models*, ICLR; arXiv 2106.09685, Sections 4 and 7, Table 2.
 # * J. Howard and S. Ruder (2018), *Universal language model fine-tuning for text classification*, ACL; arXiv 1801.06146, Section 3.2.
 # * S. Gururangan et al. (2020), *Don't stop pretraining: adapt language models to domains and tasks*, ACL; arXiv 2004.10964, Section 3, Table 3.
+# * D. Biderman et al. (2024), *LoRA learns less and forgets less*, Transactions on Machine Learning Research; arXiv 2405.09673.
 # * K. He, R. Girshick and P. Dollár (2019), *Rethinking ImageNet pre-training*, ICCV; arXiv 1811.08883, Figure 1.
 # * C. Hutto and E. Gilbert (2014), *VADER: a parsimonious rule-based model for sentiment analysis of social media text*, ICWSM.
 # * J. Dodge et al. (2019), *Show your work: improved reporting of experimental results*, EMNLP; arXiv 1909.03004.
