@@ -16,7 +16,9 @@ ADDRESS = re.compile(r"(?:https://github\.com/)?([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
 def repository() -> str | None:
-    """The repository on GitHub, such as "ana/pretraining"; None while it is not set."""
+    """The repository on GitHub, such as "ana/pretraining"; None while it is not set, or far from the course's folder."""
+    if not PYPROJECT.is_file():
+        return None
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     match = ADDRESS.fullmatch(project.get("urls", {}).get("Repository", ""))
     return match[1] if match and match[1] != PLACEHOLDER else None
