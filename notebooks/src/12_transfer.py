@@ -546,9 +546,9 @@ for way in ("frozen", "fine-tuned"):
 predict("12.sooner", ..., unit="% of scratch's updates")
 
 # %%
-race = TrainConfig(steps=dial(smoke=4, laptop=150), batch_size=32, learning_rate=1e-3, warmup_steps=dial(smoke=1, laptop=15), schedule="constant",
+race = TrainConfig(steps=dial(smoke=4, laptop=120), batch_size=32, learning_rate=1e-3, warmup_steps=dial(smoke=1, laptop=12), schedule="constant",
                    evaluate_every=dial(smoke=2, laptop=10), device="cpu")
-many = encode_labelled(known.subset(balanced_ids(known.labels, dial(smoke=64, laptop=4800), 1)), tokenizer, 32)
+many = encode_labelled(known.subset(balanced_ids(known.labels, dial(smoke=64, laptop=3840), 1)), tokenizer, 32)
 watched = encode_labelled(unseen.subset(range(0, len(unseen), 2)), tokenizer, 32)
 curves = {}
 for name, start in (("pretrained", zoo), ("scratch", ModernBertModel(zoo.config, 0))):
