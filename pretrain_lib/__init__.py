@@ -5,7 +5,7 @@ from .compression.prune import prune
 from .compression.quantise import quantize
 from .data.augment import Augmented
 from .data.counting import TwoSidedBigram, Unigram
-from .data.encoded_text import encode_labelled, encode_pairs
+from .data.encoded_text import encode_labelled, encode_text_pairs
 from .data.images import ImageDataset, labelled_subset, load_images
 from .data.keys import Keys
 from .data.labelled_text import load_labelled_text
@@ -67,8 +67,8 @@ from .training.config import TrainConfig
 from .training.trainer import Trainer
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
-from .transfer.lora import LoraConfig, add_lora, load_lora, merge_lora, save_lora
 from .transfer.heads import fine_tune_pairs, fine_tune_regressor, fine_tune_tagger
+from .transfer.lora import LoraConfig, add_lora, load_lora, merge_lora, save_lora
 from .transfer.probe import LinearProbe
 from .transfer.tfidf import TfidfClassifier
 
@@ -92,16 +92,16 @@ __all__ = [
     "CausalLM",
     "Classification",
     "Columns",
-    "DecoderConfig",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
+    "DecoderConfig",
     "Denoising",
     "distill",
     "Distillation",
     "encode_labelled",
     "encode_pairs",
     "encode_tagged",
-    "encode_pairs",
+    "encode_text_pairs",
     "EncoderDecoder",
     "few_label_curve",
     "fine_tune",

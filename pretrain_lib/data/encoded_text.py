@@ -72,8 +72,8 @@ def encode_texts(sentences: Sequence[str], tokenizer: Tokenizer, length: int = 1
     return EncodedText(sentences, **padded(encodings, tokenizer), **columns)
 
 
-def encode_pairs(first: Sequence[str], second: Sequence[str], tokenizer: Tokenizer,
-                 length: int = 128, **columns) -> EncodedText:
+def encode_text_pairs(first: Sequence[str], second: Sequence[str], tokenizer: Tokenizer,
+                      length: int = 128, **columns) -> EncodedText:
     """Pairs of texts as `[CLS] first [SEP] second [SEP]`, the longer of the two truncated.
 
     Args:

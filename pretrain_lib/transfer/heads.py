@@ -63,7 +63,7 @@ def fine_tune_pairs(model: nn.Module, pairs: Source, num_classes: int, config: T
 
     Args:
         model: with or without a head of its own; it stays as it is.
-        pairs: what `encode_pairs` returns, or `SentencePairs`.
+        pairs: what `encode_text_pairs` returns, or `SentencePairs`.
         num_classes: number of classes.
         config: how to train.
         held_out: pairs for early stopping, if the config asks for it.

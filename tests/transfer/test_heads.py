@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import pretrain_lib as pl
-from pretrain_lib.data.encoded_text import encode_pairs, encode_texts
+from pretrain_lib.data.encoded_text import encode_text_pairs, encode_texts
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.pairs import SentencePairs
 from pretrain_lib.data.tagged_text import TaggedText, encode_tagged
@@ -96,7 +96,7 @@ def test_pairs_are_learned_by_what_stands_where(make):
         for i, label in enumerate(labels):
             texts[2 * i + label] += " war"
             texts[2 * i + 1 - label] += " peace"
-        return encode_pairs(texts[::2], texts[1::2], TOKENIZER, 16, labels=labels)
+        return encode_text_pairs(texts[::2], texts[1::2], TOKENIZER, 16, labels=labels)
 
     classifier = fine_tune_pairs(make(), pairs(64, 0), 2, CONFIG)
     test = pairs(40, 1)
@@ -104,7 +104,7 @@ def test_pairs_are_learned_by_what_stands_where(make):
 
 
 def test_pairs_are_those_of_the_tokenizer():
-    encoded = encode_pairs(["gold coin", "war"], ["peace", "army army silver"], TOKENIZER, 32)
+    encoded = encode_text_pairs(["gold coin", "war"], ["peace", "army army silver"], TOKENIZER, 32)
     for row, pair in enumerate([("gold coin", "peace"), ("war", "army army silver")]):
         expected = TOKENIZER.encode(*pair)
         size = len(expected.ids)
@@ -116,7 +116,7 @@ def test_pairs_are_those_of_the_tokenizer():
         len(TOKENIZER.encode("gold coin", "peace").ids)
     }
     with pytest.raises(ValueError, match="2 first texts do not fit 1 second ones"):
-        encode_pairs(["a", "b"], ["c"], TOKENIZER)
+        encode_text_pairs(["a", "b"], ["c"], TOKENIZER)
 
 
 def test_the_order_of_two_parts_of_a_document_is_a_pair_task():
