@@ -15,7 +15,13 @@ from torch.nn import functional as F
 
 from .init import initialise
 from .layers import Attention, FeedForward, at_positions, visible
-from .validation import require, require_at_least, require_share
+from .validation import (
+    require,
+    require_at_least,
+    require_pad_token,
+    require_positive,
+    require_share,
+)
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,8 @@ class BertConfig:
         require_share(self, "hidden_dropout_prob", "attention_probs_dropout_prob")
         require(self.hidden_size % self.num_attention_heads == 0, "num_attention_heads",
                 self.num_attention_heads, f"a divisor of hidden_size={self.hidden_size}")
-        require(self.initializer_range > 0, "initializer_range", self.initializer_range, "above 0")
-        require(0 <= self.pad_token_id < self.vocab_size, "pad_token_id", self.pad_token_id,
-                f"an id below vocab_size={self.vocab_size}")
+        require_positive(self, "initializer_range")
+        require_pad_token(self)
 
 
 class BertEmbeddings(nn.Module):

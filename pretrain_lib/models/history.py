@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 from .init import initialise
 from .layers import at_positions
-from .validation import require, require_at_least, require_share
+from .validation import require_at_least, require_pad_token, require_share
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,6 @@ class BidirectionalLSTMConfig:
                          "num_hidden_layers")
         require_share(self, "dropout")
         require_pad_token(self)
-
-
-def require_pad_token(config) -> None:
-    require(0 <= config.pad_token_id < config.vocab_size, "pad_token_id", config.pad_token_id,
-            f"an id below vocab_size={config.vocab_size}")
 
 
 class NeuralProbabilisticLM(nn.Module):

@@ -26,7 +26,13 @@ from .layers import (
     rotation,
     visible,
 )
-from .validation import require, require_at_least, require_share
+from .validation import (
+    require,
+    require_at_least,
+    require_pad_token,
+    require_positive,
+    require_share,
+)
 
 LayerType = Literal["full_attention", "sliding_attention"]
 Pooling = Literal["cls", "mean"]
@@ -88,8 +94,7 @@ class ModernBertConfig:
         require(self.hidden_size % (2 * self.num_attention_heads) == 0, "num_attention_heads",
                 self.num_attention_heads,
                 f"such that hidden_size={self.hidden_size} gives each head an even size")
-        for field in ("global_rope_theta", "local_rope_theta", "initializer_range"):
-            require(getattr(self, field) > 0, field, getattr(self, field), "above 0")
+        require_positive(self, "global_rope_theta", "local_rope_theta", "initializer_range")
         if not self.layer_types:
             types = tuple("sliding_attention" if i % 3 else "full_attention"
                           for i in range(self.num_hidden_layers))
@@ -100,8 +105,7 @@ class ModernBertConfig:
                 self.layer_types, f"{self.num_hidden_layers} of {', '.join(get_args(LayerType))}")
         require(self.classifier_pooling in get_args(Pooling), "classifier_pooling",
                 self.classifier_pooling, "one of " + ", ".join(get_args(Pooling)))
-        require(0 <= self.pad_token_id < self.vocab_size, "pad_token_id", self.pad_token_id,
-                f"an id below vocab_size={self.vocab_size}")
+        require_pad_token(self)
 
 
 def layer_norm(config: ModernBertConfig) -> nn.LayerNorm:

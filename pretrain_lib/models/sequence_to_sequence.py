@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from .init import initialise
 from .layers import Attention, FeedForward, Rotation, rotation, visible
 from .mode import evaluation_mode
-from .validation import require, require_at_least, require_share
+from .validation import require, require_at_least, require_positive, require_share
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class DecoderConfig:
         require(self.hidden_size % (2 * self.num_attention_heads) == 0, "num_attention_heads",
                 self.num_attention_heads,
                 f"such that hidden_size={self.hidden_size} gives each head an even size")
-        for field in ("rope_theta", "initializer_range"):
-            require(getattr(self, field) > 0, field, getattr(self, field), "above 0")
+        require_positive(self, "rope_theta", "initializer_range")
 
 
 class CrossAttention(nn.Module):

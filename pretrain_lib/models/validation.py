@@ -22,3 +22,16 @@ def require_share(config, *fields: str) -> None:
     for field in fields:
         value = getattr(config, field)
         require(0 <= value < 1, field, value, "at least 0 and below 1")
+
+
+def require_positive(config, *fields: str) -> None:
+    """Each of the fields is above 0."""
+    for field in fields:
+        value = getattr(config, field)
+        require(value > 0, field, value, "above 0")
+
+
+def require_pad_token(config) -> None:
+    """The padding token is one of the vocabulary."""
+    require(0 <= config.pad_token_id < config.vocab_size, "pad_token_id", config.pad_token_id,
+            f"an id below vocab_size={config.vocab_size}")

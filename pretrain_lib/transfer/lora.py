@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..hf import THIRDS, family_of, is_encoder
 from ..models.state import shortened
-from ..models.validation import require, require_at_least
+from ..models.validation import require, require_at_least, require_positive
 from .encoders import text_classifier
 
 Target = Literal["qkv", "output", "up", "down"]
@@ -51,7 +51,7 @@ class LoraConfig:
 
     def __post_init__(self):
         require_at_least(self, 1, "rank")
-        require(self.alpha > 0, "alpha", self.alpha, "above 0")
+        require_positive(self, "alpha")
         require(bool(self.targets) and set(self.targets) <= set(get_args(Target)), "targets",
                 self.targets, "some of " + ", ".join(get_args(Target)))
 
