@@ -143,17 +143,6 @@ def clean(text: Any, longest: int = 400) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text))[:longest]
 
 
-def hidden_outcome(exercise: Exercise, answer: Any, grade: Callable | None) -> tuple[str, str]:
-    """What came of a check that learners cannot see."""
-    def graded(given):
-        try:
-            return grade(given) or ""
-        except AssertionError as error:
-            raise Mistake(str(error) or "a hidden check fails") from None
-
-    return judge(replace(exercise, grade=graded) if grade else exercise, answer)
-
-
 def examine(process: Popen, message: dict, hidden: dict[str, Callable]) -> tuple[str, str, str]:
     """Judges one answer: by the check, by the same check on other numbers, by a teacher's own."""
     exercise, said = find_exercise(str(message["check"])), message["answer"]
