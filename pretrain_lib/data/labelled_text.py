@@ -15,7 +15,7 @@ from .corpora import load_docstrings, load_sotu
 from .countries import CONTINENTS, continent_sentences
 from .keys import Keys
 from .sentence import Labelled, long_sentences
-from .sentiment import SENTIMENTS, sentiment_sentences, valence_sentences
+from .sentiment import RATED, SENTIMENTS, rated_sentences, sentiment_sentences
 from .text_files import TABLES, find_files, kind_of, missing_column, read_rows
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ def load_valence() -> LabelledText:
     The sentences are of State of the Union addresses, and `hold_out` parts them so that no word is
     on both sides. As in "sentiment", the number is the word's, not the sentence's.
     """
-    rows = list(valence_sentences())
+    rows = list(rated_sentences(RATED))
     sentences, numbers, sources, words = map(list, zip(*rows, strict=True))
     labels = np.array(numbers, dtype=np.float32)
     return LabelledText("valence", sentences, labels, [], sources, words)

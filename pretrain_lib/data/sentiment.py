@@ -34,8 +34,8 @@ def family(word: str, words: dict[str, float]) -> str:
     return next(word[:n] for n in range(3, len(word) + 1) if word[:n] in words or n == len(word))
 
 
-def rated_sentences(least: float) -> Iterator[tuple[Labelled, float]]:
-    """Sentences of State of the Union addresses with one rated word, masked, and its valence.
+def rated_sentences(least: float) -> Iterator[Labelled]:
+    """Sentences of State of the Union addresses with one rated word, masked; its valence as text.
 
     Args:
         least: words count whose valence is at least so far from 0. Sentences with two of them are
@@ -55,16 +55,10 @@ def rated_sentences(least: float) -> Iterator[tuple[Labelled, float]]:
     for number, word in enumerate(sorted(found)):
         order = Keys.of(0, [number]).permutation("sentences of a word", len(found[word]))[0]
         for i in sorted(order[:MOST].tolist()):
-            yield found[word][i], words[word]
+            yield found[word][i]
 
 
 def sentiment_sentences() -> Iterator[Labelled]:
     """Sentences whose one strongly rated word is masked, with the sign of its rating."""
-    for row, valence in rated_sentences(STRONG):
-        yield row._replace(kind=SENTIMENTS[valence > 0])
-
-
-def valence_sentences() -> Iterator[Labelled]:
-    """Sentences whose one rated word is masked, with its rating, −4 to 4, as text."""
-    for row, _ in rated_sentences(RATED):
-        yield row
+    for row in rated_sentences(STRONG):
+        yield row._replace(kind=SENTIMENTS[float(row.kind) > 0])

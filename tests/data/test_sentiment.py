@@ -91,7 +91,7 @@ def test_one_sentence_one_rated_word(monkeypatch):
         "Nothing is said of it here."
     )
     monkeypatch.setattr(module, "load_sotu", lambda: Corpus("s", lambda: [Document(said, "s1")]))
-    assert [row for row, _ in module.rated_sentences(2.0)] == [
+    assert list(module.rated_sentences(2.0)) == [
         ("[MASK] is what we see here.", "-2.9", "s1", "war")
     ]
 
