@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from pretrain_lib import Columns, Keys, load_pretrained, load_text, load_tokenizer
-from pretrain_lib.data.synthetic import SPECIAL, BayesOptimal, HiddenMarkovLanguage, normalised
+from pretrain_lib.course.results import load_experiment
+from pretrain_lib.data.synthetic import BayesOptimal, HiddenMarkovLanguage, normalised
 from pretrain_lib.data.tokenizer import continues_word
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib.transfer.control_task import draw_tokens, layer_states, probe_with_control
@@ -31,15 +29,6 @@ FITTED, SCORED = 3000, 2000  # tokens
 GRID = (1.0, 0.1)
 ZOO = ("bert-mini-sotu", "modernbert-mini-sotu")
 ENDINGS = ("ing", "ed", "ly", "s")
-
-
-def bayes_experiment():
-    """The experiment of chapter 07, whose training of a network on such a language is used here as it is."""
-    path = Path(__file__).with_name("07_bayes_optimal.py")
-    spec = importlib.util.spec_from_file_location("bayes_optimal", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def layers_of(model, texts: list) -> list[list[Tensor]]:
@@ -74,7 +63,7 @@ def drawn_tokens(chosen: Tensor, labels: Tensor, number: int, seed: int, **colum
 
 def hidden_markov(seed: int, small: bool) -> dict:
     """Probes of the topic, on function words, and of the state, on all words of one language."""
-    bayes = bayes_experiment()
+    bayes = load_experiment("07-bayes-optimal")  # its training of a network on such a language, as it is
     steps, held_out = (20, 40) if small else (bayes.STEPS, HELD_OUT)
     numbers = (300, 200) if small else (FITTED, SCORED)
     language = HiddenMarkovLanguage(**bayes.LANGUAGE, seed=seed, sentences=steps * bayes.BATCH)
