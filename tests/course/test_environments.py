@@ -17,7 +17,7 @@ import nbformat
 import pytest
 import yaml
 
-from pretrain_lib.course.sources import FIRST_CELL, ROOT
+from pretrain_lib.course.sources import ROOT, first_cell
 
 from .test_course_cli import make_course, settings, write_wheel
 
@@ -218,7 +218,7 @@ def test_the_first_cell_changes_no_version_that_is_there(tmp_path):
     before = versions(python)
 
     (root / "notebooks").mkdir()
-    cell = FIRST_CELL.replace('"torch", "transformers"', '"torch", "tiny"')
+    cell = first_cell(None).replace('"torch", "transformers"', '"torch", "tiny"')
     offline = subprocess.run([python, "-c", cell], cwd=root / "notebooks", env=settings(root, network=False),
                              capture_output=True, text=True)
     assert sum("no network" in line for line in offline.stderr.splitlines()) == 1

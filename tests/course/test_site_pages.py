@@ -16,7 +16,7 @@ from pretrain_lib.course.results import ROOT
 from pretrain_lib.course.site import clinic, findings, glossary, reference
 from pretrain_lib.course.site.__main__ import main, without_dead_links
 from pretrain_lib.course.site.chapters import Chapter, chapter_names, escaped, first_sentence, linked
-from pretrain_lib.course.sources import FIRST_CELL
+from pretrain_lib.course.sources import first_cell
 
 PNG = "iVBORw0KGgo="
 
@@ -30,7 +30,7 @@ def cells(tmp_path):
     solved = new_code_cell('f = 1\nf = check("09.1", f)', metadata={"tags": ["exercise"]},
                            outputs=[new_output("stream", text="09.1 passed")])
     notebook = new_notebook(cells=[
-        new_code_cell(FIRST_CELL, metadata={"tags": ["setup"]}),
+        new_code_cell(first_cell(None), metadata={"tags": ["setup"]}),
         new_markdown_cell(badges("09_tiny", "ana/course")),
         new_markdown_cell("so\n\n$$a\n= b .$$\n\nand $c$, hence\n\n$$d$$"),
         new_code_cell("draw()", outputs=[new_output("stream", text="drawn"), picture]),

@@ -10,9 +10,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from ..sources import FIRST_CELL, NOTEBOOKS, tags
+from ..sources import NOTEBOOKS, first_cell, tags
 
-ONLY_IN_NOTEBOOKS = (FIRST_CELL.splitlines()[0], "[![Open in Colab]")  # the theme has its own buttons
+ONLY_IN_NOTEBOOKS = (first_cell(None).splitlines()[0], "[![Open in Colab]")  # the theme has its own buttons
 
 CHECK = re.compile(r'\bcheck\(\s*"([\d.]+)"')
 EXERCISE = re.compile(r"\bExercise (\d\d\.\d+)")
