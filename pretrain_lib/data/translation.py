@@ -20,7 +20,7 @@ from . import hub
 from .encoded_text import encode_texts
 from .keys import Keys
 from .source import Columns, Samples
-from .text_files import find_files, kind_of, read_rows
+from .text_files import TABLES, find_files, kind_of, missing_column, read_rows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -106,7 +106,7 @@ def load_translation(
     and `-zh-CN` (BSD licence). Of a string with a plural the singular is taken.
 
     Args:
-        name: "fr-FR", "zh-CN", files (.csv, .jsonl, .parquet), or "hub:owner/name", such as
+        name: "fr-FR", "zh-CN", files (.csv, .tsv, .jsonl, .parquet), or "hub:owner/name", such as
             "hub:wmt/wmt16" with config="ro-en" and target="ro".
         source: where rows of files and of the Hub hold the text: a column, or a key of their
             column "translation".
@@ -127,10 +127,10 @@ def load_translation(
     if name in PACKAGED:
         return collect(name, islice(interface_strings(name), limit))
     from_hub = name.startswith("hub:")
-    if not from_hub and kind_of(Path(name)) not in (".csv", ".jsonl", ".parquet"):
+    if not from_hub and kind_of(Path(name)) not in TABLES:
         raise ValueError(
             f"unknown translation {name!r}: known are {', '.join(map(repr, PACKAGED))}, "
-            "'hub:owner/name', and files that end in .csv, .jsonl or .parquet"
+            f"'hub:owner/name', and files that end in {', '.join(TABLES)}"
         )
     if target is None:
         raise ValueError(f"say where {name} holds its translations, such as target='fr'")
@@ -210,7 +210,7 @@ def pair_of(row: dict, source: str, target: str, place: str) -> Pair:
     row = row["translation"] if isinstance(row.get("translation"), dict) else row
     for name in (source, target):
         if name not in row:
-            raise ValueError(f"{place} has no column {name!r}; it has {', '.join(row)}")
+            raise missing_column(place, name, row)
         if row[name] is None or not str(row[name]).strip():
             raise ValueError(f"{place} has nothing in column {name!r}: every row needs both texts")
     return str(row[source]).strip(), str(row[target]).strip()

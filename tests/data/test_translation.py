@@ -111,7 +111,8 @@ def test_files_of_ones_own(tmp_path):
     rows = [{"translation": {"de": "zu", "en": "Close", "fr": "Fermer"}},
             {"translation": {"de": "auf", "en": "Open", "fr": "Ouvrir"}}]
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for name in ("a.csv", "b.jsonl"):
+    (tmp_path / "c.tsv").write_text("en\tfr\nClose\tFermer\nOpen\tOuvrir\n")
+    for name in ("a.csv", "b.jsonl", "c.tsv"):
         text = load_translation(tmp_path / name, target="fr")
         assert (text.sources, text.targets) == (["Close", "Open"], ["Fermer", "Ouvrir"])
     assert load_translation(tmp_path / "b.jsonl", source="de", target="en").sources == ["zu", "auf"]
@@ -121,7 +122,7 @@ def test_files_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     "content, said",
     [
-        ("en,de\nx,y\n", r"a.csv:2 has no column 'fr'; it has en, de"),
+        ("en,de\nx,y\n", r"a.csv:2 has no column 'fr'; its columns are en, de"),
         ("en,fr\nx,y\nz,\n", r"a.csv:3 has nothing in column 'fr'"),
         ("en,fr\nx,x\n", "is empty: it holds no text with a translation"),
     ],
