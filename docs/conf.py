@@ -4,10 +4,11 @@ import re
 import tomllib
 from pathlib import Path
 
+from pretrain_lib.course.addresses import repository
+
 HERE = Path(__file__).resolve().parent
 ROOT = next(folder for folder in HERE.parents if (folder / "pyproject.toml").is_file())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-REPOSITORY = PROJECT.get("urls", {}).get("Repository", "").removesuffix(".git")
 
 project = "Pre-training from First Principles"
 author = PROJECT["authors"][0]["name"].removeprefix("The ")
@@ -49,9 +50,9 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-if REPOSITORY and "OWNER/REPOSITORY" not in REPOSITORY:  # a place-holder leads nowhere
+if repository():
     html_theme_options |= {
-        "repository_url": REPOSITORY,
+        "repository_url": f"https://github.com/{repository()}",
         "repository_branch": "main",
         "path_to_docs": "",
         "use_repository_button": True,
