@@ -25,15 +25,15 @@ from .encoder import Size
 
 FIT_ON = (2**14, 2**26)  # bytes of the two all-reduces that the link is fitted to
 UPDATES, ROUNDS = 12, 9
+TIMEOUT = 600.0  # seconds that one number of processes may take
 
 
-def scaling(ranks: list[int], size: Size = Size(), timeout: float = 600.0) -> list[dict]:
+def scaling(ranks: list[int], size: Size = Size()) -> list[dict]:
     """A step shared by several processes of one thread each, measured and foretold.
 
     Args:
         ranks: numbers of processes; 1 must be the first.
         size: what is trained; its batch is shared out.
-        timeout: seconds that one number may take.
 
     Returns:
         For each number "ranks", "step" and "all_reduce" in seconds as measured (an all-reduce of
@@ -44,7 +44,7 @@ def scaling(ranks: list[int], size: Size = Size(), timeout: float = 600.0) -> li
     Raises:
         RuntimeError: if the processes fail.
     """
-    rows = [launch(number, size, timeout) for number in ranks]
+    rows = [launch(number, size) for number in ranks]
     alone = rows[0]["step"]
     for row in rows:
         n, bytes_ = row["ranks"], row["gradient_bytes"]
@@ -57,7 +57,7 @@ def scaling(ranks: list[int], size: Size = Size(), timeout: float = 600.0) -> li
     return rows
 
 
-def launch(ranks: int, size: Size, timeout: float) -> dict[str, float]:
+def launch(ranks: int, size: Size) -> dict[str, float]:
     """What one number of processes measures."""
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "found.json"
@@ -66,7 +66,7 @@ def launch(ranks: int, size: Size, timeout: float) -> dict[str, float]:
              str(ranks), "-m", "pretrain_lib.bench.scaling", str(found),
              json.dumps(asdict(size))],
             env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
-            capture_output=True, text=True, timeout=timeout)  # fmt: skip
+            capture_output=True, text=True, timeout=TIMEOUT)  # fmt: skip
         if ended.returncode:
             raise RuntimeError(f"{ranks} processes failed:\n{ended.stderr[-2000:]}")
         return json.loads(found.read_text())

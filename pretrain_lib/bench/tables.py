@@ -20,6 +20,7 @@ from .encoder import Size, measure
 from .ladder import climb, rungs, task_of
 from .scaling import scaling
 
+GPUS, SEQUENCES = (1, 8, 64, 1024), 256  # of the machines on paper, and in their batch
 GPU = {"link": Link(latency=1e-5, bandwidth=5e10), "flops": 4e14}  # round numbers, not a product's
 
 
@@ -77,18 +78,18 @@ def print_ranks(ranks: list[int]) -> None:
           "that the backward pass can\nhide, and with nothing hidden")
 
 
-def print_paper(ranks: tuple[int, ...] = (1, 8, 64, 1024), batch_size: int = 256) -> None:
+def print_paper() -> None:
     """BERT-base on machines that are not here."""
     base, link = Encoder(), GPU["link"]
-    flops, size = batch_size * base.step_flops, 4 * base.parameters
+    flops, size = SEQUENCES * base.step_flops, 4 * base.parameters
     compute = flops / GPU["flops"]
-    print(f"BERT-base, {batch_size} sequences of {base.length}: {flops / 1e12:.0f} TFLOP a step, "
+    print(f"BERT-base, {SEQUENCES} sequences of {base.length}: {flops / 1e12:.0f} TFLOP a step, "
           f"{size / 1e6:.0f} MB of gradients.\n"
           f"Say a GPU sustains {GPU['flops'] / 1e12:.0f} TFLOP/s, "
           f"its link {link.bandwidth / 1e9:.0f} GB/s with {1e6 * link.latency:.0f} µs.\n\n"
           f"{'GPUs':>5} {'compute ms':>11} {'ring':>8} {'tree':>8} {'step':>8} {'hidden':>8} "
           f"{'speed-up':>9} {'DDP GB':>8} {'FSDP GB':>8}")
-    for n in ranks:
+    for n in GPUS:
         ring, tree = (reduce(size, n, link) for reduce in (ring_all_reduce, tree_all_reduce))
         plain, hidden = (step_seconds(compute / n, min(ring, tree), share)
                          for share in (0.0, BACKWARD))
