@@ -1237,10 +1237,10 @@ print(f"{'the same on an H100 or a T4':28s}" + f"{'not measured':>{len('not meas
 # time in which the trainer waits for its next batch. MFU is as in section 6, in the format of the row, so it falls when the format's peak rises.)
 #
 # Read the column *spread* first. It is the honest part of the table: on a machine that others use too, rungs that differ by less than it do not differ, whatever a single run says. What stands out all the
-# same: not computing what nobody asks for; what the compiler does to *memory*, because what it fuses is never stored; and Muon, which is the one rung that changes the loss. The others buy
-# time and room only, and the loss tells that they changed nothing else.
+# same: not computing what nobody asks for; what the compiler does to *memory*, because what it fuses is never stored; and Muon, which is the one rung that changes the loss. None of the others
+# buys time that stands out from the spread (so prediction 4 failed: compiling gained less than we had said); some buy room, and the loss tells that they changed nothing else.
 #
-# `python -m pretrain_lib bench ladder` climbs it on your machine, with a recipe of your choice. On a GPU the order of the gains will be another: there the format and the compiler come first.
+# `python -m pretrain_lib bench ladder` climbs it on your machine, with a recipe of your choice. On a GPU, where products are far faster and each call costs the same, expect another order of the gains, and measure it.
 #
 # ## Summary
 #
