@@ -218,7 +218,7 @@ print("what neglect adds to the lead:", ", ".join(f"{points:+.1f} points over {n
 claim(added["scratch"] > 3, "a neglected network from scratch makes the same pretrained model look better")
 
 # %% [markdown]
-# Half of the prediction failed: scikit-learn's default happens to suit TF-IDF here, and its neglect is worth nothing. A network from scratch is another matter: at the settings that flatter fine-tuning it hardly learns at all. One cannot know beforehand which baseline suffers, so all get
+# Half of the prediction failed: scikit-learn's default happens to suit TF-IDF here, and its neglect is worth nothing. A network from scratch is another matter: at the settings that flatter fine-tuning it stays well below what it can do. One cannot know beforehand which baseline suffers, so all get
 # the same number of tries.
 #
 # The coin failed us, too: from single sentences that do not overlap it leaks less than we had expected. But many a comparison is about a few points, and that is what it leaks.
@@ -888,7 +888,7 @@ claim(lower["zoo, frozen"] == typed[0]["zoo, frozen"], "lower case changes nothi
 claim(np.mean(typed[-1]["zoo, frozen"]) < np.mean(typed[0]["zoo, frozen"]), "typing errors cost")
 
 # %% [markdown]
-# That lower case costs *exactly* nothing is no robustness of the model: the tokenizer throws capitals away before anybody can stumble over them. A mistyped word, on the other hand, falls to pieces that the model has hardly ever seen together. That a few of them cost next to nothing, and many a lot, may be owed to the mean over a whole sentence: enough sound words remain to tell the era. And mind what is compared: counted words lose fewer points, but they had fewer to lose. Whoever
+# That lower case costs *exactly* nothing is no robustness of the model: the tokenizer throws capitals away before anybody can stumble over them. A mistyped word, on the other hand, falls to pieces that the model has hardly ever seen together. That a few of them cost next to nothing, and many a lot, may be owed to the mean over a whole sentence: enough sound words remain to tell the era. And mind what is compared: with half of the words mistyped counted words lose fewer points, but they had fewer to lose. Whoever
 # reports robustness should say which part of the pipeline it is owed to.
 #
 # ## 8 · Whose words are these?
