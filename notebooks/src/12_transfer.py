@@ -362,10 +362,10 @@ claim(min(era[name] for name in ("frozen", "LoRA", "layer-wise", "full")) > max(
 claim(library["full"] - library["LoRA"] > 0.05 and library["TF-IDF"] > library["full"], "on docstrings LoRA is behind full fine-tuning, and that behind counting words")
 
 # %% [markdown]
-# * **On era, where the model has read such text**, it does not matter which: four ways lie within a few points of each other, whose intervals include zero, and far ahead of scratch and of counting words. LoRA does with 2 of 100 numbers what full fine-tuning does with all. The frozen probe, which costs next to nothing, is a
+# * **On era, where the model has read such text**, it does not matter which: four ways lie within a few points of each other, with intervals that include zero, and all far ahead of scratch, of counting words and of a random encoder. LoRA does with 2 of 100 numbers what full fine-tuning does with all. The frozen probe, which costs next to nothing, is a
 #   little behind.
 # * **On docstrings, where it has not**, the weights have to change. The frozen probe is no better than one on an *untrained* encoder. Full fine-tuning is level with scratch, and behind TF-IDF. Layer-wise rates, which hold the lower layers back, are behind full fine-tuning: there it is the lower layers that are wrong.
-# * **LoRA failed on docstrings**, and so did our first prediction. Look at its seeds: one is *below guessing*, the others far apart. That is not the picture of a method that has too few numbers; it is log A of exercise 12.6, further down. The table names the suspect: the rate is the higher of the two on offer, chosen on a third of the labels, in a third of the
+# * **LoRA failed on docstrings**, and so did our first prediction. Look at its seeds: one is *below guessing*, far from the others. That is not the picture of a method that has too few numbers; it is log A of exercise 12.6, further down. The table names the suspect: the rate is the higher of the two on offer, chosen on a third of the labels, in a fraction of the
 #   updates, where it did no harm yet.
 #
 # A suspicion can be measured. The same task, seeds and adapters once more, at three rates, with the gradient's norm clipped at 1, beside full fine-tuning clipped alike; and the rate chosen on *all* labels of the first seed, two thirds against one:
@@ -419,7 +419,7 @@ reveal("12.sentiment", 100 * np.mean(sentiment["frozen"]))
 claim(np.mean(sentiment["frozen"]) > np.mean(sentiment["frozen random"]) + 0.02, "pretrained features say more about a hidden word's sentiment than untrained ones")
 
 # %% [markdown]
-# Something, and not much: six in ten, where guessing gives five. One reason is that what is hidden is often hidden well ("to be departed from or ____" could go on either way). Another is the label: it is the *word's* rating, and not the sentence's.
+# Something, and not much: guessing is right half of the time. One reason is that what is hidden is often hidden well ("to be departed from or ____" could go on either way). Another is the label: it is the *word's* rating, and not the sentence's.
 
 # %% [markdown]
 # ### A best of several runs
@@ -537,9 +537,9 @@ for way in ("frozen", "fine-tuned"):
 
 # %% [markdown]
 # * **The order is that of the domains.** At equal tokens, docstrings only is best, half and half second, speeches only last: fine-tuned and frozen, and in the masked loss as well. All three intervals between fine-tuned models exclude zero. So it is the domain that counts here, and not having been trained for longer.
-# * **The second phase helps, by less than we had said**: the first prediction asked for three points. The paper's model comes to its second phase with the English of over 160 GB of text (its section 1); ours comes with half a minute of speeches, of which little is of use for docstrings. Where there is
+# * **The second phase helps, by less than we had said**: the first prediction asked for three points. The paper's model comes to its second phase with the English of over 160 GB of text (its section 1); ours comes with half of the tokens printed above, of which little is of use for docstrings. Where there is
 #   so little to keep, starting with the right text is better than changing over to it.
-# * **And none of the three is worth it.** Training from scratch is ahead of all of them (the third prediction failed), and counting words ahead of scratch. A quarter of a million tokens of pre-training do not teach what a thousand labels can tell about eight libraries. Mind one thing: scratch makes five passes over the labels and
+# * **And none of the three is worth it.** Training from scratch is ahead of all of them (the third prediction failed), and counting words ahead of scratch. So few tokens of pre-training do not teach what a thousand labels can tell about eight libraries. Mind one thing: scratch makes five passes over the labels and
 #   fine-tuning three, so a part of the distance to scratch may be passes. The order of the three is not touched by that.
 # * **Features are worth less than weights.** Frozen, even the docstring model stays far behind its fine-tuned self. On era it was not so.
 
@@ -597,7 +597,7 @@ print("docstring-library, fine-tuned for longer (section 4): " + ", ".join(f"{na
 
 # %% [markdown]
 # * **The wrong text.** Which library a sentence documents is told by words that no president has used. A model that has read presidents knows nothing that is of use for it, and counting words is ahead of it.
-# * **The wrong question.** Which party a sentence is from hangs on who says it, and hardly on its language. There is little to transfer.
+# * **The wrong question.** Which party a sentence is from hangs on who says it, and hardly on its language. There is little to transfer: with 50 or 200 labels the fine-tuned model was a few points ahead (chapter 11, section 5), with 1,000 nothing is left of that.
 #
 # Ask before you pretrain: is the task's text of the kind that the model has read? Does the answer depend on what filling blanks teaches? Are labels few? Three times yes, and you will gain; three times no, and a linear model on counted words is cheaper and as good.
 
@@ -691,7 +691,7 @@ for i in (3, 40, 77, 120, 200):
     print(f"  {unseen_strings.sources[i]:45.45s}→  {translate(unseen_strings.sources[i])}")
 
 # %% [markdown]
-# Some seconds of training give what one hears from a beginner: frequent words, one of them over and over (greedy decoding of a model that is unsure falls into loops), and little to do with the source. How good is that, as a number? **Exact match** is the share of answers that equal the reference to the letter. **chrF** (Popović 2015) is kinder. It counts
+# Some seconds of training give what one hears from a beginner: frequent words, one of them over and over (greedy decoding of a model that is unsure falls into loops), and little to do with the source. How good is that, as a number? **Exact match** is the share of answers that equal the reference to the letter. **chrF** (Popović 2015, with the $\beta$ of Popović 2016) is kinder. It counts
 # the character $n$-grams, $n$ from 1 to 6, that answer and reference have in common. Precision $P$ is their share of those in the answer, recall $R$ of those in the reference, each averaged over $n$, and
 #
 # $$\text{chrF} = \frac{(1 + \beta^2)\, P R}{\beta^2 P + R}, \qquad \beta = 2: \text{ recall counts for more.}$$
@@ -704,7 +704,7 @@ for answer in ("Fermer tous les onglets", "Fermer les onglets", "Fermer tous les
     print(f"  {answer:34s}exact {exact_matches([answer], [reference])[0]!s:7s}chrF {chrf([answer], [reference]):.3f}")
 
 # %% [markdown]
-# Now the measurement: both languages, three seeds, four encoders of one shape under the same new decoder. The pretrained one fine-tuned and frozen; and its two rivals, the same from scratch, and random and frozen. To know what a number is worth there is one more rival, which learns nothing: it looks up the
+# Now the measurement, on short strings (of ten tokens at most, start and end included, in either language): both languages, three seeds, four encoders of one shape under the same new decoder. The pretrained one fine-tuned and frozen; and its two rivals, the same from scratch, and random and frozen. To know what a number is worth there is one more rival, which learns nothing: it looks up the
 # most similar English string among those of the training part (TF-IDF of character $n$-grams), and answers with its translation. Offices of translators call that a *translation memory*. What does a pretrained encoder add to one from scratch?
 
 # %%
@@ -761,7 +761,7 @@ for language, found in told.items():
 #   which is enough for a dictionary. So scratch is not behind for what it lacks. In a few passes over the pairs, at one rate for encoder and decoder, it seems that a moving encoder is hard to learn from. (Seems: we have not tested it.)
 #   What is left for pre-training beside its best rival is the last number of each line above, small as it is. This is why a claim about pre-training needs *both* baselines.
 # * **Frozen, it is worse than a random one**, where we had predicted the opposite. What this encoder says of a token was made for filling blanks in speeches; it takes fine-tuning to be of use here.
-# * **Looking up beats them all in chrF, and loses in exact matches.** A memory answers in faultless French, to a question that was not quite the one asked. A model can put together what it has never seen, and mostly does it badly.
+# * **Looking up beats them all in chrF, and loses to the best of them in exact matches.** A memory answers in faultless French, to a question that was not quite the one asked. A model can put together what it has never seen, and mostly does it badly.
 #
 # So: does pre-training help to translate? Here a little, and nobody would use the result. Where people did it in earnest, the sign is the same. Imamura and Sumita (2019) put a decoder on the real BERT and found it most useful where pairs are few; but fine-tuning all at once failed, and
 # the decoder had to be trained first, under a frozen encoder. What made translation good was pre-training *both* halves, as sequence to sequence, on text of many languages (Liu et al. 2020).
@@ -801,5 +801,6 @@ for language, found in told.items():
 # * A. Vaswani et al. (2017), *Attention is all you need*, NIPS; arXiv 1706.03762, Section 3.1.
 # * R. J. Williams and D. Zipser (1989), *A learning algorithm for continually running fully recurrent neural networks*, Neural Computation 1(2).
 # * M. Popović (2015), *chrF: character n-gram F-score for automatic MT evaluation*, WMT.
+# * M. Popović (2016), *chrF deconstructed: beta parameters and n-gram weights*, WMT.
 # * K. Imamura and E. Sumita (2019), *Recycling a pre-trained BERT encoder for neural machine translation*, Workshop on Neural Generation and Translation, abstract.
 # * Y. Liu et al. (2020), *Multilingual denoising pre-training for neural machine translation*, TACL 8, abstract.
