@@ -239,7 +239,7 @@ print(ledger["prediction"], "\n\nFound, over", len(ledger["seeds"]), "seeds:", l
 # %% [markdown]
 # Where a prediction about students failed, it is worth seeing how. A teacher that has read 1 000 labelled sentences once knows hardly anything about docstrings: it was pretrained on presidents, and chapter 08 found that this is of little use there. A student
 # that copies such a teacher copies it faithfully, and does far worse than the same student on the labels alone (which had gone through them twice, its teacher once); that is what the ledger's first measurement came to. With a teacher that had learned more, the second, the student does as well as the teacher, and as well *without* it: on this text the large model is not better than the small one, so it has nothing to teach. On era it has,
-and there the student with a teacher is ahead in every seed. The interval of the lead is wide all the same, because the test sentences are from three dozen addresses, and addresses differ. **A student learns what its teacher says, right or wrong.** Whoever reports "keeps 95 %" of a
+# and there the student with a teacher is ahead in every seed. The interval of the lead is wide all the same, because the test sentences are from few addresses, and addresses differ. **A student learns what its teacher says, right or wrong.** Whoever reports "keeps 95 %" of a
 # teacher must say how good the teacher is, and what the student can do without it.
 #
 # DistilBERT did it at the scale of BERT, during pre-training: 40 % smaller, 60 % faster, 97 % of the language understanding kept (Sanh et al. 2019, abstract). There the student took every second layer of its
