@@ -1,4 +1,4 @@
-"""The failure clinic's runs: one model, trained well once and wrongly in five ways, and their curves.
+"""The failure clinic's runs: one model, trained well once and wrongly in six ways, and their curves.
 
     python -m pretrain_lib.course.site.clinic     trains anew, and writes docs/clinic.json
 """
