@@ -27,9 +27,8 @@ from pathlib import Path
 from .exercises import all_exercises
 from .questions import Marks, attend, clean
 from .sandbox import NoSandbox, OutOfTime, deadline, started, try_sandbox
-from .sources import NOTEBOOKS
+from .sources import CHECK, NOTEBOOKS
 
-ASKED = re.compile(r"""\bcheck\(\s*["'](\d\d\.\d+)["']""")
 ANSWERS = re.compile(r"course\.exercises|find_exercise|all_exercises|\.reference\b")
 COLUMNS = ("student", "chapter", "passed", "of", "right", "wrong", "open", "notebook", "note")
 LARGEST = 64 * 2**20  # bytes of a notebook
@@ -112,7 +111,7 @@ def submissions(folder: Path) -> dict[str, Submission]:
 def chapter_of(cells: list[str]) -> str:
     """The chapter of most of a notebook's exercises, such as "02"; "" if it has none."""
     known = all_exercises()
-    asked = Counter(id[:2] for cell in cells for id in set(ASKED.findall(cell)) if id in known)
+    asked = Counter(id[:2] for cell in cells for id in set(CHECK.findall(cell)) if id in known)
     return asked.most_common(1)[0][0] if asked else ""
 
 
@@ -122,7 +121,7 @@ def chapters_own(chapter: str) -> dict[str, bool]:
     for path in NOTEBOOKS.glob(f"{chapter}_*.ipynb"):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             tags, source = cell["metadata"].get("tags", []), "".join(cell["source"])
-            found[source] = bool({"setup", "exercise"} & set(tags) or ASKED.search(source))
+            found[source] = bool({"setup", "exercise"} & set(tags) or CHECK.search(source))
     return found
 
 

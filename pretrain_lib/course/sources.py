@@ -19,6 +19,7 @@ SOURCES = NOTEBOOKS / "src"
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION$", re.MULTILINE | re.DOTALL)
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
+CHECK = re.compile(r"""\bcheck\(\s*["'](\d\d\.\d+)["']""")
 RESULT = re.compile(r"""\bresults\(\s*["']([^"']+)["']\s*\)""")
 YOURS = "...  # your code here"
 ALONE = """\

@@ -10,11 +10,10 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from ..sources import NOTEBOOKS, first_cell, tags
+from ..sources import CHECK, NOTEBOOKS, first_cell, tags
 
 ONLY_IN_NOTEBOOKS = (first_cell(None).splitlines()[0], "[![Open in Colab]")  # the theme has its own buttons
 
-CHECK = re.compile(r'\bcheck\(\s*"([\d.]+)"')
 EXERCISE = re.compile(r"\bExercise (\d\d\.\d+)")
 EQUATION = re.compile(r"^\$\$.*?\$\$[ ]*$", re.MULTILINE | re.DOTALL)
 MENTION = re.compile(  # what must stay as it is, or else a chapter or an exercise that is spoken of
