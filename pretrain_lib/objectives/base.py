@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from ..data.keys import Keys
 from ..data.source import Samples
 
+TEXT = ("input_ids", "attention_mask")  # the columns that an encoder of texts reads
+
 
 @dataclass
 class Batch:
@@ -56,6 +58,11 @@ def take_column(samples: Samples, name: str) -> Tensor:
     if name not in samples:
         raise ValueError(f"the source has no column {name!r}; its columns are {', '.join(samples)}")
     return samples[name]
+
+
+def take_text(samples: Samples) -> dict[str, Tensor]:
+    """The columns that an encoder of texts reads, (B, T) each."""
+    return {name: take_column(samples, name) for name in TEXT}
 
 
 class Objective(nn.Module):

@@ -19,10 +19,8 @@ from ..data.keys import Keys
 from ..data.source import Samples
 from ..models.init import initialise
 from ..models.state import state_tensors
-from .base import Batch, Objective, take_column
+from .base import Batch, Objective, take_text
 from .masked_lm import UNUSED
-
-TEXT = ("input_ids", "attention_mask")
 
 
 def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -101,8 +99,7 @@ class Distillation(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         if self.task is None:
-            inputs = {name: take_column(samples, name) for name in TEXT}
-            batch = Batch(inputs, {}, {"soft": float(len(keys))})
+            batch = Batch(take_text(samples), {}, {"soft": float(len(keys))})
         else:
             batch = self.task.batch(samples, keys)
             batch.counts["soft"] = float((batch.targets["labels"] != UNUSED).sum())

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Samples
-from .base import Batch, Objective, take_column
+from .base import Batch, Objective, take_column, take_text
 
 
 class Regression(Objective):
@@ -17,8 +17,7 @@ class Regression(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         labels = take_column(samples, "labels").float()
-        inputs = {name: take_column(samples, name) for name in ("input_ids", "attention_mask")}
-        return Batch(inputs, {"labels": labels}, {"squared_error": len(labels)})
+        return Batch(take_text(samples), {"labels": labels}, {"squared_error": len(labels)})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         answers = model(**batch.inputs)[:, 0]  # (B,)

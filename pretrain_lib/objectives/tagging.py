@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from ..data.keys import Keys
 from ..data.source import Samples
 from ..data.tagged_text import NO_TAG
-from .base import Batch, Objective, take_column
+from .base import Batch, Objective, take_column, take_text
 
 
 class Tagging(Objective):
@@ -20,8 +20,8 @@ class Tagging(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         tags = take_column(samples, "tags").long()
-        inputs = {name: take_column(samples, name) for name in ("input_ids", "attention_mask")}
-        return Batch(inputs, {"tags": tags}, {"cross_entropy": int((tags != NO_TAG).sum())})
+        tagged = int((tags != NO_TAG).sum())
+        return Batch(take_text(samples), {"tags": tags}, {"cross_entropy": tagged})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits = model(**batch.inputs).flatten(0, 1)  # (B T, tags)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Samples
-from .base import Batch, Objective, take_column
+from .base import Batch, Objective, take_column, take_text
 from .masked_lm import UNUSED, token_loss
 
 
@@ -24,7 +24,7 @@ class Translation(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         target, mask = (take_column(samples, name) for name in ("target_ids", "target_mask"))
-        inputs = {name: take_column(samples, name) for name in ("input_ids", "attention_mask")}
+        inputs = take_text(samples)
         inputs["decoder_input_ids"] = target[:, :-1]  # [CLS] y₁ … (B, U - 1)
         labels = target[:, 1:].masked_fill(mask[:, 1:] == 0, UNUSED)  # y₁ … [SEP]
         return Batch(inputs, {"labels": labels}, {"translation": float((labels != UNUSED).sum())})

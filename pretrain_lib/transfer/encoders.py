@@ -23,8 +23,8 @@ from ..models.modern import (
     ModernBertModel,
     mean_over_tokens,
 )
+from ..objectives.base import TEXT
 
-TEXT = ("input_ids", "attention_mask")
 IMAGES = ("images",)
 CLASSIFIERS = {
     BertModel: BertForSequenceClassification,
