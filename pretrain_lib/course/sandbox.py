@@ -21,7 +21,7 @@ from .sources import ROOT
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts",
           "/etc/ld.so.cache", "/etc/localtime")
-ROOM = str(256 * 2**20)  # bytes that a notebook may write
+ROOM = str(256 * 2**20)  # bytes that a notebook may write to each of its folders
 PROGRAM = [sys.executable, "-P", "-m", "pretrain_lib.course.sandboxed"]
 
 

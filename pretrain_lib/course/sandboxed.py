@@ -1,6 +1,6 @@
 """Inside the sandbox: runs a notebook's cells, and lets the grader outside question its answers.
 
-Started by grade.py, with the conversation on standard input and output. The cells come first, in
+Started by sandbox.py, with the conversation on standard input and output. The cells come first, in
 one message. At each `check("02.1", answer)` the grader is asked. It calls the answer as often as it
 likes, with arguments of its own, and says what came of it.
 """
