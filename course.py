@@ -504,7 +504,10 @@ def set_up_current(command):
 
 def set_up_site(python, env):
     """Install what only the site needs, unless it is there."""
-    there = "from importlib.metadata import version\nfor name, wanted in {0!r}: assert version(name) == wanted"
+    there = (
+        "from importlib.metadata import version\n"
+        "for name, wanted in {0!r}: assert version(name) == wanted"
+    )
     if answers([python, "-c", there.format(pins("requirements-site.txt"))]):
         return
     folder = tempfile.mkdtemp(prefix="course-setup-")
