@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..data.keys import Keys
 from ..data.source import Samples
 from ..models.init import initialise
+from ..models.outputs import outputs_of
 from ..models.state import state_tensors
 from .base import Batch, Objective, take_text
 from .masked_lm import UNUSED
@@ -155,22 +156,9 @@ class Remembering:
         return self.answer
 
 
-@contextmanager
-def states_after(model: nn.Module, layers: Sequence[int]) -> Iterator[list[Tensor]]:
+def states_after(model: nn.Module, layers: Sequence[int]) -> AbstractContextManager[list[Tensor]]:
     """The hidden states, (B, T, D), that a BERT or ModernBERT has after some layers, in their order."""
-    states: list[Tensor] = [torch.empty(0)] * len(layers)
-    blocks = getattr(model, "encoder", model).layers if layers else []
-
-    def remember(place: int):
-        return lambda block, read, state: states.__setitem__(place, state)
-
-    hooks = [blocks[number].register_forward_hook(remember(place))
-             for place, number in enumerate(layers)]
-    try:
-        yield states
-    finally:
-        for hook in hooks:
-            hook.remove()
+    return outputs_of([getattr(model, "encoder", model).layers[number] for number in layers])
 
 
 def real_tokens(batch: Batch) -> Tensor:

@@ -17,6 +17,7 @@ from ..data.keys import Keys
 from ..data.source import Columns
 from ..evaluation.classification import accuracy
 from ..models.mode import evaluation_mode
+from ..models.outputs import outputs_of
 from .encoders import text_encoder
 from .probe import LinearProbe
 from .tuning import fit_tuned
@@ -59,23 +60,13 @@ def layer_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | N
     encoder = text_encoder(model)
     if encoder is None:
         raise ValueError(f"layers are taken from a BERT or ModernBERT, got {type(model).__name__}")
-    parts = [encoder.embeddings, *encoder.layers]
-    states: list[list[Tensor]] = [[] for _ in parts]
-
-    def keep(kept: list[Tensor]):
-        return lambda module, inputs, output: kept.append(output.float().cpu())
-
-    hooks = [part.register_forward_hook(keep(kept))
-             for part, kept in zip(parts, states, strict=True)]
-    try:
-        with evaluation_mode(encoder):
-            for start in range(0, len(input_ids), batch_size):
-                rows = slice(start, start + batch_size)
-                encoder(input_ids[rows], None if attention_mask is None else attention_mask[rows])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [torch.cat(batches) for batches in states]
+    batches = []
+    with evaluation_mode(encoder), outputs_of([encoder.embeddings, *encoder.layers]) as states:
+        for start in range(0, len(input_ids), batch_size):
+            rows = slice(start, start + batch_size)
+            encoder(input_ids[rows], None if attention_mask is None else attention_mask[rows])
+            batches.append([state.float().cpu() for state in states])
+    return [torch.cat(each) for each in zip(*batches, strict=True)]
 
 
 def control_table(labels: Tensor, num_types: int, seed: int = 0) -> Tensor:
