@@ -13,18 +13,21 @@ from torch import nn
 
 from pretrain_lib import FineTuning, LinearProbe, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, TrainConfig, Trainer
 from pretrain_lib import PackedBlocks, TfidfClassifier, load_labelled_text, load_tokenizer
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
+from pretrain_lib.course.results import load_experiment
 from pretrain_lib.data.counting import token_counts
+from pretrain_lib.data.encoded_text import encode_labelled
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.tokenizer import special_ids
-from pretrain_lib.evaluation.classification import accuracy, macro_f1, majority_class, paired_bootstrap
+from pretrain_lib.evaluation.classification import accuracy, majority_class, paired_bootstrap
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.pretraining import prepared, split
 from pretrain_lib.recipe import TextConfig
-from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.few_labels import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
+
+few_labels = load_experiment("08-few-labels-text")
+scores, with_features = few_labels.scores, few_labels.with_features
 
 TITLE = "The library of a docstring after pretraining on speeches, on docstrings, or on one after the other, at equal tokens"
 
@@ -101,15 +104,6 @@ def ways(models: dict, num_classes: int) -> dict:
     return table
 
 
-def with_features(samples: EncodedText, models: dict) -> EncodedText:
-    codes = {name: features(model, samples) for name, model in models.items()}
-    return EncodedText(samples.sentences, **samples.columns, **codes)
-
-
-def scores(predictions, labels) -> dict[str, float]:
-    return {"accuracy": accuracy(predictions, labels), "macro_f1": macro_f1(predictions, labels)}
-
-
 def run(scale: str) -> dict:
     """Scores of each way, one a seed; the masked loss of each plan on held-out docstrings; differences between plans, bootstrapped.
 
@@ -119,8 +113,7 @@ def run(scale: str) -> dict:
     seeds, steps, labels, tested = (SEEDS[:1], 4, 40, 80) if small else (SEEDS, STEPS, LABELS, TESTED)
     tokenizer, text = load_tokenizer(TOKENIZER), load_labelled_text("docstring-library")
     training, unseen = text.split(0.1)
-    ids = Keys.of(0, [0]).permutation("test sentences", len(unseen))[0][:tested].numpy()
-    unseen = unseen.subset(sorted(ids, key=lambda i: len(unseen.sentences[i])))
+    unseen = few_labels.test_sample(unseen, tested)
     encoded = encode_labelled(unseen, tokenizer, SENTENCE)
     test_modules = set(text.sources) - set(training.sources)
     predicted, losses, chosen = {}, {name: [] for name in PLANS}, {}

@@ -6,17 +6,17 @@ from statistics import mean
 
 import torch
 
-from pretrain_lib import FineTuning, LinearProbe, LoraConfig, ModernBertConfig, ModernBertModel, TfidfClassifier, TrainConfig
-from pretrain_lib import add_lora, load_labelled_text, load_pretrained, load_tokenizer
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
-from pretrain_lib.data.keys import Keys
+from pretrain_lib import FineTuning, LinearProbe, LoraConfig, TfidfClassifier, TrainConfig, add_lora, load_pretrained, load_tokenizer
+from pretrain_lib.course.results import load_experiment
+from pretrain_lib.data.encoded_text import encode_labelled
 from pretrain_lib.data.labelled_text import LabelledText
-from pretrain_lib.evaluation.classification import accuracy, macro_f1, majority_class, paired_bootstrap
+from pretrain_lib.evaluation.classification import accuracy, majority_class, paired_bootstrap
 from pretrain_lib.transfer.encoders import text_classifier
-from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.few_labels import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
-from pretrain_lib.zoo import held_out_sources
+
+few_labels = load_experiment("08-few-labels-text")
+from_scratch, scores, with_features = few_labels.from_scratch, few_labels.scores, few_labels.with_features
 
 TITLE = "Accuracy with 1,000 labels: LoRA at 2 % of the parameters beside full fine-tuning, layer-wise rates, probes and scratch"
 
@@ -39,12 +39,6 @@ DECAY = 0.7
 RATES = {"scratch": (1e-3, 3e-3), "full": (1e-3, 3e-4), "layer-wise": (1e-3, 3e-3), "LoRA": (3e-3, 1e-2)}
 STRENGTHS = (0.1, 1.0)
 COUNTED = (10.0, 100.0)
-SHAPE = ModernBertConfig(vocab_size=8192, hidden_size=128, num_hidden_layers=4, num_attention_heads=2,
-                         intermediate_size=256, max_position_embeddings=128, local_attention=16)  # fmt: skip
-
-
-def from_scratch(seed: int) -> ModernBertModel:
-    return ModernBertModel(SHAPE, seed)
 
 
 def training(epochs: int, layer_decay: float = 1.0):
@@ -60,15 +54,8 @@ def training(epochs: int, layer_decay: float = 1.0):
 
 def parted(task: str) -> tuple[LabelledText, LabelledText]:
     """Sentences to draw labels from, and test sentences of addresses or modules of their own, shortest first."""
-    text = load_labelled_text(task)
-    held_out = held_out_sources("sotu-8192")
-    is_test = [source in held_out for source in text.sources]
-    if any(is_test):
-        train, test = (text.subset([i for i, out in enumerate(is_test) if out == part]) for part in (False, True))
-    else:
-        train, test = text.split(0.1)
-    ids = Keys.of(0, [0]).permutation("test sentences", len(test))[0][:TESTED].numpy()
-    return train, test.subset(sorted(ids, key=lambda i: len(test.sentences[i])))
+    train, test = few_labels.parted(task, few_labels.EVALUATION)
+    return train, few_labels.test_sample(test, TESTED)
 
 
 def ways(zoo, classes: int) -> dict:
@@ -85,21 +72,12 @@ def ways(zoo, classes: int) -> dict:
     }
 
 
-def with_features(samples: EncodedText, models: dict) -> EncodedText:
-    codes = {name: features(model, samples) for name, model in models.items()}
-    return EncodedText(samples.sentences, **samples.columns, **codes)
-
-
 def trained_share(zoo, classes: int) -> dict[str, float]:
     """Parameters of a classifier, and those that LoRA trains: adapters and head."""
     model = add_lora(text_classifier(zoo, classes), LORA)
     count = [p.numel() for p in model.parameters()], [p.numel() for p in model.parameters() if p.requires_grad]
     total, trained = map(sum, count)
     return {"parameters": total, "trained": trained, "share": trained / total}
-
-
-def scores(predictions, labels) -> dict[str, float]:
-    return {"accuracy": accuracy(predictions, labels), "macro_f1": macro_f1(predictions, labels)}
 
 
 def one_task(task: str, zoo, tokenizer, seeds, labels: int) -> dict:
