@@ -8,16 +8,13 @@ from statistics import mean
 import torch
 from torch import nn
 
-from pretrain_lib import Classification, FineTuning, LinearProbe, TfidfClassifier, Trainer, add_lora, load_labelled_text, load_pretrained, load_tokenizer
+from pretrain_lib import Classification, FineTuning, LinearProbe, TfidfClassifier, Trainer, add_lora, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
 from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
-from pretrain_lib.data.keys import Keys
 from pretrain_lib.evaluation.classification import accuracy, macro_f1, paired_bootstrap
 from pretrain_lib.transfer.encoders import text_classifier
-from pretrain_lib.transfer.features import features, logits
 from pretrain_lib.transfer.few_labels import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
-from pretrain_lib.zoo import held_out_sources
 
 TITLE = "LoRA against full fine-tuning on the sentiment of a hidden word; and on docstrings, with embeddings trained or not"
 
@@ -48,15 +45,6 @@ class PartlyTrained(FineTuning):
         return classifier
 
 
-def parts(task: str, lora):
-    """Sentences to draw labels from, and test sentences, shortest first."""
-    if task != "sentiment":
-        return lora.parted(task)
-    train, test = load_labelled_text(task).hold_out(held_out_sources("sotu-8192"))
-    ids = Keys.of(0, [0]).permutation("test sentences", len(test))[0][:lora.TESTED].numpy()
-    return train, test.subset(sorted(ids, key=lambda i: len(test.sentences[i])))
-
-
 def ways(task: str, zoo, classes: int, lora) -> dict:
     """The ways to learn from labels that the task is tried with; gradients are clipped in all."""
 
@@ -73,14 +61,9 @@ def ways(task: str, zoo, classes: int, lora) -> dict:
             "full": FineTuning(zoo, classes, whole, RATES["full"]), "LoRA": FineTuning(zoo, classes, whole, RATES["LoRA"], **adapters)}
 
 
-def with_features(samples: EncodedText, models: dict) -> EncodedText:
-    codes = {name: features(model, samples) for name, model in models.items()}
-    return EncodedText(samples.sentences, **samples.columns, **codes)
-
-
 def one_task(task: str, zoo, tokenizer, lora, seeds, labels: int) -> dict:
     """Scores of each way, one a seed; settings are chosen on the first seed's labels, two thirds against one."""
-    train, unseen = parts(task, lora)
+    train, unseen = lora.parted(task)
     if labels < lora.LABELS:
         unseen = unseen.subset(range(0, len(unseen), 12))
     encoded = encode_labelled(unseen, tokenizer, lora.LENGTH)
@@ -90,7 +73,7 @@ def one_task(task: str, zoo, tokenizer, lora, seeds, labels: int) -> dict:
         test = encoded
         if task == "sentiment":
             frozen = {"zoo": zoo, "random": lora.from_scratch(seed)}
-            drawn, test = with_features(drawn, frozen), with_features(encoded, frozen)
+            drawn, test = lora.with_features(drawn, frozen), lora.with_features(encoded, frozen)
         for name, way in ways(task, zoo, len(train.classes), lora).items():
             if seed == seeds[0]:
                 chosen[name] = choose_setting(way, drawn, seed, rounds=1)
