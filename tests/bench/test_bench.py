@@ -159,7 +159,6 @@ def test_more_processes_share_a_step_and_the_model_foretells_it():
     parameters = sum(p.numel() for p in Size("bert", **TINY).model().parameters())
     assert one["gradient_bytes"] == two["gradient_bytes"] == 4 * parameters
     assert 0 < two["fastest"] <= two["slowest"] and two["all_reduce"] > 0
-    assert two["ring"] < 2 * two["tree"]
 
 
 @pytest.mark.parametrize("words, said", [
