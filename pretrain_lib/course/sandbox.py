@@ -62,6 +62,7 @@ def walls(submission: Path | None) -> list[str]:
             command += ["--symlink", os.readlink(path), path]
         elif os.path.exists(path):
             command += ["--ro-bind", path, path]
+    command += ["--size", ROOM, "--tmpfs", "/tmp"]  # before what may lie below it: this Python
     places = [*python_folders(), "/course/notebooks"]
     parents = {str(parent) for place in places for parent in Path(place).parents[:-1]}
     for path in sorted(parents):  # bubblewrap would make them for the user alone
@@ -73,7 +74,7 @@ def walls(submission: Path | None) -> list[str]:
     if submission:
         command += ["--ro-bind", str(submission), "/submission"]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/tmp", "/course/notebooks", "/dev/shm"):
+    for folder in ("/course/notebooks", "/dev/shm"):
         command += ["--size", ROOM, "--tmpfs", folder]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/course/notebooks"]
     return [*command, "--"]
