@@ -64,6 +64,8 @@ class Troubled(BertPretraining):
                 time.time = lambda: now() - 86_400
             elif what in ("KILL", "TERM", "INT", "INT twice"):
                 self.trouble = ["none", 0, 0]  # an update has two forward passes
+                if what == "KILL":
+                    print(f"killed: rank {rank} in update {update}", flush=True)
                 for _ in range(2 if what == "INT twice" else 1):
                     os.kill(os.getpid(), getattr(signal, f"SIG{what.split()[0]}"))
         return terms
@@ -76,6 +78,7 @@ def die_while_saving(rank: int, update: int) -> None:
     def write_and_die(place, tensors, world):
         manifest = write(place, tensors, world)
         if world.rank == rank and Troubled.trainer.step >= update:
+            print(f"killed: rank {rank} while saving", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         return manifest
 

@@ -130,7 +130,7 @@ def test_ten_killed_workers_change_no_bit(tmp_path, ranks, parallel, seed):
     said = output(start(tmp_path / "killed", ranks, parallel=parallel, dtype="float32",
                         troubles=troubles, restarts=len(troubles)))
     killed = json.loads((tmp_path / "killed" / "result.json").read_text())
-    assert said.count("Signal 9") + said.count("exitcode: -9") >= 10
+    assert said.count("killed: rank") == 10
     assert said.count("resumed from step") >= 8
     assert killed["weights"] == whole["weights"]
     assert killed["log"] == whole["log"]
