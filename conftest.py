@@ -1,12 +1,23 @@
 """Settings of all tests, those of notebooks included."""
 
+import os
 import signal
 
 
 def pytest_configure(config):
-    """A shell's background job starts with Ctrl-C ignored, and so would what the tests start."""
+    """Still figures for notebooks; and Ctrl-C works.
+
+    A shell's background job starts with Ctrl-C ignored, and so would what the tests start.
+    """
+    os.environ.setdefault("COURSE_WIDGETS", "0")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that no process is left with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_collectstart(collector):

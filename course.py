@@ -148,10 +148,13 @@ def perform(command, rest, python, env):
         return hand_over(program + rest, env, os.getcwd())
     if command == "site":
         set_up_site(python, env)
-    start = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    if command == "lab":
+        folders = [os.path.join(ROOT, ".jupyter"), env.get("JUPYTER_CONFIG_PATH")]
+        env = dict(env, JUPYTER_CONFIG_PATH=os.pathsep.join(filter(None, folders)))
+        print("JupyterLab opens in your browser and runs in this window; Ctrl-C, twice, ends it.")
     reproduce = "import sys; from pretrain_lib.course.results import main; sys.exit(main())"
     programs = {
-        "lab": ["-m", "jupyterlab", "--ServerApp.root_dir=" + ROOT, start],
+        "lab": ["-m", "jupyterlab", "--ServerApp.root_dir=" + ROOT],
         "run": ["-m", "pretrain_lib.course.run"],
         "build": ["-m", "pretrain_lib.course.build"],
         "reproduce": ["-c", reproduce, "reproduce"],
@@ -177,6 +180,7 @@ def run_tests(rest, python, env):
         return hand_over(pytest + rest, env)
     lint = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     build = [python, "-m", "pretrain_lib.course.build"]
+    pytest += ["-n", "auto", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
     notebooks = pytest + ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120"]
     smoke = dict(env, COURSE_SCALE="smoke")
     steps = (

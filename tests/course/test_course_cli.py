@@ -497,7 +497,7 @@ def test_every_step_of_test_runs_and_the_first_failure_is_the_exit_code(monkeypa
     commands = [command for command, _, _ in called]
     assert "importlinter" in commands[0]
     assert commands[1].endswith("pretrain_lib.course.build --check")
-    assert commands[2] == "python -m pytest tests"
+    assert commands[2].startswith("python -m pytest -n auto ") and commands[2].endswith(" tests")
     assert "--nbval-lax" in commands[3] and called[3][1:] == ("smoke", None)
     assert commands[4].endswith("notebooks/solutions") and called[4][1:] == ("smoke", "1")
     assert "FAILED" in capsys.readouterr().out
