@@ -2,7 +2,8 @@
 
 from .check import check, predict, reveal
 from .dial import SCALE, claim, dial
+from .explore import explore
 from .headline import headline
 from .results import results
 
-__all__ = ["SCALE", "check", "claim", "dial", "headline", "predict", "results", "reveal"]
+__all__ = ["SCALE", "check", "claim", "dial", "explore", "headline", "predict", "results", "reveal"]

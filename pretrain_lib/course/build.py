@@ -30,15 +30,22 @@ from .sources import (
     student_notebook,
 )
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 def clean_outputs(notebook: NotebookNode) -> list[str]:
-    """Keeps what a reader needs of the outputs; returns what went to stderr, which is left out."""
+    """Keeps what a reader needs of the outputs; returns what went to stderr, which is left out.
+
+    Widgets, such as progress bars, end with their kernel, and are left out, too.
+    """
     complaints = []
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
         kept: list[NotebookNode] = []
         for output in cell.outputs:
+            if WIDGET in output.get("data", {}):
+                continue
             if output.output_type == "stream" and output.name == "stderr":
                 complaints.append(output.text.strip())
             elif output.output_type == "stream" and kept and kept[-1].output_type == "stream":

@@ -65,6 +65,7 @@ def execute(notebook: NotebookNode, folder: Path, scale: str, *, strict: bool = 
         KeyboardInterrupt: on SIGINT or SIGTERM, after the kernel has been shut down.
     """
     env = os.environ | {"COURSE_SCALE": scale, "COURSE_STRICT": str(int(strict)), "TQDM_DISABLE": "1",
+                        "COURSE_WIDGETS": "0",
                         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
                         "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     running = {"index": 0}
