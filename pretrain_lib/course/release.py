@@ -22,7 +22,7 @@ NAME = "pretraining-course"
 FILES = ("course.py", "pyproject.toml", "requirements.txt", "environment.yml", "README.md",
          "LICENSE")
 FOLDERS = (("pretrain_lib", "*"), ("results", "*.json"), ("experiments", "*.py"), ("recipes", "*"),
-           ("docs", "*.md"), ("docs", "*.png"))
+           ("docs", "*.md"), ("docs", "*.png"), (".jupyter", "*.json"))
 TEACHERS = "docs/instructors.md"
 CHECKS = "pretrain_lib/course/exercises/ch[0-9][0-9].py"
 BEGINNING = (1980, 1, 1, 0, 0, 0)  # one time for all files: the same course makes the same bytes
