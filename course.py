@@ -64,6 +64,7 @@ and a network; after that it takes no time and no network. To start anew, delete
                what is missing is installed, and the torch and numpy that are there stay.
 """
 CLASS_KIT = ("progress", "release", "grade", "badges")
+AUTHORS = ("test", "build", "site")
 COMMANDS = ("setup", "lab", "run", "test", "build", "reproduce", "site") + CLASS_KIT
 TORCH_STAYS = ("torch", "numpy")
 
@@ -138,6 +139,11 @@ def answers(command):
 
 
 def perform(command, rest, python, env):
+    if command in AUTHORS and not os.path.isdir(os.path.join(ROOT, "notebooks", "src")):
+        raise Failure(
+            "'{0}' needs the whole course; this is the archive for a class, which has neither the "
+            "sources of the chapters nor tests.".format(command)
+        )
     if command == "setup":
         print("Ready: {0}. Next: python course.py lab".format(python))
         return 0

@@ -5,12 +5,14 @@
 It holds what running the course takes, and none of notebooks/src, notebooks/solutions and tests.
 The checks come along, since the notebooks call them, and with them the library's own answers, which
 later cells use until the learner's pass. So that nobody reads one by accident, they are packed.
+Pages leave out what speaks of what stays at home.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import re
 import sys
 import zipfile
 import zlib
@@ -23,7 +25,8 @@ FILES = ("course.py", "pyproject.toml", "requirements.txt", "environment.yml", "
          "LICENSE")
 FOLDERS = (("pretrain_lib", "*"), ("results", "*.json"), ("experiments", "*.py"), ("recipes", "*"),
            ("docs", "*.md"), ("docs", "*.png"), (".jupyter", "*.json"))
-TEACHERS = "docs/instructors.md"
+AT_HOME = {ROOT / "docs" / name for name in ("instructors.md", "index.md", "clinic.md")}  # of teachers, of the site
+PASSAGE = re.compile(r"<!-- not in the archive for a class -->\n.*?<!-- end -->\n", re.DOTALL)
 CHECKS = "pretrain_lib/course/exercises/ch[0-9][0-9].py"
 BEGINNING = (1980, 1, 1, 0, 0, 0)  # one time for all files: the same course makes the same bytes
 
@@ -53,7 +56,19 @@ def course_files() -> list[Path]:
     for folder, pattern in FOLDERS:
         found += sorted(path for path in (ROOT / folder).rglob(pattern)
                         if path.is_file() and path.suffix != ".pyc")
-    return [path for path in found if path.exists() and path != ROOT / TEACHERS]
+    return [path for path in found if path.exists() and path not in AT_HOME]
+
+
+def content(path: Path) -> bytes:
+    """What the archive holds of a file: checks packed, pages without what is not there."""
+    if path.relative_to(ROOT).match(CHECKS):
+        return packed(path.read_text(encoding="utf-8"), path.stem[2:]).encode()
+    if path.suffix != ".md":
+        return path.read_bytes()
+    text = PASSAGE.sub("", path.read_text(encoding="utf-8"))
+    if path.parent == ROOT / "docs":  # on the site these pages lie beside the folder of chapters
+        text = text.replace("](notebooks/", "](../notebooks/")
+    return text.encode()
 
 
 def release(folder: Path) -> Path:
@@ -63,12 +78,9 @@ def release(folder: Path) -> Path:
     beside = archive.with_suffix(".partial")
     with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as opened:
         for path in course_files():
-            content, name = path.read_bytes(), path.relative_to(ROOT)
-            if name.match(CHECKS):
-                content = packed(content.decode(), path.stem[2:]).encode()
-            entry = zipfile.ZipInfo(f"{NAME}/{name.as_posix()}", BEGINNING)
+            entry = zipfile.ZipInfo(f"{NAME}/{path.relative_to(ROOT).as_posix()}", BEGINNING)
             entry.external_attr = 0o644 << 16
-            opened.writestr(entry, content, zipfile.ZIP_DEFLATED)
+            opened.writestr(entry, content(path), zipfile.ZIP_DEFLATED)
     beside.replace(archive)
     return archive
 

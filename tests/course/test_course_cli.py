@@ -260,6 +260,7 @@ def test_the_site_brings_its_own_packages_and_only_once(used):
     write_wheel(used, "theme", "1.0")
     (used / "requirements-site.txt").write_text("theme==1.0\n")
     (used / "pretrain_lib" / "course" / "site.py").write_text(RUN)
+    (used / "notebooks" / "src").mkdir(parents=True)  # the archive for a class has none, and makes no site
     first, second = course(used, "site", "--to", "x"), course(used, "site", network=False)
     assert is_in_venv(used, "theme-1.0")
     assert first.returncode == second.returncode == 7

@@ -18,6 +18,8 @@ from pretrain_lib.course.exercises import all_exercises
 from pretrain_lib.course.release import NAME, packed, release
 from pretrain_lib.course.sources import ROOT, SOLUTION, chapter_sources
 
+from .test_environments import dead_links, pages
+
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory) -> Path:
@@ -72,6 +74,24 @@ def test_what_would_give_it_away_stays_at_home(course):
     assert {"course.py", "notebooks/00_start_here.ipynb", "pretrain_lib/zoo/__init__.py"} <= names
     assert not {"notebooks/src", "notebooks/solutions", "tests", ".git", ".venv", "build", "docs/instructors.md"} & names
     assert not any("__pycache__" in name for name in names)
+
+
+def test_pages_speak_only_of_what_is_there(course):
+    for page in pages(course):
+        assert not dead_links(page), page
+    read = (course / "README.md").read_text(encoding="utf-8")
+    offered = set(re.findall(r"course\.py (\w+)", read))
+    assert "lab" in offered and not offered & {"test", "build", "site", "release", "grade"}
+    assert "notebooks/solutions" not in read and "<!-- not in" not in read
+
+
+@pytest.mark.parametrize("command", ["test", "build", "site"])
+def test_what_needs_the_whole_course_says_so(course, command):
+    spec = importlib.util.spec_from_file_location("course_of_a_class", course / "course.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    with pytest.raises(tool.Failure, match=f"'{command}' needs the whole course"):
+        tool.perform(command, [], "python", {})
 
 
 def test_the_same_course_makes_the_same_bytes(tmp_path):
