@@ -113,6 +113,7 @@ def widget(name: str, control: Any, first: Any):
     look = {"value": first, "description": label, "style": {"description_width": "12em"},
             "layout": {"width": "40em", "max_width": "100%"}}
     if isinstance(control, str):
+        look["layout"]["width"] = "100%"
         return ipywidgets.Text(continuous_update=False, **look)
     if isinstance(control, list):
         return ipywidgets.Dropdown(options=control, **look)
