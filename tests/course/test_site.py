@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,14 +16,12 @@ import pytest
 
 from pretrain_lib.course.results import ROOT
 
-pytest.importorskip("sphinx", reason="the site's packages are not installed: python course.py site")
-pytest.importorskip("playwright", reason="the site's packages are not installed: python course.py site")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = [pytest.mark.site, pytest.mark.slow, pytest.mark.timeout(1500)]
-needs_browser = pytest.mark.skipif(BROWSER is None, reason=f"no browser: none of {', '.join(BROWSERS)}")
+from .conftest import DESKTOP
 
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 700}
+pytest.importorskip("sphinx", reason="the site's packages are not installed: python course.py site")
+pytestmark = [pytest.mark.site, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+PHONE = {"width": 375, "height": 700}
 READY = "window.MathJax ? MathJax.startup.promise.then(() => true) : true"
 BROKEN_IMAGES = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
 IMAGES_WITHOUT_ALT = "[...document.images].filter(i => !i.alt.trim()).map(i => i.src)"
@@ -51,28 +48,11 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def page(browser):
-    """A page of a desktop screen without a network; what went wrong collects in `page.complaints`."""
-    context = browser.new_context(viewport=DESKTOP, color_scheme="light", offline=True)
-    context.set_default_timeout(300_000)  # a busy machine is slow, not broken
-    page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("requestfailed", lambda request: page.complaints.append(f"cannot load {request.url}"))
-    yield page
-    context.close()
+def page(page):
+    """Without a network."""
+    page.context.set_offline(True)
+    return page
 
 
 def pages(site: Path) -> list[Path]:
@@ -119,7 +99,6 @@ def test_nothing_comes_from_elsewhere(site):
     assert not outside
 
 
-@needs_browser
 def test_every_page_is_whole_fits_a_phone_and_shuts_nobody_out(site, page):
     faults = {}
     for file in pages(site):
@@ -138,14 +117,12 @@ def test_every_page_is_whole_fits_a_phone_and_shuts_nobody_out(site, page):
     assert not faults, "\n".join(f"{where}: {said}" for where, said in faults.items())
 
 
-@needs_browser
 def test_maths_is_set(site, page):
     visit(page, site / "notebooks" / "02_autoencoder_math.html")
     assert page.locator("mjx-container").count() > 100
     assert page.locator("mjx-container svg").first.bounding_box()["width"] > 5
 
 
-@needs_browser
 def test_search_finds_a_word_of_the_chapters(site, page):
     visit(page, site / "search.html")
     page.goto((site / "search.html").as_uri() + "?q=masked")
@@ -155,7 +132,6 @@ def test_search_finds_a_word_of_the_chapters(site, page):
     assert not page.complaints
 
 
-@needs_browser
 def test_the_dark_can_be_had_and_figures_stay_on_white(site, page):
     visit(page, site / "notebooks" / "01_why_pretrain.html")
     theme = "document.documentElement.dataset.theme"
@@ -168,7 +144,6 @@ def test_the_dark_can_be_had_and_figures_stay_on_white(site, page):
     assert not axe(page)
 
 
-@needs_browser
 def test_the_keyboard_reaches_the_text_and_opens_a_solution(site, page):
     visit(page, site / "notebooks" / "02_autoencoder_math.html")
     page.keyboard.press("Tab")
