@@ -110,8 +110,8 @@ def widget(name: str, control: Any, first: Any):
     import ipywidgets
 
     label = control[3] if isinstance(control, tuple) and len(control) == 4 else name.replace("_", " ")
-    look = {"value": first, "description": label, "style": {"description_width": "12em"},
-            "layout": {"width": "40em", "max_width": "100%"}}
+    look = {"value": first, "description": label, "style": {"description_width": "14em"},
+            "layout": {"width": "42em", "max_width": "100%"}}
     if isinstance(control, str):
         look["layout"]["width"] = "100%"
         return ipywidgets.Text(continuous_update=False, **look)

@@ -96,8 +96,10 @@ def test_without_controls_draw_is_called_once_with_the_starting_values(hide, mon
     monkeypatch.setenv("COURSE_WIDGETS", "0" if hide == "by the environment" else "1")
     if hide == "the module":
         monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    boxes = []
+    monkeypatch.setattr("IPython.display.display", boxes.append)
     explore.explore(lambda rate, kind: calls.append((rate, kind)), rate=(5, 60, 15), kind=["token", "word"])
-    assert calls == [(15, "token")]
+    assert calls == [(15, "token")] and not boxes
 
 
 def test_in_a_notebook_with_ipywidgets_there_are_controls(monkeypatch):
@@ -130,6 +132,7 @@ def with_x(x):
     ({"x": (0, 9)}, "x must be a slider"),
     ({"x": (0, 9, "5")}, "x must be a slider"),
     ({"x": (0, 9, 5, 1)}, "x must be a slider"),
+    ({"x": (False, True, True)}, "x must be a slider"),
     ({"x": 7}, "x must be a slider"),
     ({"x": None}, "x must be a slider"),
 ])  # fmt: skip
