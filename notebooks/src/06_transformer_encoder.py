@@ -23,6 +23,7 @@
 # **Time** about 3 hours of reading and exercises. Computing takes less than a minute on a laptop.
 
 # %% tags=["setup"]
+import copy
 import math
 import tempfile
 
@@ -30,10 +31,11 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from pretrain_lib import BertConfig, BertForMaskedLM, BertModel, initialise, load_pretrained
-from pretrain_lib.course import check, claim, headline, plots, predict, results, reveal
+from pretrain_lib import BertConfig, BertForMaskedLM, BertModel, initialise, load_pretrained, load_tokenizer
+from pretrain_lib.course import check, claim, explore, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch06 import CHOICES
 from pretrain_lib.models.layers import Attention, rotate, rotation, visible
+from pretrain_lib.models.outputs import outputs_of
 
 # %% [markdown]
 # As in chapter 02, we compute in float64, so that "equal" can mean equal. Shapes are written with
@@ -1101,6 +1103,130 @@ claim(difference < 1e-10, "step 7: and the library's are the same")
 # Seven steps, some fifty lines, and what they compute is BERT. What the library's fused attention adds is
 # speed and memory: your `masked_attention` stores $(B, H, T, T)$ weights, PyTorch's need not.
 #
+# ### What does a trained one look at?
+#
+# The BERT above had random weights. `bert-mini-sotu` is one of the same form, 4 layers of 4 heads, that was trained to fill
+# blanks in presidents' speeches since 1790, and speaks as they did; chapters 07 and 08 tell how. Its attention can be looked at: catch what each layer's `qkv`
+# answers, cut it into heads with your `split`, and take the softmax. (A blank is a token of its own, `[MASK]`.)
+#
+# And it can be changed. If one head's queries are 0, so are its scores, and it looks *evenly* at everything. How far does the
+# answer at the blank move by that? We take half the sum of the differences of all probabilities: 0 if nothing
+# changes, 1 if the two answers have nothing in common (their *total variation distance*).
+
+
+# %%
+trained, tokenizer = load_pretrained("bert-mini-sotu"), load_tokenizer("bert-mini-sotu")
+L, H = trained.config.num_hidden_layers, trained.config.num_attention_heads
+
+
+def encoded(text):
+    """The tokens of a text, their ids (1, T), and the place of its blank."""
+    code = tokenizer.encode(text)
+    if code.tokens.count("[MASK]") != 1:
+        raise ValueError(f"write one [MASK] into the text, got {text!r}")
+    return code.tokens, torch.tensor([code.ids]), code.tokens.index("[MASK]")
+
+
+@torch.no_grad()
+def look(ids):
+    """The attention weights of all heads, (L, H, T, T)."""
+    with outputs_of([layer.attention.qkv for layer in trained.encoder.layers]) as caught:
+        trained(ids)
+    q, k, _ = (split(part, H) for part in torch.cat(caught).chunk(3, dim=-1))  # (L, H, T, E)
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+
+
+@torch.no_grad()
+def answer(ids, blank, even=None):
+    """The probabilities at the blank, (V,); with one head, `even` = (layer, head), that looks evenly at everything."""
+    model = copy.deepcopy(trained)
+    if even is not None:
+        qkv = model.encoder.layers[even[0]].attention.qkv
+        for parameter in (qkv.weight, qkv.bias):
+            parameter.unflatten(0, (3, H, -1))[0, even[1]] = 0  # this head's queries
+    return model(ids).masked_lm[0, blank].softmax(-1)
+
+
+def moved(ids, blank, layer, head):
+    """How far the answer moves when a head looks evenly, 0 to 1."""
+    return 0.5 * (answer(ids, blank) - answer(ids, blank, (layer, head))).abs().sum().item()
+
+
+# %%
+treaty = "The treaty with Great [MASK] was signed in London, and the Senate has given its consent."
+
+
+def draw_heads(text, *heads):
+    tokens, ids, blank = encoded(text)
+    p, weights = answer(ids, blank), look(ids)
+    print("the blank:", ", ".join(f"{tokenizer.id_to_token(i)} {p[i]:.0%}" for i in p.topk(4).indices.tolist()))
+    fig, _ = plots.figure(columns=len(heads), width=0.8 + 3.8 * len(heads), height=4.9)
+    facts = []
+    for ax, (layer, head) in zip(fig.axes, heads):
+        row, change = weights[layer - 1, head - 1, blank], moved(ids, blank, layer - 1, head - 1)
+        ax.imshow(weights[layer - 1, head - 1], cmap="Blues", vmin=0, vmax=1)
+        ax.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=7)
+        ax.set_yticks(range(len(tokens)), tokens, fontsize=7)
+        ax.get_yticklabels()[blank].set(color=plots.RED, weight="bold")
+        ax.grid(visible=False)
+        ax.set_title(f"layer {layer}, head {head}; without it: {change:.2f}")
+        facts.append(f"head {head} of layer {layer} looks from the blank mostly at {tokens[row.argmax()]!r}, with {row.max():.2f}, "
+                     f"and without it the answer moves by {change:.2f}")
+    fig.axes[0].set_ylabel("looks")
+    fig.supxlabel("at", fontsize=10)
+    plots.show(fig, alt="Attention weights as a square for each head, rows look at columns, dark is much: " + "; ".join(facts) + ".")
+
+
+# %% [markdown]
+# A row of the picture is a token that looks, a column one that is looked at; each row sums to 1, and the blank's is
+# marked. In the first layer, which word does each head look at from the blank, and how hard? Which of the four would you
+# say is responsible for the answer? Then read above the picture how far the answer moves when that head looks evenly. Write a
+# sentence of your own, with one `[MASK]`, and ask again. (This cell is to be touched: run it, and move the sliders with the mouse or
+# the arrow keys. Where a notebook is only read, three heads stand in its place.)
+
+# %%
+explore(lambda text, layer, head: draw_heads(text, (layer, head)),
+        still=lambda: draw_heads(treaty, (1, 1), (1, 2), (3, 3)),
+        text=treaty, layer=(1, L, 1), head=(1, H, 1))
+
+# %% [markdown]
+# To compare with: all heads, first for this sentence, then for three more.
+
+# %%
+more = ["The President shall send to the Congress a full [MASK] of the expenses of the war.",
+        "We must build new schools for our children, and pay the [MASK] who work in them.",
+        "The ships of the Navy were sent to the [MASK] of Mexico to protect our commerce."]
+pairs = []  # (largest weight in the blank's row, how far the answer moves) of each head
+for text in [treaty, *more]:
+    tokens, ids, blank = encoded(text)
+    weights = look(ids)
+    for layer in range(L):
+        row = [(weights[layer, head, blank].max().item(), moved(ids, blank, layer, head)) for head in range(H)]
+        if text == treaty:
+            seen = [tokens[weights[layer, head, blank].argmax()] for head in range(H)]
+            print(f"layer {layer + 1}  " + "  ".join(f"{word:7s} {w:.2f} → {c:.2f}" for word, (w, c) in zip(seen, row)))
+        pairs += row
+here = pairs[: L * H]
+sharp = [change for weight, change in pairs if weight > 0.9]
+print(f"\n{len(sharp)} of {len(pairs)} heads give one word more than 0.9; without them the answer moves by {min(sharp):.3f} to {max(sharp):.2f}, "
+      f"in {sum(change < 0.05 for change in sharp)} cases by less than 0.05")
+claim(sum(w > 0.95 and change < 0.05 for w, change in here) >= 3, "heads that look at one word alone may not matter for the answer at all")
+claim(max(change for _, change in here) > 0.3, "and others that look as hard matter much")
+
+# %% [markdown]
+# The table reads: word that is looked at most, its weight → how far the answer moves when the head looks evenly. In the
+# first layers each head looks at one neighbour and at nothing else. (It began like that: the recipe of this model starts
+# the heads of its first two layers at the neighbours, see chapter 08.) The pictures of these heads are equally sharp, and yet
+# one moves the answer and others don't. (In the three other sentences most of the sharp heads move it: which one matters
+# depends on what is asked.) Weights say **where a head looks, not what the answer rests on.** What is looked at may
+# carry nothing that is needed, or may be known from elsewhere, and what is brought along is still to be mixed by $W_O$ and the layers above.
+#
+# Jain and Wallace (2019) asked this of recurrent networks with one attention each, over several tasks: the weights were frequently
+# uncorrelated with gradient-based measures of importance, and very different weights gave equivalent predictions. They conclude
+# that such weights are no explanation and should not be treated as one. Wiegreffe and Pinter (2019) object that it depends on what one calls an
+# explanation, and on how one tests it. Our test has a limit as well: it changes one head at a time, and others may stand in for it. A
+# map of attention is a place to start asking. The answer comes from changing something.
+#
 # ## 11 · Counting
 #
 # ### Parameters
@@ -1379,6 +1505,7 @@ print("ours  float64   NaN anywhere:", tokens.isnan().any().item())
 # * The first weights decide by $D w^2$ how hard attention begins, and how far above $\ln V$ the loss.
 # * The output is a distribution over tokens, from a tied matrix, and needed at masked positions only.
 # * Assembled from these parts, BERT and ModernBERT equal Hugging Face's in logits and gradients.
+# * Attention weights show where a head looks. What the answer rests on is found by changing something.
 #
 # **What we measured**: the spread of scores; the first loss for three sizes of weights; the gradient by layer at
 # four depths (ledger, five starts); what warm-up is worth (ledger, three starts); parameters and operations, by formula and by count.
@@ -1393,6 +1520,8 @@ print("ours  float64   NaN anywhere:", tokens.isnan().any().item())
 #
 # ## References
 #
+# * S. Jain and B. Wallace (2019), *Attention is not explanation*, NAACL, 3543–3556; arXiv 1902.10186, abstract.
+# * S. Wiegreffe and Y. Pinter (2019), *Attention is not not explanation*, EMNLP, 11–20, abstract.
 # * A. Vaswani, N. Shazeer, N. Parmar, J. Uszkoreit, L. Jones, A. Gomez, Ł. Kaiser and I. Polosukhin (2017), *Attention
 #   is all you need*, NeurIPS; arXiv 1706.03762, Section 3.2.1 and footnote 4.
 # * J. Devlin, M.-W. Chang, K. Lee and K. Toutanova (2019), *BERT: pre-training of deep bidirectional transformers for
