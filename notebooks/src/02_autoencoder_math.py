@@ -30,7 +30,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
+from pretrain_lib.course import check, claim, dial, explore, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch02 import training_logs
 from pretrain_lib.data.images import load_images
 from pretrain_lib.evaluation.linear import linear_bound, pca
@@ -38,6 +38,7 @@ from pretrain_lib.evaluation.reconstruction import reconstruction_error
 from pretrain_lib.models.autoencoder import Autoencoder, AutoencoderConfig
 from pretrain_lib.objectives.reconstruction import Reconstruction
 from pretrain_lib.training.config import TrainConfig
+from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.trainer import Trainer
 
 # %% [markdown]
@@ -561,12 +562,12 @@ bound = check("02.3", bound)
 # $dL = e^\top dW_2\, z = \operatorname{tr}(e^\top dW_2\, z) = \operatorname{tr}(z\,e^\top dW_2)$,
 # using that a number is its own trace, then the circle rule. Compare: $G^\top = z e^\top$, so
 #
-# $$\frac{\partial L}{\partial W_2} = e\,z^\top \qquad (D\times K).$$
+# $$\frac{\partial L}{\partial W_2} = e\,z^\top \qquad (D\times K). \tag{2.13}$$
 #
 # **Encoder.** Only $W_1$ moves: $dy = W_2\,dW_1\,x$, so
 # $dL = e^\top W_2\, dW_1\, x = \operatorname{tr}(x\,e^\top W_2\,dW_1)$ and
 #
-# $$\frac{\partial L}{\partial W_1} = (W_2^\top e)\,x^\top \qquad (K\times D).$$
+# $$\frac{\partial L}{\partial W_1} = (W_2^\top e)\,x^\top \qquad (K\times D). \tag{2.14}$$
 #
 # Read them aloud: *the gradient of a weight matrix is the error at its output times its input.*
 # For $W_1$ the error at its output is $W_2^\top e$, the error $e$ sent back through the decoder,
@@ -588,7 +589,7 @@ claim(
 # gradient is $\overline{(M-I)\,x x^\top W_1^\top}$. Everything but $x x^\top$ is constant, and
 # the mean of $x x^\top$ is the covariance $S$. The samples are gone; only $S$ stays:
 #
-# $$L = \tfrac12 \operatorname{tr}\bigl[(I - M)\,S\,(I - M)^\top\bigr] .$$
+# $$L = \tfrac12 \operatorname{tr}\bigl[(I - M)\,S\,(I - M)^\top\bigr] . \tag{2.15}$$
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 02.4 · the gradients in matrix form (★★★, 15 min)**
@@ -1499,6 +1500,149 @@ plots.show(fig, alt="Ten held-out digits; below them their reconstructions from 
 # The deep network's are a little sharper, though its ground isn't quite black either. And compare the two columns of errors: PCA's are close to each other, the deep network's aren't.
 # It has begun to learn the training images themselves.
 #
+# ### A walk between two codes
+#
+# A decoder draws a picture from *any* 30 numbers, not only from the code of a digit. So take two held-out
+# digits, walk along the straight line from one code to the other, and decode on the way. With PCA the
+# outcome is clear beforehand: a linear decoder turns a mixture of codes into the same mixture of pictures, so
+# one fades out while the other fades in. A deep decoder is free to bend one into the other.
+
+
+# %%
+@torch.no_grad()
+def halfway(pair, share=0.5):
+    """What lies between two images (2, 1, 28, 28): in pixels, in PCA's code and in the deep one, (3, 28, 28)."""
+    weights = torch.tensor([1 - share, share])
+    code = weights @ model.encode(pair)  # (30,)
+    parts = [weights @ pair.flatten(1), weights @ linear.reconstruct(pair, 30).flatten(1), model.decode(code[None])]
+    return torch.stack([part.reshape(28, 28) for part in parts])
+
+
+def draw_walk(start, end, shares):
+    pair = torch.stack([test.images[test.labels == digit][0] for digit in (start, end)])
+    steps = torch.stack([halfway(pair, share / 100) for share in shares], dim=1)  # (3, steps, 28, 28)
+    fig = plots.image_grid(steps, [f"{share} %" for share in shares], ["pixels", "PCA's code", "deep code"], scale=1.1)
+    plots.show(fig, alt=f"The way from a {start} to a {end} in steps of {shares} per cent, mixed in pixels, in PCA's code "
+               "and in the deep code. In the pixels both digits show through each other; the two other rows are blurred "
+               "and look much alike, the last a little less grey.")
+
+
+# %% [markdown]
+# Walk from the 7 to the 4, and between other digits: where does it stop being a 7? Is what lies halfway a digit at all?
+# (This cell is to be touched. Run it, and move the slider with the mouse or the arrow keys. Where a notebook
+# is only read, some steps of the walk stand in its place.)
+
+# %%
+explore(lambda start, end, on_the_way: draw_walk(start, end, [0, on_the_way, 100]),
+        still=lambda: draw_walk(7, 4, [0, 20, 40, 50, 60, 80, 100]),
+        start=[7, 0, 1, 2, 3, 4, 5, 6, 8, 9], end=[4, 0, 1, 2, 3, 5, 6, 7, 8, 9], on_the_way=(0, 100, 50, "on the way (%)"))
+
+# %% [markdown]
+# Compare with what you saw. For 300 pairs of held-out digits we look halfway, and ask two things of each picture: how
+# many of its pixels are neither dark nor bright, and how far off the nearest training image is (½ of the squared
+# distance). Beside them stand the ends of the walk, decoded from their own codes.
+
+# %%
+first, second = torch.randint(len(test), (2, 300), generator=torch.Generator().manual_seed(0))
+middles = [halfway(test.images[[i, j]]) for i, j in zip(first.tolist(), second.tolist())]
+names = ["halfway, pixels", "halfway, PCA's code", "halfway, deep code", "an end, deep code"]
+with torch.no_grad():
+    pictures = [*torch.stack(middles, dim=1).flatten(2), model(test.images[first]).flatten(1)]  # (300, 784) each
+grey = [((x > 0.25) & (x < 0.75)).float().mean().item() for x in pictures]
+away = [0.5 * torch.cdist(x, train.images.flatten(1)).min(1).values.square().mean().item() for x in pictures]
+for name, share, distance in zip(names, grey, away):
+    print(f"{name:20s} grey pixels {share:.1%}   from the nearest training image {distance:.1f}")
+claim(away[2] < away[1] < away[0], "the deep code's halfway is nearer to real digits than PCA's, and that than the pixels'")
+claim(away[2] > away[3] and grey[2] > grey[3], "and yet farther off, and greyer, than the pictures at the ends")
+
+# %% [markdown]
+# So the deep code bends the way a little, and what lies halfway is mostly no digit. Should it be? **The loss looks at the
+# codes of images, never at what lies between them.** A code is good for what it was trained for, and a walk shows where
+# that ends. To have something ask about points off the data one must put it into the task, and chapter 03 does: it
+# damages the input.
+#
+# ### Which learning rate?
+#
+# That network was trained with a learning rate of at most 0.002, which first rises from 0 over `warmup_steps` updates, a
+# *warm-up*. Where does such a number come from? Smith (2017, Section 3.3) proposes a **range test**: one short run whose rate
+# grows evenly, from next to nothing to far too much. Look where the loss begins to fall, and where it gets ragged and
+# rises. With our trainer that needs no new code: it is a run that is nothing but warm-up. (A smaller network
+# will do, so that a run takes less than a second.)
+
+
+# %%
+def short_run(rate, warmup_steps=0, steps=dial(smoke=10, laptop=150)):
+    """What a short run with this rate logs, update by update; it breaks off when the loss is not finite."""
+    torch.manual_seed(0)
+    network = Autoencoder(AutoencoderConfig(hidden_sizes=(128,), code_size=30))
+    config = TrainConfig(steps=steps, warmup_steps=min(warmup_steps, steps), batch_size=100, learning_rate=rate,
+                         schedule="constant", log_every=1)
+    trainer = Trainer(network, Reconstruction(), train, config)
+    try:
+        return trainer.fit()
+    except NonFiniteError:
+        return trainer.history
+
+
+range_test = short_run(0.1, warmup_steps=150)
+growing = [record["learning_rate"] for record in range_test.records if "loss" in record]
+print(f"{len(growing)} updates, rates from {growing[0]:.4f} to {growing[-1]:.4f}")
+
+# %%
+chosen = {}  # the losses of each run, by the logarithm of its rate
+
+
+def draw_rates(*exponents):
+    for exponent in exponents:
+        chosen[exponent] = chosen.pop(exponent, None) or short_run(10**exponent).losses
+    fig, (left, right) = plots.figure(columns=2, width=10, height=3.6)
+    left.plot(growing, range_test.losses, color=plots.BLUE)
+    left.axvline(10**exponent, color=plots.ORANGE)
+    for at, losses in list(chosen.items())[-5:]:
+        colour = plots.ORANGE if at == exponent else plots.GREY
+        losses = [min(loss, 60) for loss in losses]
+        right.plot(range(1, len(losses) + 1), losses, color=colour, lw=1.8 if at == exponent else 1)
+        plots.label_line(right, [len(losses)], [sum(losses[-5:]) / len(losses[-5:])], f"{10**at:.2g}", colour)
+    left.set(xscale="log", xlabel="learning rate, grows with every update", ylim=(0, 61), ylabel="loss of a batch", title="range test")
+    right.set(xlabel="update", ylim=(0, 61), ylabel="loss of a batch, cut off at 60", title=f"a run at {10**exponent:.2g}")
+    plots.show(fig, alt="Left: the loss of one run whose learning rate grows; it falls from about 0.003 on, lies flat from "
+               f"0.01 to 0.05, and then rises raggedly. A line marks {10**exponent:.2g}. Right: the losses of runs at one rate each: "
+               + ", ".join(f"{10**at:.2g}" for at in list(chosen)[-5:]) + ".")
+
+
+# %% [markdown]
+# Below, the test is on the left, and on the right are runs that keep one rate, the one that you choose. At which rate is
+# the loss of the test lowest? Try that one first. Then smaller ones: is it the best?
+
+# %%
+explore(lambda exponent: draw_rates(exponent), still=lambda: draw_rates(-4.0, -1.0, -1.7, -2.5),
+        exponent=(-5.0, 0.0, -4.0, "log₁₀(learning rate)"))
+
+# %% [markdown]
+# To compare with: the loss at the end of such runs, a mean over ten batches, and the rate at which the test was lowest.
+
+# %%
+ends = {}
+for exponent in (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5, -1.0):
+    last = (chosen.get(exponent) or short_run(10**exponent).losses)[-10:]
+    ends[10**exponent] = sum(last) / len(last)
+    print(f"rate {10**exponent:.2g}: {ends[10**exponent]:.1f}")
+smooth = [sum(range_test.losses[i : i + 5]) / 5 for i in range(len(growing) - 4)]
+lowest, flat = smooth.index(min(smooth)), next(i for i, loss in enumerate(smooth) if loss < 1.1 * min(smooth))
+best_rate = min(ends, key=ends.get)
+print(f"the test lies flat from {growing[flat + 2]:.2g} on, and is lowest at {growing[lowest + 2]:.2g}; the best run has {best_rate:.2g}")
+claim(growing[flat + 2] > 2 * best_rate, "the best rate is one at which the test still falls; where it lies flat, the rate is too high to stay there")
+claim(ends[0.1] > 2 * ends[best_rate], "and where the test has risen, a run learns little")
+
+# %% [markdown]
+# The test tells *where* to look, within a factor of ten, for the price of one short run. Its lowest point comes late, since all
+# updates at smaller rates have helped to get there. Choose a rate at which the loss still falls, several times smaller.
+# (Smith plots accuracy, and takes the rates at which it begins to rise and at which it stops as the two ends between which he
+# lets the rate go up and down.) Nor is this the last word: the best rate of a short run need not be that of a long one, nor
+# that of another network. Chapter 07 has a comparison that went wrong in just this way.
+#
+# ### The ladder
+#
 # How far can one go, and what helps? The ledger has longer runs of a ladder, one idea a rung,
 # three random starts each. (The convolutional rungs also have a learning rate of their own.)
 
@@ -1580,6 +1724,7 @@ print(
 # * L2 switches off components below its strength; dropout is L2 weighted by activity; weight
 #   decay differs from L2 as soon as Adam divides.
 # * Beyond the linear bound lie depth and non-linearity, and there only held-out error counts.
+# * A range test finds the order of magnitude of a learning rate in one short run.
 #
 # ## Going further
 #
@@ -1608,5 +1753,6 @@ print(
 #   1711.05101, Section 2.
 # * D. Kunin, J. Bloom, A. Goeva and C. Seed (2019), *Loss landscapes of regularized linear
 #   autoencoders*, ICML; arXiv 1901.08168.
+# * L. Smith (2017), *Cyclical learning rates for training neural networks*, WACV; arXiv 1506.01186, Section 3.3.
 # * Å. Björck and G. Golub (1973), *Numerical methods for computing angles between linear
 #   subspaces*, Mathematics of Computation 27.
