@@ -113,7 +113,7 @@ def widget(name: str, control: Any, first: Any):
     look = {"value": first, "description": label, "style": {"description_width": "14em"},
             "layout": {"width": "42em", "max_width": "100%"}}
     if isinstance(control, str):
-        look["layout"]["width"] = "100%"
+        look["layout"]["width"] = "auto"
         return ipywidgets.Text(continuous_update=False, **look)
     if isinstance(control, list):
         return ipywidgets.Dropdown(options=control, **look)
