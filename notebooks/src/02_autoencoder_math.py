@@ -1605,8 +1605,8 @@ def draw_rates(*exponents):
         plots.label_line(right, [len(losses)], [sum(losses[-5:]) / len(losses[-5:])], f"{10**at:.2g}", colour)
     left.set(xscale="log", xlabel="learning rate, grows with every update", ylim=(0, 61), ylabel="loss of a batch", title="range test")
     right.set(xlabel="update", ylim=(0, 61), ylabel="loss of a batch, cut off at 60", title=f"a run at {10**exponent:.2g}")
-    plots.show(fig, alt="Left: the loss of one run whose learning rate grows; it falls from about 0.003 on, lies flat from "
-               f"0.01 to 0.05, and then rises raggedly. A line marks {10**exponent:.2g}. Right: the losses of runs at one rate each: "
+    plots.show(fig, alt="Left: the loss of one run whose learning rate grows; it falls, lies flat for a while, "
+               f"and then rises raggedly. A line marks {10**exponent:.2g}. Right: the losses of runs at one rate each: "
                + ", ".join(f"{10**at:.2g}" for at in list(chosen)[-5:]) + ".")
 
 

@@ -449,7 +449,8 @@ plots.show(fig, alt="Two arrow fields over a spiral of points, hard to tell apar
 # ### The linear case, once more
 #
 # Chapter 02 could prove everything about linear networks. Denoising can be proved there, too. With $r(\tilde x) =
-# W\tilde x$, centred data of covariance $S$, and Gaussian noise, the cross terms average to zero:
+# W\tilde x$, centred data of covariance $S$, and Gaussian noise, the cross terms average to zero. The loss of
+# equation (2.15) is left, and one term more:
 #
 # $$\mathbb E\,\tfrac12\lVert x - W(x + \sigma\varepsilon)\rVert^2 = \tfrac12 \operatorname{tr}\bigl((I - W)\,S\,(I - W)^\top\bigr) + \tfrac12 \sigma^2 \operatorname{tr}(W W^\top) .$$
 #

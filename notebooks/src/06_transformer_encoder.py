@@ -128,7 +128,7 @@ claim(gap(weights.sum(1), torch.ones(T)) < 1e-8, "each query's weights sum to 1"
 #
 # One thing is still missing in the formula of the paper (Vaswani et al. 2017, Section 3.2.1):
 #
-# $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\Bigl(\frac{Q K^\top}{\sqrt E}\Bigr) V .$$
+# $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\Bigl(\frac{Q K^\top}{\sqrt E}\Bigr) V . \tag{6.4}$$
 #
 # Suppose that the numbers in $q$ and $k$ are independent with mean 0 and variance 1. Then each
 # product $q_i k_i$ has mean 0 and variance $\mathbb E[q_i^2]\,\mathbb E[k_i^2] = 1$, and a sum of

@@ -20,7 +20,7 @@
 #
 # **You need** chapters 00 to 06, above all cross-entropy, tokens and the transformer encoder.
 #
-# **Time** about 2½ hours of reading and exercises. Computing takes about a minute on a laptop.
+# **Time** about 2½ hours of reading and exercises. Computing takes about two minutes on a laptop.
 
 # %% tags=["setup"]
 import math
@@ -108,7 +108,7 @@ claim(torch.allclose(logits.softmax(-1).sum(-1), torch.ones(2, 3)), "each blank'
 # there it is not zero: $H(p)$ is left, the uncertainty of the language itself. For the gradient,
 # $\partial \ln q_w / \partial z_v = [v = w] - q_v$, hence
 #
-# $$\frac{\partial}{\partial z_v}\Bigl(-\sum_w p_w \ln q_w\Bigr) = q_v - p_v :$$
+# $$\frac{\partial}{\partial z_v}\Bigl(-\sum_w p_w \ln q_w\Bigr) = q_v - p_v : \tag{7.2}$$
 #
 # each logit is pushed up where the model says too little, and down where it says too much.
 

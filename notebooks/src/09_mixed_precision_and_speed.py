@@ -160,7 +160,7 @@ for x, bits in zip(numbers.tolist(), patterns(numbers)):
 # A result that falls between two numbers of a format is rounded to the nearer one, and halfway to the one whose last bit is 0.
 # How far apart are neighbours? Between $2^n$ and $2^{n+1}$ there are $2^{m}$ numbers for a mantissa of $m$ bits, so
 #
-# $$\text{spacing}(x) = 2^{\,n - m}, \qquad 2^n \le |x| < 2^{n+1},$$
+# $$\text{spacing}(x) = 2^{\,n - m}, \qquad 2^n \le |x| < 2^{n+1}, \tag{9.2}$$
 #
 # and below the smallest normal number the spacing stays what it is there. It grows with the number. What is 2048 + 1 in fp16?
 
@@ -526,7 +526,7 @@ headline("of the activations' gradients that fp16 loses at BERT's batch size, th
 claim(recovered > 0.9, "a loss scale brings nearly all lost gradients back")
 
 # %% [markdown]
-# Six of the seven predictions held. Read it slowly:
+# The verdict says of each prediction whether it held. Read it slowly:
 #
 # * **Unscaled fp16 does not fail, it fails to learn as much.** No nan, no warning, a loss that falls: and in every seed it ends far above float32's. Without a float32 run
 #   beside it nobody would know.

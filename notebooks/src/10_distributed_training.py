@@ -729,9 +729,9 @@ claim(arithmetic[1024] < 0.05, "with a batch of 256, a thousand GPUs would spend
 #
 # A gradient of $B$ samples is the true gradient $G$ plus noise. If single samples have the covariance $\Sigma$, then
 #
-# $$\mathbb{E}\,|G_B|^2 = |G|^2 + \frac{\operatorname{tr}\Sigma}{B} .$$
+# $$\mathbb{E}\,|G_B|^2 = |G|^2 + \frac{\operatorname{tr}\Sigma}{B} . \tag{10.3}$$
 #
-# What is a step along $-G_B$ worth? To second order, with curvature $H$, a step $\varepsilon$ lowers the loss on average by
+# What is a step along $-G_B$ worth? To second order, with curvature $H$ and the noise of equation (10.3), a step $\varepsilon$ lowers the loss on average by
 # $\varepsilon |G|^2 - \frac{\varepsilon^2}{2}\left(G^\top H G + \frac{\operatorname{tr}(H\Sigma)}{B}\right)$. Take the best $\varepsilon$, and, to keep it short, a curvature that is the same in all directions:
 #
 # $$\Delta L(B) = \frac{\Delta L_\text{max}}{1 + B_\text{noise}/B}, \qquad B_\text{noise} = \frac{\operatorname{tr}\Sigma}{|G|^2} .$$

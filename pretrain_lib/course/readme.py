@@ -36,12 +36,24 @@ def percent(runs: list[float]) -> str:
 def compressed() -> list[tuple[str, str, str]]:
     """What a student and int8 keep of a classifier's accuracy."""
     rows = []
-    for task, found in results("13-frontier")["measured"]["tasks"].items():
+    tasks = results("13-frontier")["measured"]["tasks"]
+    adapted = results("13-adapted-teacher")["measured"]
+    for task, found in [*tasks.items(), ("docstring-library, after reading docstrings", adapted)]:
         share = {name: mean(found["accuracy"][name]) / mean(found["accuracy"]["teacher"]) for name in ("student", "student without teacher", "int8")}
         size = {name: found["bytes"][name] / found["bytes"]["teacher"] for name in ("student", "int8")}
         rows.append((f"{task}: a student of {size['student']:.0%} of the bytes keeps, of its teacher's accuracy", f"{share['student']:.1%}",
                      f"the same student without a teacher {share['student without teacher']:.1%}; int8, {size['int8']:.0%} of the bytes, keeps {share['int8']:.1%}"))
     return rows
+
+
+def after_reading() -> tuple[str, str, str]:
+    """What adapters reach on another domain, once the model has read of it."""
+    read = results("12-lora-adapted")["measured"]
+    right = {name: percent(runs) for name, runs in read["accuracy"].items()}
+    unread = percent(results("12-lora-rate")["measured"]["accuracy"]["full"])
+    return (f"docstring-library of a sentence, {read['labels']} labels, after reading {read['tokens'] / 1e6:.1f} M tokens of docstrings, right",
+            f"LoRA with {read['trained']['share']:.1%} of the parameters {right['LoRA']}; all of them {right['full']}",
+            f"without that reading {unread}, scratch {right['scratch']}, frozen random {right['frozen random']}, TF-IDF {right['TF-IDF']}")
 
 
 def table() -> str:
@@ -72,6 +84,7 @@ def table() -> str:
              ("a step of BERT 4 × 256 on a CPU", f"{speed['steps']['main']['speedup']:.2f} times as fast",
               f"as {speed['steps']['main']['their_best']}, the same weights and batches"),
              ("the trainer", f"{speed['trainers']['speedup']:.2f} times as fast", "as `transformers`' `Trainer` with its collator"),
+             after_reading(),
              *compressed(),
              (f"memory for tokenising {largest} GB of text", f"{megabytes(sizes[largest]):.0f} MB",
               f"{megabytes(sizes[smallest]):.0f} MB for {smallest} GB")]

@@ -16,7 +16,7 @@ from pretrain_lib.course.results import ROOT
 from pretrain_lib.course.site import clinic, findings, glossary, reference
 from pretrain_lib.course.site.__main__ import main, without_dead_links
 from pretrain_lib.course.site.chapters import Chapter, chapter_names, escaped, first_sentence, linked
-from pretrain_lib.course.sources import first_cell
+from pretrain_lib.course.sources import chapter_sources, first_cell
 
 PNG = "iVBORw0KGgo="
 
@@ -57,6 +57,24 @@ def test_equations_get_labels_in_order(cells):
     assert "and $c$, hence" in cells[0].source
 
 
+def test_a_tag_is_the_equations_number(tmp_path):
+    def page(text):
+        return Chapter("09", {}, tmp_path).cells(new_notebook(cells=[new_markdown_cell(text)]))[0].source
+
+    assert page("$$a$$\n\n$$b \\tag{9.2}$$") == "$$a$$ (eq-09-1)\n\n$$b$$ (eq-09-2)"
+    with pytest.raises(ValueError, match=r"tag 9\.1, and comes as number 9\.2"):
+        page("$$a$$\n\n$$b \\tag{9.1}$$")
+
+
+def test_only_equations_with_a_tag_are_spoken_of():
+    """The others show no number in a notebook."""
+    text = "".join(path.read_text(encoding="utf-8") for path in chapter_sources())
+    tagged = set(re.findall(r"\\tag\{(\d+\.\d+)\}", text))
+    spoken_of = set(re.findall(r"\bequations? \((\d+\.\d+)\)", text))
+    spoken_of |= set(re.findall(r"\bequations \(\d+\.\d+\) and \((\d+\.\d+)\)", text))
+    assert tagged == spoken_of and tagged
+
+
 def test_a_figure_leaves_the_outputs_and_keeps_its_alternative_text(cells, tmp_path):
     assert [output.text for output in cells[1].outputs] == ["drawn"]
     assert ":alt: A line. It rises.\n\nA line.\n:::" in cells[2].source
@@ -78,8 +96,11 @@ def test_a_solution_is_folded_in_below_its_exercise(cells):
     ("as in exercise 02.1.", "as in [exercise 02.1](#exercise-02-1)."),
     ("**Exercise 02.1 · easy**", "**Exercise 02.1 · easy**"),
     ("exercise 05.9", "exercise 05.9"),
+    ("by equation (2.7), and", "by equation {eq}`eq-02-7`, and"),
+    ("equations (2.7) and (6.11)", "equations {eq}`eq-02-7` and {eq}`eq-06-11`"),
+    ("Hinton's equation 2, or (2.7)", "Hinton's equation 2, or (2.7)"),
 ])
-def test_chapters_and_exercises_that_are_spoken_of_are_linked(text, made):
+def test_chapters_exercises_and_equations_that_are_spoken_of_are_linked(text, made):
     assert linked(text, "07", {"02": "02_auto", "07": "07_masked"}, {"02.1"}) == made
 
 

@@ -16,9 +16,11 @@ ONLY_IN_NOTEBOOKS = (first_cell(None).splitlines()[0], "[![Open in Colab]")  # t
 
 EXERCISE = re.compile(r"\bExercise (\d\d\.\d+)")
 EQUATION = re.compile(r"^\$\$.*?\$\$[ ]*$", re.MULTILINE | re.DOTALL)
-MENTION = re.compile(  # what must stay as it is, or else a chapter or an exercise that is spoken of
+TAG = re.compile(r"\s*\\tag\{(.*?)\}")  # the number of an equation that is spoken of, as notebooks show it
+MENTION = re.compile(  # what must stay as it is, or else a chapter, exercise or equation that is spoken of
     r"^```.*?^```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\[[^\]]*\]\([^)]*\)|^#.*?$|<summary>.*?</summary>"
-    r"|\bchapter (?P<chapter>\d\d)\b(?!\.\d)|\bexercise (?P<exercise>\d\d\.\d+)",
+    r"|\bchapter (?P<chapter>\d\d)\b(?!\.\d)|\bexercise (?P<exercise>\d\d\.\d+)"
+    r"|(?:(?<=equation )|(?<=equations )|(?<=\) and ))\((?P<equation>\d+\.\d+)\)",
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
 SHOWN = {"text/plain"}
@@ -59,7 +61,7 @@ def solutions(solved: NotebookNode) -> dict[str, NotebookNode]:
 
 
 def linked(text: str, here: str, names: dict[str, str], exercises: set[str]) -> str:
-    """The text with links where it speaks of another chapter or of an exercise."""
+    """The text with links where it speaks of another chapter, an exercise or a numbered equation."""
 
     def link(match: re.Match) -> str:
         chapter, exercise = match["chapter"], match["exercise"]
@@ -67,6 +69,8 @@ def linked(text: str, here: str, names: dict[str, str], exercises: set[str]) -> 
             return f"[{match[0]}]({names[chapter]}.ipynb)"
         if exercise in exercises and match[0].startswith("e"):  # a title has a capital letter
             return f"[{match[0]}](#{anchor(exercise)})"
+        if match["equation"]:
+            return f"{{eq}}`{label(*match['equation'].split('.'))}`"
         return match[0]
 
     return MENTION.sub(link, text)
@@ -74,6 +78,10 @@ def linked(text: str, here: str, names: dict[str, str], exercises: set[str]) -> 
 
 def anchor(exercise: str) -> str:
     return f"exercise-{exercise.replace('.', '-')}"
+
+
+def label(chapter: str, number: int | str) -> str:
+    return f"eq-{int(chapter):02d}-{number}"
 
 
 def text_of(output: NotebookNode) -> str:
@@ -113,9 +121,17 @@ class Chapter:
         return [cell]
 
     def labelled(self, equation: re.Match) -> str:
-        """An equation with the label from which Sphinx makes its number and its address."""
+        """An equation with the label from which Sphinx makes its number and its address.
+
+        Raises:
+            ValueError: if its tag is not that number.
+        """
         self.equations += 1
-        return f"{equation[0].rstrip()} (eq-{self.number}-{self.equations})"
+        number = f"{int(self.number)}.{self.equations}"
+        if (tag := TAG.search(equation[0])) and tag[1] != number:
+            raise ValueError(f"an equation of chapter {self.number} has the tag {tag[1]}, "
+                             f"and comes as number {number}: write \\tag{{{number}}}")
+        return f"{TAG.sub('', equation[0]).rstrip()} ({label(self.number, self.equations)})"
 
     def code(self, cell: NotebookNode) -> list[NotebookNode]:
         """The cell with what it printed, then its figures, then the solution if it is an exercise."""
