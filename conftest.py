@@ -9,7 +9,7 @@ def pytest_configure(config):
 
     A shell's background job starts with Ctrl-C ignored, and so would what the tests start.
     """
-    os.environ.setdefault("COURSE_WIDGETS", "0")
+    os.environ["COURSE_WIDGETS"] = "0"
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -53,18 +53,19 @@ Pre-training from First Principles: how a network learns from unlabelled data.
 
 For teachers (docs/instructors.md):
 
-  python course.py release FOLDER          write the archive for a class, without solutions
+  python course.py release [FOLDER]        write the archive for a class, without solutions
   python course.py grade FOLDER            mark a folder of submissions, in a sandbox
-  python course.py badges --repo ME/NAME   links that open the chapters in Colab, Kaggle, Binder
+  python course.py badges --repo OWNER/NAME  links that open the chapters in Colab, Kaggle, Binder
 
 Each command first sets up what it needs in the folder .venv. The first time takes a few minutes
-and a network; after that it takes no time and no network. To start anew, delete .venv.
+and a network; after that it takes no time and no network (the site fetches packages of its own
+the first time). To start anew, delete .venv.
 
   --no-venv    use the Python that runs this file, as it is (conda, Colab, a container): only
                what is missing is installed, and the torch and numpy that are there stay.
 """
 CLASS_KIT = ("progress", "release", "grade", "badges")
-AUTHORS = ("test", "build", "site")
+AUTHORS = ("test", "build", "site", "release", "badges")
 COMMANDS = ("setup", "lab", "run", "test", "build", "reproduce", "site") + CLASS_KIT
 TORCH_STAYS = ("torch", "numpy")
 
@@ -97,6 +98,7 @@ def main(arguments):
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended too
     try:
+        require_whole_course(command)
         python = set_up_venv() if in_venv else set_up_current(command)
         return perform(command, rest, python, environment(in_venv))
     except Failure as failure:
@@ -108,6 +110,14 @@ def main(arguments):
     except KeyboardInterrupt:
         print("\nStopped. The same command, given again, goes on from here.", file=sys.stderr)
         return 130
+
+
+def require_whole_course(command):
+    if command in AUTHORS and not os.path.isdir(os.path.join(ROOT, "notebooks", "src")):
+        raise Failure(
+            "'{0}' needs the whole course; this is the archive for a class, which has neither the "
+            "sources of the chapters nor tests.".format(command)
+        )
 
 
 def wrong_python(version):
@@ -139,11 +149,6 @@ def answers(command):
 
 
 def perform(command, rest, python, env):
-    if command in AUTHORS and not os.path.isdir(os.path.join(ROOT, "notebooks", "src")):
-        raise Failure(
-            "'{0}' needs the whole course; this is the archive for a class, which has neither the "
-            "sources of the chapters nor tests.".format(command)
-        )
     if command == "setup":
         print("Ready: {0}. Next: python course.py lab".format(python))
         return 0

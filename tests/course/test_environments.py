@@ -235,10 +235,11 @@ def versions(python: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("minor", PYTHONS[1:])
+@pytest.mark.parametrize("minor", PYTHONS)
 def test_the_first_cell_changes_no_version_that_is_there(tmp_path, minor):
     """A machine like Colab's: torch, numpy and others are there, in versions of their own; one package lacks."""
-    found, pyenv = shutil.which(f"python{minor}"), {"PYENV_VERSION": minor}  # only tells pyenv, where it is used
+    ours = minor == "{}.{}".format(*sys.version_info)
+    found, pyenv = sys.executable if ours else shutil.which(f"python{minor}"), {"PYENV_VERSION": minor}  # which pyenv heeds
     if not found or subprocess.run([found, "-c", "import ensurepip"], env=os.environ | pyenv, capture_output=True).returncode:
         pytest.skip(f"no Python {minor} here")
     root = make_course(tmp_path / "a course")

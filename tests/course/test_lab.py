@@ -57,6 +57,8 @@ def course(tmp_path_factory) -> Path:
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     tool.write_stamp()
+    if not tool.is_ready():
+        pytest.skip("the packages here are not those of requirements.txt")
     return course
 
 
@@ -80,8 +82,9 @@ def address(course, tmp_path) -> str:
         lab.terminate()  # which ends its kernels too
         try:
             lab.wait(30)
-        finally:
+        except subprocess.TimeoutExpired:
             lab.kill()
+            lab.wait()
 
 
 def answered(page, index: int, answer: str) -> str:
@@ -89,7 +92,7 @@ def answered(page, index: int, answer: str) -> str:
     cell = page.locator(f'.jp-NotebookPanel:not(.lm-mod-hidden) [data-windowed-list-index="{index}"]')
     page.evaluate(GO_TO, index)
     cell.locator(".cm-content").click()
-    page.keyboard.press("Control+A")
+    page.keyboard.press("ControlOrMeta+A")
     page.keyboard.type(answer)
     page.evaluate(f"jupyterapp.shell.currentWidget.content.widgets[{index}].model.outputs.clear()")
     page.keyboard.press("Shift+Enter")
@@ -125,7 +128,7 @@ def test_a_newcomer_runs_a_chapter_errs_and_is_told_then_succeeds(page, course, 
     solution = next(cell.source for cell in solved if 'check("02.1"' in cell.source)
     assert answered(page, first, solution).startswith("02.1 passes: 128 numbers, halved")
 
-    page.keyboard.press("Control+S")
+    page.keyboard.press("ControlOrMeta+S")
     page.wait_for_function(SAVED)
     assert nbformat.read(course / "notebooks" / CHAPTER, as_version=4).cells[first].source == solution
     assert page.locator(".Toastify__toast, .jp-Dialog").count() == 0  # nothing asked what nobody wanted to know
