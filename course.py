@@ -162,7 +162,7 @@ def perform(command, rest, python, env):
     if command == "lab":
         folders = [os.path.join(ROOT, ".jupyter"), env.get("JUPYTER_CONFIG_PATH")]
         env = dict(env, JUPYTER_CONFIG_PATH=os.pathsep.join(filter(None, folders)))
-        print("JupyterLab opens in your browser and runs in this window; Ctrl-C, twice, ends it.")
+        print("JupyterLab runs in this window, and its pages in a browser; Ctrl-C, twice, ends it.")
     reproduce = "import sys; from pretrain_lib.course.results import main; sys.exit(main())"
     programs = {
         "lab": ["-m", "jupyterlab", "--ServerApp.root_dir=" + ROOT],

@@ -723,7 +723,7 @@ claim("era at 20" in clear["ahead"] and "docstring-library at 1000" in clear["be
 
 # %% [markdown]
 # A few-label curve speaks of a *task*, and of its distance from the pre-training text. Era is what the model's own text is about. Documentation is another language to it: with few labels nobody is above the share of the most frequent class, and with many, starting from the speeches is *worse* than starting from nothing (chapter 12 asks what mends that). A single task, well chosen, would have told either story; so name the tasks before you measure, and report
-# them all. (The intervals are of 95 %. Among so many rows, one in twenty would look clear by chance alone.)
+# them all. (The intervals are of 95 %. Among so many rows, one in twenty would look clear by chance alone. And sentiment and continent had three draws at first, as their prediction says; two more were added when those were known.)
 #
 # There is one more way to be fooled here, in the *interval*. A thousand test sentences sound like a thousand independent trials. They come from a few dozen speeches, and sentences of a speech are easy or hard together. Draw single sentences anew, and the interval
 # comes out too narrow; draw speeches. For a difference between two classifiers on the same sentences, draw both answers together (**paired**). We let the frozen model of the zoo and TF-IDF learn from the same 200 labels, and compute both intervals. What the frozen model makes of a sentence does not depend on the labels, so we compute it once and keep it as a column, `codes`.

@@ -641,7 +641,7 @@ claim(min(read["lead"][f"{way} over {other}"]["low"] for way in ("full", "LoRA")
 # Is it worth it? Yes. What the few tokens of the three models above could not do, five times as many do, on top of a model that was there. It is now ahead of scratch and of counting words, on the very task that section 4 lost; even its frozen features are not behind scratch any more. And the adapters, which had been ten points behind, are not to be told from full
 # fine-tuning. So LoRA's trouble was the domain. (Whether the words or the layers, this does not tell: reading changed both.) The order of work for a new domain is: *read first*, on text that costs nothing, once for all tasks; *adapt then*, with a small file for each.
 #
-# (Two things changed at once between the two experiments, the model and the number of tokens; so this does not say which of them did it. It says that both together suffice. Gradients are clipped here, as in `12-lora-rate`, and scratch gains by that, too, beside section 4's. All five seeds start from the same adapted model, as everywhere in this course they start from the same model of the zoo: the spread is that of labels and fine-tuning.)
+# (Two things changed at once between the two experiments, the model and the number of tokens; so this does not say which of them did it. It says that both together suffice. Gradients are clipped here, as in `12-lora-rate`, and scratch gains by that, too, beside section 4's. Each trained way chose between two rates only; a wider grid might lift any of them a little. All five seeds start from the same adapted model, as everywhere in this course they start from the same model of the zoo: the spread is that of labels and fine-tuning.)
 
 # %% [markdown]
 # ## 6 · Sooner, or better?
@@ -807,7 +807,7 @@ for answer in ("Fermer tous les onglets", "Fermer les onglets", "Fermer tous les
     print(f"  {answer:34s}exact {exact_matches([answer], [reference])[0]!s:7s}chrF {chrf([answer], [reference]):.3f}")
 
 # %% [markdown]
-# Now the measurement, on short strings (of ten tokens at most, start and end included, in either language): both languages, three seeds, four encoders of one shape under the same new decoder. The pretrained one fine-tuned and frozen; and its two rivals, the same from scratch, and random and frozen. To know what a number is worth there is one more rival, which learns nothing: it looks up the
+# Now the measurement, on short strings (of ten tokens at most, start and end included, in either language): both languages, three seeds, four encoders of one shape under the same new decoder, each with the best of three learning rates (the third was added when a first run was known, and changed no choice). The pretrained one fine-tuned and frozen; and its two rivals, the same from scratch, and random and frozen. To know what a number is worth there is one more rival, which learns nothing: it looks up the
 # most similar English string among those of the training part (TF-IDF of character $n$-grams), and answers with its translation. Offices of translators call that a *translation memory*. What does a pretrained encoder add to one from scratch?
 
 # %%
