@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from statistics import mean
 
 import torch
@@ -80,31 +81,50 @@ def trained_share(zoo, classes: int) -> dict[str, float]:
     return {"parameters": total, "trained": trained, "share": trained / total}
 
 
+def answers(ways: dict, train: LabelledText, test, frozen: Callable[[int], dict], tokenizer, seeds, labels: int,
+            tuned_on: int) -> tuple[dict, dict]:  # fmt: skip
+    """What each way says of the test sentences, {way: one (N,) a seed}, and its setting, chosen on so many of the first seed's labels.
+
+    `frozen` names the models of a seed whose features the probes read.
+    """
+    predicted, chosen = {}, {}
+    for seed in seeds:
+        drawn = encode_labelled(train.subset(balanced_ids(train.labels, labels, seed)), tokenizer, LENGTH)
+        drawn, asked = (with_features(text, frozen(seed)) for text in (drawn, test))
+        for name, way in ways.items():
+            if seed == seeds[0]:
+                chosen[name] = choose_setting(way, drawn.subset(range(tuned_on)), seed, rounds=1)
+            predicted.setdefault(name, []).append(way.fit(drawn, chosen[name], seed)(asked))
+        print(train.name, seed, {name: round(accuracy(p[-1], test.labels), 3) for name, p in predicted.items()}, chosen, flush=True)
+    return predicted, chosen
+
+
+def scored(predicted: dict, truth: torch.Tensor) -> dict[str, dict[str, list[float]]]:
+    """{"accuracy" | "macro_f1": {way: one a seed}}"""
+    each = {name: [scores(p, truth) for p in runs] for name, runs in predicted.items()}
+    return {kind: {name: [run[kind] for run in runs] for name, runs in each.items()} for kind in ("accuracy", "macro_f1")}
+
+
+def leads(predicted: dict, truth: torch.Tensor, sources: list[str], pairs: Sequence[tuple[str, str]]) -> dict[str, dict]:
+    """How far one way is ahead of another, bootstrapped over whole sources."""
+    right = {name: torch.stack(runs, 1) == truth[:, None] for name, runs in predicted.items()}
+    return {f"{a} over {b}": paired_bootstrap(right[a], right[b], sources)._asdict() for a, b in pairs}
+
+
 def one_task(task: str, zoo, tokenizer, seeds, labels: int) -> dict:
-    """Scores of each way, one a seed, and the differences that matter, bootstrapped over whole sources."""
+    """Scores of each way, one a seed, and the differences that matter."""
     train, unseen = parted(task)
     if labels < LABELS:
         unseen = unseen.subset(range(0, len(unseen), 12))
-    encoded = with_features(encode_labelled(unseen, tokenizer, LENGTH), {"zoo": zoo})
-    predicted, chosen = {}, {}
-    for seed in seeds:
-        untrained = {"random": from_scratch(seed)}
-        drawn = encode_labelled(train.subset(balanced_ids(train.labels, labels, seed)), tokenizer, LENGTH)
-        drawn, test = with_features(drawn, {"zoo": zoo, **untrained}), with_features(encoded, untrained)
-        for name, way in ways(zoo, len(train.classes)).items():
-            if seed == seeds[0]:
-                chosen[name] = choose_setting(way, drawn.subset(range(labels // 3)), seed, rounds=1)
-            predicted.setdefault(name, []).append(way.fit(drawn, chosen[name], seed)(test))
-        print(task, seed, {name: round(accuracy(p[-1], encoded.labels), 3) for name, p in predicted.items()}, chosen, flush=True)
+    encoded = encode_labelled(unseen, tokenizer, LENGTH)
+    predicted, chosen = answers(ways(zoo, len(train.classes)), train, encoded, lambda seed: {"zoo": zoo, "random": from_scratch(seed)},
+                                tokenizer, seeds, labels, labels // 3)  # fmt: skip
     truth = encoded.labels
-    each = {name: [scores(p, truth) for p in runs] for name, runs in predicted.items()}
-    right = {name: torch.stack(runs, 1) == truth[:, None] for name, runs in predicted.items()}
     pairs = [("LoRA", "full"), ("layer-wise", "full"), ("frozen", "full"), ("full", "scratch"), ("full", "TF-IDF"), ("LoRA", "scratch")]
-    lead = {f"{a} over {b}": paired_bootstrap(right[a], right[b], unseen.sources)._asdict() for a, b in pairs}
     guess = torch.full_like(truth, majority_class(torch.from_numpy(train.labels)))
     return {"classes": train.classes, "test_sentences": len(unseen), "test_sources": len(set(unseen.sources)), "settings": chosen,
-            "trained": trained_share(zoo, len(train.classes)), "majority": scores(guess, truth), "lead": lead,
-            **{kind: {name: [run[kind] for run in runs] for name, runs in each.items()} for kind in ("accuracy", "macro_f1")}}  # fmt: skip
+            "trained": trained_share(zoo, len(train.classes)), "majority": scores(guess, truth),
+            "lead": leads(predicted, truth, unseen.sources, pairs), **scored(predicted, truth)}  # fmt: skip
 
 
 def run(scale: str) -> dict:

@@ -7,16 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-import torch
 from torch import nn
 
 from pretrain_lib import FineTuning, LinearProbe, MaskedLM, TfidfClassifier, TrainConfig, Trainer, load_labelled_text, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
 from pretrain_lib.data.encoded_text import encode_labelled
-from pretrain_lib.evaluation.classification import accuracy, macro_f1, paired_bootstrap
 from pretrain_lib.evaluation.masked import masked_scores
-from pretrain_lib.transfer.few_labels import balanced_ids
-from pretrain_lib.transfer.tuning import choose_setting
 
 TITLE = "LoRA and full fine-tuning on docstrings' libraries, of the zoo's model after it has read docstrings without labels"
 
@@ -74,23 +70,13 @@ def run(scale: str) -> dict:
     if small:
         unseen = unseen.subset(range(0, len(unseen), 12))
     encoded = encode_labelled(unseen, tokenizer, lora.LENGTH)
-    predicted, chosen = {}, {}
-    for seed in seeds:
-        frozen = {"adapted": model, "random": lora.from_scratch(seed)}
-        drawn = encode_labelled(train.subset(balanced_ids(train.labels, labels, seed)), tokenizer, lora.LENGTH)
-        drawn, test = lora.with_features(drawn, frozen), lora.with_features(encoded, frozen)
-        for name, way in ways(model, len(train.classes), lora).items():
-            if seed == seeds[0]:
-                chosen[name] = choose_setting(way, drawn, seed, rounds=1)
-            predicted.setdefault(name, []).append(way.fit(drawn, chosen[name], seed)(test))
-        print(seed, losses, {name: round(accuracy(p[-1], encoded.labels), 3) for name, p in predicted.items()}, chosen, flush=True)
-    right = {name: torch.stack(runs, 1) == encoded.labels[:, None] for name, runs in predicted.items()}
+    predicted, chosen = lora.answers(
+        ways(model, len(train.classes), lora), train, encoded, lambda seed: {"adapted": model, "random": lora.from_scratch(seed)},
+        tokenizer, seeds, labels, labels)  # fmt: skip
     pairs = [("LoRA", "full"), ("LoRA", "scratch"), ("LoRA", "TF-IDF"), ("full", "scratch"), ("full", "TF-IDF")]
-    lead = {f"{a} over {b}": paired_bootstrap(right[a], right[b], unseen.sources)._asdict() for a, b in pairs}
-    kinds = {"accuracy": accuracy, "macro_f1": macro_f1}
-    return {"labels": labels, "tokens": (4 if small else STEPS) * BATCH * 128, "masked_loss": losses, "settings": chosen, "test_sentences": len(unseen),
-            "trained": lora.trained_share(model, len(train.classes)), "lead": lead,
-            **{kind: {name: [score(p, encoded.labels) for p in runs] for name, runs in predicted.items()} for kind, score in kinds.items()}}  # fmt: skip
+    return {"labels": labels, "tokens": (4 if small else STEPS) * BATCH * 128, "masked_loss": losses, "settings": chosen,
+            "test_sentences": len(unseen), "trained": lora.trained_share(model, len(train.classes)),
+            "lead": lora.leads(predicted, encoded.labels, unseen.sources, pairs), **lora.scored(predicted, encoded.labels)}  # fmt: skip
 
 
 def verdict(measured: dict) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import mean
 
-import torch
-
 from pretrain_lib import FineTuning, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
 from pretrain_lib.data.encoded_text import encode_labelled
-from pretrain_lib.evaluation.classification import accuracy, macro_f1, paired_bootstrap
+from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.transfer.few_labels import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
 
@@ -53,11 +51,9 @@ def run(scale: str) -> dict:
         for name, (way, rate) in ways.items():
             predicted[name].append(way.fit(drawn, rate, seed)(test))
         print(seed, chosen, {name: round(accuracy(p[-1], test.labels), 3) for name, p in predicted.items()}, flush=True)
-    right = {name: torch.stack(runs, 1) == test.labels[:, None] for name, runs in predicted.items()}
-    lead = {f"{name} over full": paired_bootstrap(right[name], right["full"], unseen.sources)._asdict() for name in ways if name != "full"}
-    scores = {"accuracy": accuracy, "macro_f1": macro_f1}
-    return {"labels": labels, "chosen": chosen, "test_sentences": len(unseen), "lead": lead,
-            **{kind: {name: [score(p, test.labels) for p in runs] for name, runs in predicted.items()} for kind, score in scores.items()}}  # fmt: skip
+    pairs = [(name, "full") for name in ways if name != "full"]
+    return {"labels": labels, "chosen": chosen, "test_sentences": len(unseen), "lead": lora.leads(predicted, test.labels, unseen.sources, pairs),
+            **lora.scored(predicted, test.labels)}  # fmt: skip
 
 
 def verdict(measured: dict) -> str:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import mean
 
-import torch
 from torch import nn
 
 from pretrain_lib import Classification, FineTuning, LinearProbe, TfidfClassifier, Trainer, add_lora, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
 from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
-from pretrain_lib.evaluation.classification import accuracy, macro_f1, paired_bootstrap
 from pretrain_lib.transfer.encoders import text_classifier
-from pretrain_lib.transfer.few_labels import balanced_ids
-from pretrain_lib.transfer.tuning import choose_setting
 
 TITLE = "LoRA against full fine-tuning on the sentiment of a hidden word; and on docstrings, with embeddings trained or not"
 
@@ -67,24 +63,13 @@ def one_task(task: str, zoo, tokenizer, lora, seeds, labels: int) -> dict:
     if labels < lora.LABELS:
         unseen = unseen.subset(range(0, len(unseen), 12))
     encoded = encode_labelled(unseen, tokenizer, lora.LENGTH)
-    predicted, chosen = {}, {}
-    for seed in seeds:
-        drawn = encode_labelled(train.subset(balanced_ids(train.labels, labels, seed)), tokenizer, lora.LENGTH)
-        test = encoded
-        if task == "sentiment":
-            frozen = {"zoo": zoo, "random": lora.from_scratch(seed)}
-            drawn, test = lora.with_features(drawn, frozen), lora.with_features(encoded, frozen)
-        for name, way in ways(task, zoo, len(train.classes), lora).items():
-            if seed == seeds[0]:
-                chosen[name] = choose_setting(way, drawn, seed, rounds=1)
-            predicted.setdefault(name, []).append(way.fit(drawn, chosen[name], seed)(test))
-        print(task, seed, {name: round(accuracy(p[-1], encoded.labels), 3) for name, p in predicted.items()}, chosen, flush=True)
-    right = {name: torch.stack(runs, 1) == encoded.labels[:, None] for name, runs in predicted.items()}
-    pairs = [("LoRA", "full"), ("LoRA", "scratch"), ("full", "scratch")] if task == "sentiment" else []
-    lead = {f"{a} over {b}": paired_bootstrap(right[a], right[b], unseen.sources)._asdict() for a, b in pairs}
-    kinds = {"accuracy": accuracy, "macro_f1": macro_f1}
-    return {"settings": chosen, "test_sentences": len(unseen), "lead": lead, "trained": lora.trained_share(zoo, len(train.classes)),
-            **{kind: {name: [score(p, encoded.labels) for p in runs] for name, runs in predicted.items()} for kind, score in kinds.items()}}  # fmt: skip
+    feel = task == "sentiment"
+    predicted, chosen = lora.answers(
+        ways(task, zoo, len(train.classes), lora), train, encoded,
+        lambda seed: {"zoo": zoo, "random": lora.from_scratch(seed)} if feel else {}, tokenizer, seeds, labels, labels)  # fmt: skip
+    pairs = [("LoRA", "full"), ("LoRA", "scratch"), ("full", "scratch")] if feel else []
+    return {"settings": chosen, "test_sentences": len(unseen), "lead": lora.leads(predicted, encoded.labels, unseen.sources, pairs),
+            "trained": lora.trained_share(zoo, len(train.classes)), **lora.scored(predicted, encoded.labels)}  # fmt: skip
 
 
 def run(scale: str) -> dict:
