@@ -10,7 +10,7 @@ from pretrain_lib import MaskedLM, TrainConfig, Trainer
 from pretrain_lib.data.counting import token_counts
 from pretrain_lib.data.packing import PackedBlocks
 from pretrain_lib.data.tokenizer import special_ids
-from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
+from pretrain_lib.evaluation.masked import masked_scores
 from pretrain_lib.evaluation.sotu import NAME, held_out
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
@@ -45,7 +45,7 @@ def run(scale: str) -> dict:
     small = scale == "smoke"
     steps, seeds, rates, few = (4, SEEDS[:1], RATES[:2], 64) if small else (STEPS, SEEDS, RATES, EVERY)
     _, tokenizer, blanks = held_out()
-    blanks = MaskedSet(**{name: column[::few] for name, column in vars(blanks).items()})
+    blanks = blanks.every(few)
     losses = {size: {str(rate): [] for rate in rates} for size in SIZES}
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")

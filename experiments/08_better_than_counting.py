@@ -40,7 +40,7 @@ class Clock:
 
     def __init__(self, blanks: MaskedSet, steps: int):
         self.blanks, self.steps, self.paused, self.curve = blanks, steps, 0.0, []
-        self.some = MaskedSet(**{name: column[::EVERY] for name, column in vars(blanks).items()})
+        self.some = blanks.every(EVERY)
         self.start = time.perf_counter()
 
     def seconds(self) -> float:

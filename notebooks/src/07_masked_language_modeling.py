@@ -52,7 +52,7 @@ from pretrain_lib.course.exercises.ch07 import CHOICES, printed_logs, tiny_langu
 from pretrain_lib.data.counting import WithOwnToken, own_evidence, token_counts
 from pretrain_lib.data.synthetic import SPECIAL, BayesOptimal
 from pretrain_lib.data.tokenizer import special_ids
-from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
+from pretrain_lib.evaluation.masked import masked_scores
 from pretrain_lib.evaluation.sotu import held_out
 from pretrain_lib.models.history import BidirectionalLSTMConfig, NeuralProbabilisticLMConfig
 from pretrain_lib.models.init import start_at_unigram
@@ -157,7 +157,7 @@ predict("07.unigram", ..., unit="(perplexity of the unigram)")
 documents = [document for document in load_text("sotu") if document.source not in apart]
 documents = documents[:: dial(smoke=12, laptop=1)]
 tokens = [tokenizer.encode(document.text, add_special_tokens=False).ids for document in documents]
-some = MaskedSet(**{name: column[:: dial(smoke=64, laptop=8)] for name, column in vars(blanks).items()})
+some = blanks.every(dial(smoke=64, laptop=8))
 unigram = Unigram(token_counts(tokens, V))
 lines = {"unigram": masked_scores(unigram, some)}
 reveal("07.unigram", math.exp(lines["unigram"].loss))
@@ -616,7 +616,7 @@ steps = dial(smoke=5, laptop=networks["masked transformer"]["tokens"] // (4 * T)
 config = TrainConfig(steps=steps, batch_size=4, optimizer="muon", learning_rate=0.01, betas=(0.9, 0.98), weight_decay=0.01,
                      schedule="linear", warmup_steps=max(1, steps // 20), gradient_clipping=1.0, seed=21, device="cpu")
 Trainer(again, MaskedLM.of(tokenizer, rate=0.4), blocks, config).fit()
-quarter = MaskedSet(**{name: column[:: dial(smoke=64, laptop=4)] for name, column in vars(blanks).items()})
+quarter = blanks.every(dial(smoke=64, laptop=4))
 retrained = masked_scores(again, quarter)
 print(f"masked transformer at 0.01: {retrained.loss:.3f} (in the table {min(masked):.3f} to {max(masked):.3f}), right {retrained.accuracy:.1%}")
 claim(retrained.loss < min(masked) - 0.1, "another learning rate is worth more than the choice of a seed")

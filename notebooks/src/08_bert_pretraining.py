@@ -60,7 +60,7 @@ from pretrain_lib.course.exercises.ch08 import CHOICES, CLS, SEP
 from pretrain_lib.course.results import ROOT
 from pretrain_lib.data.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from pretrain_lib.data.tokenizer import special_ids
-from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
+from pretrain_lib.evaluation.masked import masked_scores
 from pretrain_lib.evaluation.sentence_pairs import pair_scores
 from pretrain_lib.evaluation.sotu import held_out
 from pretrain_lib.models.bert import BertConfig
@@ -446,7 +446,7 @@ class Watched(Trainer):
         return {"loss": masked_scores(self.model, some).loss}
 
 
-some = MaskedSet(**{name: column[:: dial(smoke=64, laptop=16)] for name, column in vars(blanks).items()})
+some = blanks.every(dial(smoke=64, laptop=16))
 counts = token_counts(training, V)
 unigram, bigram = Unigram(counts), TwoSidedBigram(training, V, special)
 lines = {"unigram": masked_scores(unigram, some).loss, "unigram, own token": masked_scores(WithOwnToken(unigram, special.mask), some).loss,

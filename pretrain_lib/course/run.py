@@ -113,6 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if outcomes:
             print("\n" + table(outcomes))
+            if options.scale == "smoke" and not all(h["met"] for o in outcomes for h in o.headlines):
+                print("At the scale smoke too little is computed to meet every bound.")
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 

@@ -58,8 +58,9 @@ class MaskedSet:
         return int((self.labels != UNUSED).sum())
 
     def save(self, folder: str | Path) -> None:
-        """Writes `masked.safetensors`, in 16 bits a number."""
-        columns = {name: tensor.to(torch.int16) for name, tensor in vars(self).items()}
+        """Writes `masked.safetensors`, in 16 bits a number, without the places that follow from it."""
+        columns = {name: tensor.to(torch.int16) for name, tensor in vars(self).items()
+                   if name != "position_ids"}
         save_file(columns, Path(folder) / FILE)
 
     @classmethod
@@ -72,7 +73,16 @@ class MaskedSet:
         path = Path(folder) / FILE
         if not path.is_file():
             raise FileNotFoundError(f"there is no {path}: MaskedSet.save writes it")
-        return cls(**{name: tensor.long() for name, tensor in load_file(path).items()})
+        columns = {name: tensor.long() for name, tensor in load_file(path).items()}
+        return cls(**columns, position_ids=places(columns["attention_mask"]))
+
+
+def places(attention_mask: Tensor) -> Tensor:
+    """The place of each token in its text, from the number of the text: (N, T) to (N, T); 0 for padding."""
+    at = torch.arange(attention_mask.shape[1]).expand_as(attention_mask)
+    begins = torch.ones_like(attention_mask, dtype=torch.bool)
+    begins[:, 1:] = attention_mask[:, 1:] != attention_mask[:, :-1]
+    return (at - (at * begins).cummax(1).values) * (attention_mask > 0)
 
 
 @dataclass(frozen=True)

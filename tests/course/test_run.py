@@ -49,6 +49,14 @@ def test_the_table_shows_result_and_headline_beside_its_bound(course):
     assert not kernels_of(course)
 
 
+def test_a_missed_bound_is_excused_at_smoke_only(course):
+    add_cell(course, "from pretrain_lib.course import headline\nheadline('two', 2, 1)")
+    for scale in ("smoke", "laptop"):
+        said = tool(course, "run", "97", "--scale", scale).stdout
+        assert "two: 2 (should be ≤ 1, missed)" in said
+        assert ("too little is computed" in said) == (scale == "smoke")
+
+
 def test_a_failing_cell_is_shown_with_its_traceback(course):
     add_cell(course, "numerator = 1\nnumerator / 0")
     answer = tool(course, "run", "97")
