@@ -1,7 +1,10 @@
 """Settings of all tests, those of notebooks included."""
 
 import os
+import random
 import signal
+
+import pytest
 
 
 def pytest_configure(config):
@@ -12,6 +15,17 @@ def pytest_configure(config):
     os.environ["COURSE_WIDGETS"] = "0"
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Every test draws the same numbers, whichever ran before it and in whichever process."""
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,5 +1,6 @@
 """Preparing text: the tokenizer's ids, shards that survive a kill, and folders already in use."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -8,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -132,24 +133,36 @@ def in_a_fork(task) -> multiprocessing.Process:
     return process
 
 
+def counting_calls(task, kill_at: int | None = None) -> int:
+    """Calls (of Python's or C's functions, in all threads) of a task; killed at the kill_at-th."""
+    calls = itertools.count()
+
+    def count(frame, event, arg):
+        if next(calls) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.setprofile(count)
+    sys.setprofile(count)
+    task()
+    sys.setprofile(None)
+    threading.setprofile(None)
+    return next(calls)
+
+
 @posix
 def test_killed_at_random_moments_and_run_again_it_writes_the_same_bytes(wordpiece, tmp_path):
     docs = corpus(texts(500, words=100))
-    began = time.perf_counter()
-    in_a_fork(lambda: prepare(docs, wordpiece, tmp_path / "whole", shard_tokens=2000)).join()
-    expected = files(tmp_path / "whole")
-    shards_in_all = len(list((tmp_path / "whole").glob("shard-*")))
-    seconds_a_shard = (time.perf_counter() - began) / shards_in_all
+    all_calls = counting_calls(lambda: prepare(docs, wordpiece, tmp_path / "0", shard_tokens=2000))
+    expected = files(tmp_path / "0")
     draw, killed = random.Random(0), 0
-    for trial in range(5):
+    for trial in range(1, 6):
         folder = tmp_path / str(trial)
-        for finished in sorted(draw.sample(range(shards_in_all - 2), 2)):
-            process = in_a_fork(lambda: prepare(docs, wordpiece, folder, shard_tokens=2000))
-            while process.is_alive() and len(list(folder.glob("shard-*"))) < finished:
-                time.sleep(0.001)
-            time.sleep(draw.uniform(0, 2) * seconds_a_shard)
-            process.kill()
+        first, second = sorted(draw.sample(range(all_calls), 2))
+        for kill_at in (first, second - first):  # the second run goes on where the first was killed
+            process = in_a_fork(lambda folder=folder, kill_at=kill_at: counting_calls(
+                lambda: prepare(docs, wordpiece, folder, shard_tokens=2000), kill_at))
             process.join()
+            assert process.exitcode in (0, -signal.SIGKILL)
             killed += process.exitcode == -signal.SIGKILL
         prepare(docs, wordpiece, folder, shard_tokens=2000)
         assert files(folder) == expected

@@ -41,8 +41,9 @@ def test_stacked_matrices_are_taken_apart():
     attention = Attention(8, 2, bias=False, dropout=0.0)
     before = attention.qkv.weight.detach().clone()
     optimizer = Muon(attention, lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(0)
     for p in attention.parameters():
-        p.grad = torch.randn_like(p)
+        p.grad = torch.randn(p.shape, generator=generator)
     attention.qkv.weight.grad[:8] *= 1e4  # the queries' gradient must not silence the others'
     optimizer.step()
     for old, new in zip(before.chunk(3), attention.qkv.weight.chunk(3), strict=True):
