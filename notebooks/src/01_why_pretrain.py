@@ -160,9 +160,10 @@ ax.set(xscale="log", xlabel="labels a class", ylabel="test accuracy (fraction)",
 ax.set_xticks(counts, counts)
 ax.minorticks_off()
 ax.margins(x=0.25)
-plots.show(fig, alt="Accuracy rises with labels a class from 1 to 50. The probe on the pretrained code is above the probe on "
+plots.show(fig, alt="The few-label curves of the live run: three probes, and training from scratch. Accuracy rises with labels "
+                    "a class from 1 to 50. The probe on the pretrained code is above the probe on "
                     "raw pixels, that on the untrained network far below. Training from scratch, drawn at 1 and 5 "
-                    "labels, rises steeply and passes the raw pixels.")
+                    "labels, rises steeply and passes the raw pixels.", number="1.1")
 
 # %%
 five = counts.index(5)
@@ -171,9 +172,9 @@ reveal("01.gain", gain)
 claim(gain > 0.03, "at 5 labels a class, a probe on the pretrained code beats one on raw pixels")
 
 # %% [markdown]
-# Against the probe on raw pixels, pretraining wins clearly. Against training from scratch it does not: at 5
-# labels the orange line has passed the blue one, or nearly. Do not draw a conclusion yet; the network that was
-# pretrained has not been allowed to move its weights.
+# Against the probe on raw pixels, pretraining wins clearly. Against training from scratch it does not: in
+# Figure 1.1 the orange line has passed the blue one at 5 labels, or nearly. Do not draw a conclusion yet; the
+# network that was pretrained has not been allowed to move its weights.
 
 # %% [markdown]
 # ### The long measurement
@@ -209,7 +210,7 @@ ax.minorticks_off()
 ax.margins(x=0.25)
 plots.show(fig, alt="Six few-label curves on MNIST from 1 to 50 labels a class. The pretrained ones lie above raw "
                     "pixels and PCA, frozen random features far below all others, training from scratch starts "
-                    "low and rises steeply.")
+                    "low and rises steeply.", number="1.2")
 
 # %%
 print("found:", few["verdict"])
@@ -219,7 +220,7 @@ headline("5 labels a class: pretrained and fine-tuned, over the best way without
          at_most=False, unit="of accuracy")
 
 # %% [markdown]
-# Take the lines of the prediction in turn.
+# Take the lines of the prediction in turn, with Figure 1.2 beside them.
 #
 # * **Held.** Frozen random features stay below raw pixels at every count: the shape of this network explains
 #   nothing. (Sixteen random numbers are few; a wide random layer would be a stronger rival.)
@@ -230,15 +231,15 @@ headline("5 labels a class: pretrained and fine-tuned, over the best way without
 #   few points.
 # * **Failed.** At 50 labels the advantage should have been gone, and it was not.
 #
-# And PCA, a linear code of the same size, does no better than the raw pixels that it summarises: being short is
-# not what makes a code useful.
+# And PCA, a linear code of the same size, is nowhere clearly better than the raw pixels that it summarises: being
+# short is not what makes a code useful.
 
 # %% [markdown]
 # ### Was it labels that scratch lacked, or patience?
 #
-# A failed prediction deserves a second look. The band of *scratch* at 50 labels is wide, as if training had not
-# finished: every way had the same 150 updates, and the one that starts from nothing has the longest way to go.
-# So give both three times as many.
+# A failed prediction deserves a second look. In Figure 1.2 the band of *scratch* at 50 labels is wide, as if
+# training had not finished: every way had the same 150 updates, and the one that starts from nothing has the
+# longest way to go. So give both three times as many.
 
 # %%
 predict("01.patience", ..., unit="of accuracy left of the gain at 50 labels a class, with three times the updates")
@@ -267,8 +268,8 @@ claim(gaps[1] < gaps[0], "with more updates the gain at the most labels shrinks"
 # ### Read it sideways
 #
 # "More accurate by so many points" depends on where one stands. "Saves so many labels" is what a budget
-# understands: draw a horizontal line at the pretrained curve's accuracy and see where the other curve crosses
-# it.
+# understands: draw a horizontal line through Figure 1.2, at the pretrained curve's accuracy, and see where the
+# other curve crosses it.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01.1 · reading a few-label curve sideways (★★☆, 10 min)
@@ -436,7 +437,8 @@ for ax, kind in zip(axes, ("frozen", "fine-tuned")):
     ax.margins(x=0.3)
 axes[0].set_ylabel("accuracy on digits (fraction)")
 plots.show(fig, alt="Two panels of few-label curves on scikit-learn's digits, frozen on the left and fine-tuned on "
-                    "the right: raw pixels, random weights, pretrained on MNIST without and with labels.")
+                    "the right: raw pixels, random weights, pretrained on MNIST without and with labels.",
+           number="1.4")
 
 # %% [markdown]
 # * **The ImageNet way works.** Pretrained with labels is the best at every count, frozen or fine-tuned, and by
@@ -447,9 +449,10 @@ plots.show(fig, alt="Two panels of few-label curves on scikit-learn's digits, fr
 #   and 10 labels, and training from scratch at every count.
 # * **The task is easy.** With 50 labels raw pixels do about as well as anything: rival number one.
 # * **Predictions that failed**: a lead of ten points for the labelled network at 5 labels (it was about half of
-#   that), and all fine-tuned starts close together at 50. Scratch lies far below there, in a wide band, lower
-#   than with 5 labels: it had not finished training in the updates that all ways were given. After the last
-#   section you know how to read that: it says nothing in favour of pretraining but speed.
+#   that), and all fine-tuned starts close together at 50. Scratch lies far below there (on the right of
+#   Figure 1.4), in a wide band, and with ten times the labels of the second point it is hardly better than there.
+#   Section 3 tells how to read that: likely it had not finished training in the updates that all ways were given,
+#   which says nothing in favour of pretraining but speed. (Here we did not try more updates.)
 
 # %% [markdown]
 # ## 6 · Who had the idea
@@ -471,8 +474,8 @@ plots.show(fig, alt="Two panels of few-label curves on scikit-learn's digits, fr
 #   without labels; Hinton and Ruslan Salakhutdinov initialise deep autoencoders that way. The revival of deep
 #   networks begins with pre-training.
 # * **2010.** Dumitru Erhan and colleagues ask why it helps, and find that it acts mostly as a regulariser: it
-#   chooses a region of weights from which training generalises better. That fits section 3, where it helps most
-#   when labels are few.
+#   chooses a region of weights from which training generalises better. With few labels that
+#   fits section 3. With samples without end they find it more nuanced: there the start still mattered.
 # * **2009–2016.** ImageNet (Deng et al.) supplies labels by the million; R-CNN (Girshick et al. 2014) shows
 #   that *supervised* pre-training followed by fine-tuning wins when labels are scarce; residual networks (He et
 #   al. 2016) become everybody's starting point.
@@ -521,7 +524,7 @@ plots.show(fig, alt="A timeline from 1987 to 2019. Above the line, work that pre
 # | **the input itself** (self-supervised) | autoencoder [image], chapters 02 and 03; next-word prediction [text] | BERT: masked words *and* next sentence [text], chapter 08 |
 # | **pairs that occur together** | CLIP: which caption goes with which image [image + text], chapter 16 | CLIP's loss with captioning added [image + text] |
 # | **a knowledge base** | TransE: predict a triple's missing end [graph] | ERNIE of Tsinghua: masked words and entity alignment [text + graph], chapter 17 |
-# | **people's labels** (supervised) | ResNet on ImageNet [image], section 5 | MT-DNN: BERT's encoder trained on several labelled tasks [text] |
+# | **people's labels** (supervised) | ResNet on ImageNet [image], section 5 | MT-DNN: the trained BERT, trained on with several labelled tasks [text] |
 #
 # BERT is self-supervised *and* multi-task; CLIP is multi-modal, and whether captions count as labels is a
 # matter of taste; Tsinghua's ERNIE is three of the article's four kinds at once. A list in which one item can
@@ -790,10 +793,11 @@ draw_bounds(right, text=False)
 right.plot([1, 2, 10], [article["first"], article["second"], article["last"]], "x", color=plots.BLACK)
 plots.label_line(right, [10], [article["last"]], "in the article", plots.BLACK)
 right.set(yscale="log", xlim=(0.6, 14.8), xticks=epochs, xlabel="epoch", title="The same on a logarithmic axis")
-plots.show(fig, alt="Left, losses between 0.5 and 1.15: the program as printed stays at 1, its printed losses scatter around "
+plots.show(fig, alt="Losses of the article's program and of its two variants, epoch by epoch, with the bounds dashed. "
+                    "Left, losses between 0.5 and 1.15: the program as printed stays at 1, its printed losses scatter around "
                     "it, copying noise sinks a little below 1; the bounds 0.75 and 0.575 lie far below. Right, on a "
                     "logarithmic axis: on images the loss falls to a few hundredths; the article's three crosses lie "
-                    "lower still, far below every bound for noise.")
+                    "lower still, far below every bound for noise.", number="1.6")
 
 # %%
 print(results("01-article-program")["verdict"])
@@ -808,11 +812,11 @@ print(f"after {len(long[0]['fresh'])} epochs as printed: {trained:.3f} on the tr
 # to epoch for no reason but chance: it is the mean over one batch, 10 × 128 squared errors whose variance is
 # about that of a squared normal number, 2.
 #
-# The last variant is the kindest reading. Given real images, and its own input as the target, the *same
-# program* prints numbers of the article's size, a few hundredths. (We predicted below 0.03 for its last line,
-# and it fell just short.) Perhaps the print-out comes from such a run; we cannot know. What we do know: the
-# program shown did not print it, it pretrains nothing that could be used, and nothing in it is transferred to a
-# second task. That last step is what sections 3 and 5 did.
+# The last variant, the blue line of Figure 1.6, is the kindest reading. Given real images, and its own input as
+# the target, the *same program* prints a few hundredths, which is nearer to the article's numbers than any bound for noise, and
+# still some times larger. (We predicted below 0.03 for its last line, and it stayed above.) Perhaps the print-out comes from such a run; we cannot know. What we
+# do know: the program shown did not print it, it pretrains nothing that could be used, and nothing in it is
+# transferred to a second task. That last step is what sections 3 and 5 did.
 
 # %% [markdown]
 # ## 9 · Small print that matters
@@ -896,16 +900,16 @@ for name, labels in [("splitting only", split_in_two), ("with negatives", with_n
 #
 # ## What we measured
 #
-# `results/01-few-labels.json` (MNIST, six ways, five seeds), `results/01-mnist-to-digits.json` (another data
-# set, with and without labels), `results/01-article-program.json` (the article's program and two variants).
-# Each can be measured again: `python course.py reproduce 01-few-labels`. Signs and shapes can be compared with
-# the literature, numbers cannot: ours are small networks on 4 000 images.
+# `results/01-few-labels.json` (Figure 1.2: MNIST, six ways, five seeds), `results/01-mnist-to-digits.json`
+# (Figure 1.4: another data set, with and without labels), `results/01-article-program.json` (Figure 1.6: the
+# article's program and two variants). Each can be measured again: `python course.py reproduce 01-few-labels`.
+# Signs and shapes can be compared with the literature, numbers cannot: ours are small networks on 4 000 images.
 #
 # ## Going further
 #
 # * Give scratch and fine-tuning ever more updates at 5 labels a class. Does any gain remain? What does that say
 #   about what pretraining put into the weights?
-# * Take the moves away from pretraining (`moved(images)` → `images` in section 3) and draw the live chart
+# * Take the moves away from pretraining (`moved(images)` → `images` in section 3) and draw Figure 1.1
 #   again; then take them away from scratch. Two things went into the pretrained network, unlabelled images and
 #   the knowledge of which changes do not matter: which was worth more? Predict first.
 #

@@ -217,12 +217,12 @@ ax.set(xlabel="encoder weight w", ylabel="decoder weight v", xlim=(-2, 2), ylim=
 ax.set_title("L = ½ (1 − vw)²: the darker, the lower")
 plots.show(fig, alt="Contours of the one-weight loss over w and v. Two dashed valleys, vw = 1, "
            "lie in the corners where both weights have one sign; a saddle lies at the origin. Six "
-           "descent paths start at dots and end in one of the valleys.")
+           "descent paths start at dots and end in one of the valleys.", number="2.1")
 
 # %% [markdown]
-# Every path ends in a valley. The pass between the two valleys, at the origin, is a **saddle**:
-# at $w = v = 0$ the gradient vanishes, yet it is no minimum. The second derivatives say so. From
-# the gradients above,
+# Every path in Figure 2.1 ends in a valley. The pass between the two valleys, at the origin, is a
+# **saddle**: at $w = v = 0$ the gradient vanishes, yet it is no minimum. The second derivatives
+# say so. From the gradients above,
 #
 # $$\frac{\partial^2 L}{\partial w^2} = s v^2, \qquad \frac{\partial^2 L}{\partial v^2} = s w^2, \qquad
 # \frac{\partial^2 L}{\partial w\,\partial v} = -s\,(1 - 2vw),$$
@@ -336,13 +336,14 @@ fig, ax = plots.figure(width=5, height=2.8)
 ax.plot(angles.rad2deg(), losses, color=plots.BLUE)
 ax.plot(best, losses[best], "o", color=plots.ORANGE)
 ax.set(xlabel="angle of the line (degrees)", ylabel="loss", ylim=(0, None))
-plots.show(fig, alt="The loss against the angle of the line: one smooth valley and one smooth hill.")
+plots.show(fig, alt="The loss against the angle of the line: one smooth valley and one smooth hill.",
+           number="2.3")
 reveal("02.angle", best)
 
 # %% [markdown]
-# The curve has one valley and one hill, and it never gets worse than that: however badly the line
-# starts, turning it downhill leads to the long axis of the cloud. Let's check the formula, half
-# the discarded variance, on all 181 angles.
+# The curve in Figure 2.3 has one valley and one hill, and it never gets worse than that: however
+# badly the line starts, turning it downhill leads to the long axis of the cloud. Let's check the
+# formula, half the discarded variance, on all 181 angles.
 
 # %%
 total, along = (cloud**2).sum(dim=1).mean(), (codes**2).mean(dim=0)
@@ -770,18 +771,18 @@ ax.text(2.8, 21.5, "line: the bound, ½ Σ discarded eigenvalues", color=plots.B
 ax.text(1.1, 8, "dots: trained from\nrandom weights", color=plots.ORANGE)
 ax.set(xlabel="code size K", ylabel="loss ½ Σ (x − y)² per image", xscale="log", ylim=(0, None))
 plots.show(fig, alt="The bound falls as the code grows from 1 to 100; the losses of six trained "
-           "autoencoders, codes 2 to 64, lie on it.")
+           "autoencoders, codes 2 to 64, lie on it.", number="2.5")
 
 # %% [markdown]
 # ### Is it the same subspace?
 #
-# The loss matches. Do the columns of $W_2$ span the same subspace as $e_1 \dots e_K$? Two planes
-# through the origin can share a line and differ in the rest, so one number needs care. **Principal
-# angles**: take the unit vector in one subspace and the unit vector in the other that are
-# closest; their angle is the first. Repeat among the vectors at right angles to those found, until
-# all $K$ dimensions are used up. The *largest* of the $K$ angles is 0 exactly if the subspaces are
-# equal. With orthonormal bases $Q_a$ and $Q_b$, the cosines of the
-# angles are the singular values of $Q_a^\top Q_b$.
+# The loss matches: every dot in Figure 2.5 lies on the line. Do the columns of $W_2$ span the same
+# subspace as $e_1 \dots e_K$? Two planes through the origin can share a line and differ in the
+# rest, so one number needs care. **Principal angles**: take the unit vector in one subspace and
+# the unit vector in the other that are closest; their angle is the first. Repeat among the vectors
+# at right angles to those found, until all $K$ dimensions are used up. The *largest* of the $K$
+# angles is 0 exactly if the subspaces are equal. With orthonormal bases $Q_a$ and $Q_b$, the
+# cosines of the angles are the singular values of $Q_a^\top Q_b$.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 02.5 · the angle between subspaces (★★★, 15 min)**
@@ -907,8 +908,9 @@ print(f"three times the steps: loss / bound − 1 = {excess:.1e}, largest angle 
 claim(angle < 1, "with more steps the code of 32 finds the subspace too")
 
 # %% [markdown]
-# One run proves little; the same for three random starts each is in the ledger. `results` reads
-# what `experiments/02_linear_autoencoder.py` measured.
+# One run proves little; the same for three random starts each is in the *ledger*, the files in
+# `results/` that say what an experiment predicted and what it measured. `results` reads that of
+# `experiments/02_linear_autoencoder.py`.
 
 # %%
 ledger = results("02-linear-autoencoder")["measured"]
@@ -976,8 +978,9 @@ claim(
 #
 # Seeing why takes one swap. Suppose a code of size 2 keeps $e_1$ and $e_3$. Turn $e_3$ by
 # $\vartheta$ towards the missing $e_2$: the variance kept grows by
-# $(\lambda_2 - \lambda_3)\sin^2\vartheta$. That is downhill, whatever the angle, and it starts
-# with slope zero, which is what makes it a saddle and not a slope.
+# $(\lambda_2 - \lambda_3)\sin^2\vartheta$. That is downhill, whatever the angle, like the way down
+# from the hilltop in Figure 2.3, and it starts with slope zero, which is what makes it a saddle and
+# not a slope.
 
 # %%
 stuck = E[:, [0, 2]]  # e₁ and e₃
@@ -1023,26 +1026,26 @@ for level, name in [(at_saddle, "saddle: e₁ and e₃"), (linear_bound(lam, 2),
     ax.annotate(name, (len(log) * 0.99, level), (0, 4), textcoords="offset points", ha="right")
 ax.set(xlabel="gradient step", ylabel="loss")
 plots.show(fig, alt="Loss against steps: flat at the loss of the saddle for hundreds of steps, "
-           "then a drop to the minimum, then flat.")
+           "then a drop to the minimum, then flat.", number="2.7")
 claim(
     log[-1] < linear_bound(lam, 2) * 1.001,
     "descent leaves the saddle by itself and finds the minimum",
 )
 
 # %% [markdown]
-# A plateau of hundreds of steps, nothing to be seen in the log, and then it drops. Whoever stops
-# at step 100 believes that the model has converged. **A flat loss is not a minimum**; the same
-# model from another start, or a little noise, would tell. Minibatch noise is one reason why such
-# plateaus are rarely this long in practice.
+# In Figure 2.7 the loss lies on a plateau for hundreds of steps, nothing to be seen in the log, and
+# then it drops. Whoever stops at step 100 believes that the model has converged. **A flat loss need
+# not be a minimum**; the same model from another start, or a little noise, would tell. (The noise of
+# minibatches does that by itself: it tends to point along the ways down, Daneshmand et al. 2018.)
 #
 # ## 10 · Stage by stage
 #
-# Start instead near the *big* saddle, at small weights everywhere, as one does. Write the weights
-# in the eigenvectors' coordinates: $a_i = W_1 e_i$ and $b_i = W_2^\top e_i$, two vectors of $K$
-# numbers for each component. The product $u_i = b_i^\top a_i = e_i^\top W_2 W_1 e_i$ is the **strength**
-# with which component $i$ comes back: 0 not at all, 1 perfectly. If the vectors of different
-# components are at right angles, they don't disturb each other, and the loss falls apart into a
-# sum,
+# Start instead near the *big* saddle, at small weights everywhere, as one does; with one pair of
+# weights it was the saddle of Figure 2.1. Write the weights in the eigenvectors' coordinates:
+# $a_i = W_1 e_i$ and $b_i = W_2^\top e_i$, two vectors of $K$ numbers for each component. The
+# product $u_i = b_i^\top a_i = e_i^\top W_2 W_1 e_i$ is the **strength** with which component $i$
+# comes back: 0 not at all, 1 perfectly. If the vectors of different components are at right angles,
+# they don't disturb each other, and the loss falls apart into a sum,
 #
 # $$L = \sum_i \tfrac12\,\lambda_i\,(1 - u_i)^2 \qquad\text{: section 2, once for each component, with } s = \lambda_i .$$
 #
@@ -1106,7 +1109,7 @@ for colour, i in zip(plots.COLOURS, watched):
     axes[0].text(math.log(1e6) / (2 * lam[i].item()), 0.5, f" {i + 1}", color=colour)
 plots.show(fig, alt="Strengths of components 1, 2, 4, 6, 8 and 12 against time, rising one after "
            "the other from 0 to 1. Left, aligned start: the dashed sigmoids lie on the curves. "
-           "Right, random start: same order, slightly later than the dashed sigmoids.")
+           "Right, random start: same order, slightly later than the dashed sigmoids.", number="2.8")
 
 # %%
 halfway = [(by_start["aligned"][:, i] > 0.5).float().argmax().item() for i in (0, 11)]
@@ -1119,10 +1122,10 @@ in_order = order == sorted(order) and order[0] > 0
 claim(in_order, f"from a random start the order is the same: steps {[10 * o for o in order]}")
 
 # %% [markdown]
-# Numbers at the curves are the components'. Dashed is the law, which knows the eigenvalues and
-# the start and nothing else. (Saxe and colleagues scale the inputs to equal variance, so their
-# speeds are the singular values of the input–output correlation. Here inputs keep their
-# variances, and the speeds come out as eigenvalues of $S$: section 2 is the derivation.)
+# In Figure 2.8 the numbers at the curves are the components'. Dashed is the law, which knows the
+# eigenvalues and the start and nothing else. (Saxe and colleagues scale the inputs to equal
+# variance, so their speeds are the singular values of the input–output correlation. Here inputs
+# keep their variances, and the speeds come out as eigenvalues of $S$: section 2 is the derivation.)
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 02.6 · read four logs (★★☆, 10 min)**
@@ -1281,8 +1284,9 @@ claim(largest_difference([W2.T @ e, e], theirs) < 1e-8, "biases")
 #
 # The article ends its network in a sigmoid, so every output lies strictly between 0 and 1, and
 # feeds it standard normal targets, of which half are negative. Whatever happens inside, a target
-# $t$ below 0 costs at least $\tfrac12 t^2$, one above 1 at least $\tfrac12 (t - 1)^2$. The same
-# mistake is easily made on images: centre them, as we did, and forget the sigmoid.
+# $t$ below 0 costs at least $\tfrac12 t^2$, one above 1 at least $\tfrac12 (t - 1)^2$. (The lowest
+# dashed line in Figure 1.6 of chapter 01 is the mean of that, without the ½.) The same mistake is
+# easily made on images: centre them, as we did, and forget the sigmoid.
 
 # %%
 floor = 0.5 * (F.relu(-X) ** 2 + F.relu(X - 1) ** 2).sum(dim=1).mean().item()
@@ -1448,11 +1452,11 @@ claim(all_alike, "AdamW decays all weights alike")
 #
 # ## 13 · Deep beats linear
 #
-# Everything linear has one limit: section 6. A bent surface can follow bent data where a flat
-# subspace can't. Hinton and Salakhutdinov (2006) squeezed MNIST into 30 numbers with a deep
-# autoencoder and compared it with PCA at the same code size. They had to pretrain it layer by
-# layer, an early reason for the word of this course's title. With today's optimisers and
-# initialisation that detour isn't needed at this size.
+# Everything linear has one limit: section 6, the line in Figure 2.5. A bent surface can follow bent
+# data where a flat subspace can't. Hinton and Salakhutdinov (2006) squeezed MNIST into 30 numbers
+# with a deep autoencoder and compared it with PCA at the same code size. They had to pretrain it
+# layer by layer, an early reason for the word of this course's title. With today's optimisers and
+# initialisation we train all layers at once, and get below PCA without that detour.
 #
 # A linear code is fitted exactly. A deep one has far more weights than there are images, so **only
 # held-out images count** now. What ratio of the deep autoencoder's held-out error to PCA's do you
@@ -1672,7 +1676,7 @@ plots.bars(ax, ledger["rungs"], relative, colours=plots.SKY)
 ax.axvline(1, color=plots.GREY, ls="--")
 ax.set(xlabel="held-out error, PCA with 30 components = 1 (dashed)")
 plots.show(fig, alt="Held-out error relative to PCA for each rung of the ladder, three dots a "
-           "rung, one for each random start.")
+           "rung, one for each random start.", number="2.13")
 worst, best_rung = min((max(values), rung) for values, rung in zip(relative, ledger["rungs"]))
 claim(worst <= 0.75, f"best rung, {best_rung}: even its worst start has {worst:.3f} of PCA's error")
 
@@ -1680,7 +1684,7 @@ claim(worst <= 0.75, f"best rung, {best_rung}: even its worst start has {worst:.
 # Read the ladder as a list of prices. A regulariser fights over-fitting by making the model *want*
 # less; augmentation by giving it more to fit; a convolution by building in what we know about
 # images, that a stroke is a stroke wherever it lies. Which of them paid, and by how much, the
-# dots say.
+# dots in Figure 2.13 say.
 #
 # Set the ratio of held-out to training error in the table beside the dots. A narrower gap isn't yet
 # a gain: weight decay with dropout narrows it, but the held-out error rises too, only by less than the
@@ -1714,13 +1718,13 @@ print(
 # * $L = \tfrac12\sum(x-y)^2$; its gradient at the output is the error. The gradient of a weight
 #   matrix is the error at its output times its input, and errors travel back through transposes.
 # * On centred data no linear autoencoder gets below ½ the sum of the discarded eigenvalues, and
-#   gradients from a random start get there: the headline of this chapter.
+#   gradients from a random start get there (Figure 2.5): the headline of this chapter.
 # * What is found is the *subspace*. Single directions are arbitrary, and where two eigenvalues
 #   nearly tie, even the subspace comes late: the loss doesn't care.
 # * Gradient-free points are projections onto any eigenvectors; all but the best are saddles. A
-#   plateau is a saddle being left, not convergence.
+#   plateau can be a saddle being left (Figure 2.7), and not convergence.
 # * From small balanced weights components are learned in order of variance, each on its own
-#   sigmoid.
+#   sigmoid (Figure 2.8).
 # * L2 switches off components below its strength; dropout is L2 weighted by activity; weight
 #   decay differs from L2 as soon as Adam divides.
 # * Beyond the linear bound lie depth and non-linearity, and there only held-out error counts.
@@ -1732,7 +1736,8 @@ print(
 #   their digits. Why do they, near 0°?
 # * Train the linear autoencoder on pixels that were *not* centred, once with and once without
 #   biases, and compare with `bound`.
-# * `python course.py reproduce 02-deep-autoencoder` runs the ladder on your machine. Add a rung.
+# * `python course.py reproduce 02-deep-autoencoder` runs the ladder of Figure 2.13 on your machine.
+#   Add a rung.
 # * Next, chapter 03: the code may be larger than the input if the input is damaged first.
 #
 # ## References
@@ -1751,6 +1756,8 @@ print(
 #   simple way to prevent neural networks from overfitting*, JMLR 15, 1929–1958; Section 9.1.
 # * I. Loshchilov and F. Hutter (2019), *Decoupled weight decay regularization*, ICLR; arXiv
 #   1711.05101, Section 2.
+# * H. Daneshmand, J. Kohler, A. Lucchi and T. Hofmann (2018), *Escaping saddles with stochastic
+#   gradients*, ICML; arXiv 1803.05999.
 # * D. Kunin, J. Bloom, A. Goeva and C. Seed (2019), *Loss landscapes of regularized linear
 #   autoencoders*, ICML; arXiv 1901.08168.
 # * L. Smith (2017), *Cyclical learning rates for training neural networks*, WACV; arXiv 1506.01186, Section 3.3.

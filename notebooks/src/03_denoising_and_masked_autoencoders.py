@@ -82,8 +82,9 @@ print("held-out reconstruction error:", reconstruction_error(copier, test))
 
 # %% [markdown]
 # A perfect score, on images it was never shown, by a network that was never trained. By the only measure chapter 02
-# used, it beats every autoencoder there. So what is its code good for? The **probe** of chapter 00 answers: a linear
-# classifier on the frozen code, with its regularisation chosen on the labelled images alone.
+# used, it beats every autoencoder there, the whole line of Figure 2.5 included. So what is its code good for? The
+# **probe** of chapter 00 answers: a linear classifier on the frozen code, with its regularisation chosen on the
+# labelled images alone.
 
 # %%
 PER_CLASS = dial(smoke=5, laptop=50)
@@ -357,12 +358,12 @@ for strength, colour, place in [(0.3, plots.BLUE, 60), (0.8, plots.ORANGE, 0), (
 ax.plot(grid, grid.clamp(-1.6, 1.6), color=plots.GREY, ls="--", lw=1)
 ax.set(xlabel="corrupted input x̃", ylabel="best answer", ylim=(-1.3, 1.3))
 plots.show(fig, alt="The best denoiser of two points at plus and minus 1: a steep step for little noise, a gentle S for much; "
-                    "copying, dashed, is a straight line.")
+                    "copying, dashed, is a straight line.", number="3.3")
 
 # %% [markdown]
-# With little noise the best answer snaps to the nearer point. With much it hedges towards the middle, which is why
-# denoisers, and masked autoencoders later on, give *blurred* answers where they cannot know: a blur is the mean over
-# the possible. It is the right answer to a squared error, not a weakness of the network.
+# In Figure 3.3, with little noise, the best answer snaps to the nearer point. With much it hedges towards the middle,
+# which is why denoisers, and masked autoencoders later on, give *blurred* answers where they cannot know: a blur is
+# the mean over the possible. It is the right answer to a squared error, not a weakness of the network.
 #
 # ### A denoiser knows the slope of the density
 #
@@ -438,13 +439,13 @@ for ax, (name, answer) in zip(axes, answers.items()):
     ax.quiver(*places.T, *(answer - places).T, angles="xy", scale_units="xy", scale=1, width=0.003, color=plots.BLACK)
     ax.set(title=f"step of the {name}", xlabel="x₁", ylabel="x₂", aspect="equal", xlim=(-2, 2), ylim=(-2, 2))
 plots.show(fig, alt="Two arrow fields over a spiral of points, hard to tell apart: in both, arrows point from all "
-                    "around to the nearest arm of the spiral, and end on it.")
+                    "around to the arms of the spiral, and end on or near them.", number="3.4")
 
 # %% [markdown]
-# There it is, the answer to the opening question. A copier's field has no arrows at all. The denoiser's field had to
-# learn **where the data lie**, and no bottleneck forced it: compression is one way to make an autoencoder learn, not
-# a necessary one. The article's "compressed representation" should read: *a representation from which the data
-# can be told from what is not data*.
+# There it is, in Figure 3.4, the answer to the opening question. A copier's field has no arrows at all. The
+# denoiser's field had to learn **where the data lie**, and no bottleneck forced it: compression is one way to make an
+# autoencoder learn, not a necessary one. The article's "compressed representation" should read: *a representation
+# from which the data can be told from what is not data*.
 #
 # ### The linear case, once more
 #
@@ -511,7 +512,7 @@ plots.show(fig, alt="Sixteen filters in three rows. Untrained: noise. Plain: mos
                     "arcs, as digits have them.")
 
 # %% [markdown]
-# Even the units that plain training moved most look much like the noise they started from: random directions suffice
+# Even the units that plain training moved most keep much of the noise they started from: random directions suffice
 # to copy. To repair, a unit must combine pixels that belong together, because a lost pixel is guessed from the rest
 # of its stroke. Vincent et al. show the same in their Figure 3 (2008), with filters growing larger as the noise does.
 #
@@ -727,8 +728,9 @@ plots.show(fig, alt="Eight held-out digits with 25 to 90 per cent of the patches
 
 # %% [markdown]
 # One model, trained at 75 %, used at four ratios. Where neighbouring patches leave one way to go on, it draws a
-# stroke; where several are possible it answers with their mean, the blur of section 3. A few hundred steps on 4 000
-# digits don't make a painter. What matters is whether the *encoder* is of use, and that we measure next.
+# stroke; where several are possible it answers with their mean, the blur of section 3: it hedges, as the flattest
+# curve in Figure 3.3 does. A few hundred steps on 4 000 digits don't make a painter. What matters is whether the
+# *encoder* is of use, and that we measure next.
 
 # %% [markdown]
 # ## 7 · What has each of them learned?
@@ -777,9 +779,9 @@ fig, ax = plots.figure(width=8, height=3.4)
 colours = [plots.GREY, plots.SKY, plots.SKY, plots.BLUE, plots.ORANGE, plots.ORANGE, plots.RED]
 plots.bars(ax, list(probed), [[100 * (1 - a) for a in runs] for runs in probed.values()], colours, unit=" %")
 ax.set(xlabel=f"test error of a linear probe in per cent, {PER_CLASS} labels a class")
-plots.show(fig, alt="Test error of linear probes on seven inputs, a bar each with a dot a seed: raw pixels; the dense layer "
-                    "untrained, plain and denoising; the convolutional network untrained, plain and masked. Denoising and "
-                    "masked have the shortest bars.")
+plots.show(fig, alt="Test error of linear probes on seven inputs, a bar each with a dot a seed. From the top: raw pixels; the "
+                    "dense layer untrained, plain and denoising; the convolutional network untrained, plain and masked. "
+                    "Denoising and masked have the shortest bars.", number="3.8")
 
 
 def always(better, worse):
@@ -798,10 +800,11 @@ for kind, trained in [("dense", ("plain", "denoising")), ("convolutional", ("pla
         print(f"{kind}, {how}: {gain:+.3f} accuracy over the same network untrained")
 
 # %% [markdown]
-# Read each trained bar against *its own* untrained one: the architecture is the same, only the training differs.
+# In Figure 3.8, read each trained bar against *its own* untrained one: the architecture is the same, only the
+# training differs.
 #
-# * **Dense, plain** gains a little over its random weights in a laptop's short run. Remember it: section 9 trains
-#   longer.
+# * **Dense, plain** gains little over its random weights in a laptop's short run, less than their dots are apart.
+#   Remember it: section 9 trains longer.
 # * **Dense, denoising** makes fewer errors: same start, same number of steps, same images. The one difference is that
 #   its input was damaged.
 # * **Convolutional, plain** was shown everything. Its feature map holds $32\cdot 7\cdot 7$ numbers, twice as many as
@@ -848,14 +851,14 @@ axes[0].plot([0.75] * len(SEEDS), probed["convolutional, masked"], "x", color=pl
 lowest = min(axes[0].get_ylim()[0], axes[1].get_ylim()[0])
 for ax in axes:
     ax.set_ylim(lowest, max(axes[0].get_ylim()[1], axes[1].get_ylim()[1]))
-plots.show(fig, alt="Two charts of test accuracy against masking ratio, with bands over three seeds: a linear probe on the "
-                    "left, with the untrained network as a dashed line; fine-tuning on the right, with training from scratch. Red crosses mark "
-                    "this notebook's own, shorter runs at 0.75.")
+plots.show(fig, alt="Test accuracy against masking ratio, with bands over three seeds: a linear probe on the left, fine-tuning "
+                    "on the right. Dashed lines: the untrained network on the left, training from scratch on the right. Red "
+                    "crosses mark this notebook's own, shorter runs at 0.75.", number="3.9")
 
 # %% [markdown]
-# The dashed line is the network from its random start: probed on the left, fine-tuned on the right. Red crosses are the
-# runs of section 7, trained live, on a laptop with fewer steps. How firm is the inverted U? Ask each seed by
-# itself, and set the fall after the top beside the scatter between seeds.
+# In Figure 3.9 the dashed line is the network from its random start: probed on the left, fine-tuned on the right. Red
+# crosses are the masked runs of Figure 3.8, trained live, on a laptop with fewer steps. How firm is the inverted U?
+# Ask each seed by itself, and set the fall after the top beside the scatter between seeds.
 
 # %%
 by_seed = torch.tensor(measured["probe"])  # (ratios, seeds)
@@ -898,7 +901,7 @@ for ax, row in zip(axes, (0, -1)):
     ax.set(title=f"{measured['per_class'][row]} labels a class", xlabel="test error after fine-tuning, per cent")
 axes[1].set_yticklabels([])
 plots.show(fig, alt="Test error after fine-tuning for no pretraining, plain, and three kinds of denoising, with few labels "
-                    "on the left and more on the right, a dot for each of three seeds.")
+                    "on the left and more on the right, a dot for each of three seeds.", number="3.10")
 
 # %%
 print(f"test error of a probe on the frozen code, {len(ledger['seeds'])} seeds")
@@ -912,6 +915,10 @@ wins = sum(d < p for d, p in zip(tuned["masking 50 %"], tuned["plain"]))
 relative = sum(tuned["masking 50 %"]) / sum(tuned["plain"])
 print(f"denoising (half masked) makes fewer errors than plain in {wins} of {len(tuned['plain'])} seeds, "
       f"in the mean {relative:.2f} times as many")
+probed = {name: rows[-1] for name, rows in measured["probe"].items()}
+claim(all(g < m for g, m in zip(probed["gaussian 0.5"], probed["masking 50 %"]))
+      and all(m < g for g, m in zip(tuned["gaussian 0.5"], tuned["masking 50 %"])),
+      "in every seed Gaussian noise is ahead for the probe, and masking for fine-tuning")
 headline("errors after fine-tuning: denoising over plain, over-complete layer", relative, 1.0)
 
 # %% [markdown]
@@ -919,12 +926,13 @@ headline("errors after fine-tuning: denoising over plain, over-complete layer", 
 #
 # * With more labels, denoising helps fine-tuning, plain reconstruction hardly does. The gap is small beside what the
 #   labels themselves bring.
-# * With few labels all pretrained layers lie within the scatter of the dots: *which* images are labelled matters more
-#   than how the layer was pretrained.
+# * With few labels, on the left of Figure 3.10, all pretrained layers lie within the scatter of the dots: *which*
+#   images are labelled matters more than how the layer was pretrained.
 # * Frozen, the order is clearer, and it holds a warning: with more labels, the features after this longer plain
 #   training are *worse* for a probe than the random weights that it started from. Effort at the wrong task can harm.
-# * The noises differ: Gaussian noise gives the best frozen features here, yet not the best start for fine-tuning.
-#   "Better representation" always needs the addition "for what, and used how".
+# * The noises differ a little: with more labels, in each of the three seeds Gaussian noise gives better frozen features
+#   than masking half, and masking half the better start for fine-tuning. "Better representation" always needs the
+#   addition "for what, and used how".
 
 # %% [markdown]
 # ## From here
@@ -942,7 +950,7 @@ headline("errors after fine-tuning: denoising over plain, over-complete layer", 
 # * Corruption puts a price on copying: $\tfrac12 D\sigma^2$ for Gaussian noise. What a denoiser saves on that price,
 #   it knows about the data.
 # * The best denoiser is the posterior mean, and its step is $\sigma^2\nabla\log p_\sigma$: it knows where data are
-#   dense. For a linear network this is a soft bottleneck.
+#   dense (the arrows of Figure 3.4). For a linear network this is a soft bottleneck.
 # * Compression is one way to force learning, and not a necessary one. The right question about a task is whether it
 #   can be solved without knowing the data.
 # * Mask whole patches, tell the model what is hidden, count hidden pixels only.
@@ -951,17 +959,18 @@ headline("errors after fine-tuning: denoising over plain, over-complete layer", 
 #
 # ## What we measured
 #
-# `results/03-denoising.json` and `results/03-masking-ratio.json`, three seeds each, with predictions, hardware and
-# the command to measure again: `python course.py reproduce 03-masking-ratio`. Signs and shapes can be compared with
-# the papers; numbers cannot: ours are small networks on 4 000 images of digits.
+# `results/03-denoising.json` (Figure 3.10) and `results/03-masking-ratio.json` (Figure 3.9), three seeds each, with
+# predictions, hardware and the command to measure again: `python course.py reproduce 03-masking-ratio`. Signs and
+# shapes can be compared with the papers; numbers cannot: ours are small networks on 4 000 images of digits.
 #
 # ## Going further
 #
-# * Set `PATCH = 4` in `experiments/03_masking_ratio.py` and measure again. Does the curve bend, and is the probe
-#   better or worse than with patches of 7? Write your prediction down first.
-# * Iterate the denoiser of the spiral: $x \leftarrow r(x)$, from random starts. Then add fresh noise before each
+# * Set `PATCH = 4` in `experiments/03_masking_ratio.py` and measure again. Does the curve of Figure 3.9 bend, and is
+#   the probe better or worse than with patches of 7? Write your prediction down first.
+# * Iterate the denoiser of Figure 3.4: $x \leftarrow r(x)$, from random starts. Then add fresh noise before each
 #   step. The first ends on the curve; the second draws samples, and is the seed of diffusion models.
-# * Put salt-and-pepper noise into section 7. It can't be told from ink by its colour: predict its bar first.
+# * Put salt-and-pepper noise into section 7. It can't be told from ink by its colour: predict its bar in Figure 3.8
+#   first.
 #
 # ## References
 #

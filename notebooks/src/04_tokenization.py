@@ -261,14 +261,16 @@ axes[0].set(title=f"Zipf: dashed, a power of {zipf:.2f}", xlabel="rank", ylabel=
 axes[1].loglog(read, types, "o", color=plots.BLUE, markersize=3)
 axes[1].loglog(read, np.exp(log_k) * read**beta, color=plots.GREY, ls="--", lw=1)
 axes[1].set(title=f"Heaps: dashed, a power of {beta:.2f}", xlabel="words read", ylabel="types met")
-plots.show(fig, alt="Left: occurrences of a word against its rank, on logarithmic axes nearly a "
+plots.show(fig, alt="Two laws of words, measured on the speeches: Zipf's on the left, Heaps' on the "
+           "right. Left: occurrences of a word against its rank, on logarithmic axes nearly a "
            "straight line that bends down at the rare end. Right: types met against words read, "
-           "dots that rise and bend a little, without a plateau.")
+           "dots that rise and bend a little, without a plateau.", number="4.1")
 
 # %% [markdown]
-# Like all such laws they are rough. The rarest words are rarer than Zipf's line says. And Heaps'
-# line is fitted without the first twentieth of the text: there the dots lie below it, so that the
-# exponent depends on where one fits it. But there is no plateau.
+# Like all such laws they are rough. In Figure 4.1, on the left, the rarest words are rarer than
+# Zipf's line says. And Heaps' line, on the right, is fitted without the first twentieth of the
+# text: there the dots lie below it, so that the exponent depends on where one fits it. But there is
+# no plateau.
 # For vocabularies both laws say the same. Most entries of a table of words are rare, so their
 # embeddings hardly ever get a gradient. And the next text will hold words that aren't on the list.
 # Their place is taken by one special token, `[UNK]`, *unknown*: for the model all unknown words
@@ -1009,15 +1011,15 @@ ax.set(xlabel="tokens for the same sentence (upright tick: its bytes)",
        xlim=(0, 1.1 * max(long.values())))
 plots.show(fig, alt="Tokens of byte-level BPE for one sentence in eight languages, a bar each, red "
            "ticks for bytes. English is shortest by far. Languages in other scripts reach their "
-           "number of bytes, and Hindi is the longest.")
+           "number of bytes, and Hindi is the longest.", number="4.2")
 
 # %% [markdown]
 # Nothing is unknown, but it isn't for free. Where no merge learned from English applies, a text
-# falls apart into its bytes, costs many times the tokens, and may not fit into a block of 128.
-# That is a property of the text that the vocabulary was *learned from*. Large commercial models
-# have it, too: Petrov et al. (2023) find the same content up to 15 times as long in one language
-# as in another, and whoever pays by the token pays for it. For one's own language: learn the
-# vocabulary on one's own text.
+# falls apart into its bytes: in Figure 4.2 its bar reaches the tick. It costs many times the
+# tokens, and may not fit into a block of 128. That is a property of the text that the vocabulary
+# was *learned from*. Large commercial models have it, too: Petrov et al. (2023) find the same
+# content up to 15 times as long in one language as in another, and whoever pays by the token pays
+# for it. For one's own language: learn the vocabulary on one's own text.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.5 · four broken set-ups (★★☆, 10 min)**
@@ -1111,13 +1113,13 @@ ax.set_xlim(0.8, 5)
 plots.show(fig, alt="Unknown words, on a logarithmic axis, against tokens a word, a dot a split "
            "and size. Words form a column at one token a word, from nearly 30 down to 1 per cent "
            "unknown; BPE lies at the bottom, between one and two tokens a word; characters at the "
-           "bottom right, at four and a half.")
+           "bottom right, at four and a half.", number="4.3")
 
 # %% [markdown]
-# The ideal corner is at the lower left: short, and nothing unknown. Words sit above it, and get
-# down only by making the list longer. Characters sit far to the right of it. BPE moves along the
-# bottom, at the height of the characters: only a character that was never seen is unknown to it.
-# The shape is that of the published table.
+# In Figure 4.3 the ideal corner is at the lower left: short, and nothing unknown. Words sit above
+# it, and get down only by making the list longer. Characters sit far to the right of it. BPE moves
+# along the bottom, at the height of the characters: only a character that was never seen is unknown
+# to it. The shape is that of the published table.
 
 # %%
 fig, ax = plots.figure(width=6.5, height=3.4)
@@ -1251,8 +1253,9 @@ claim(opposite, "the larger the vocabulary, the worse per token and the better p
 #
 # * A tokenizer is a fixed list of strings and a rule for cutting. An id is a name; the network
 #   learns a row of numbers for it.
-# * Words never suffice: their table grows like a power of the text. Characters all but suffice, at
-#   several times the length. Subwords get nearly the length of words and the safety of characters.
+# * Words never suffice: their table grows like a power of the text (Figure 4.1). Characters all but
+#   suffice, at several times the length. Subwords get nearly the length of words and the safety of
+#   characters (Figure 4.3).
 # * BPE merges the most frequent pair, again and again; ties go to the smaller ids; a new word is
 #   cut by replaying the merges in order.
 # * WordPiece takes the longest piece first, and one missing character makes a whole word `[UNK]`.
@@ -1278,8 +1281,8 @@ claim(opposite, "the larger the vocabulary, the worse per token and the better p
 #   `trainers.UnigramTrainer`. Predict its length at 8 192 tokens first.
 # * Cut each word at random among its possible cuts while training (subword regularisation, also
 #   Kudo 2018). Which of your two encoders is easier to make random?
-# * Put a language of your own into section 7, and train `train_tokenizer` on a text file in it.
-#   How much shorter does your sentence get?
+# * Put a language of your own into section 7, as one more bar of Figure 4.2. Then train
+#   `train_tokenizer` on a text file in it. How much shorter does your sentence get?
 # * Numbers: how does BPE cut 1789, 1790 and 17,901? What would you do about it?
 #
 # ## References

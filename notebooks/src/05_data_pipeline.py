@@ -464,9 +464,9 @@ plots.show(fig, alt="Histogram of sentence lengths in tokens: a steep hill at ab
            "sentences that were cut to fit.")
 
 # %% [markdown]
-# Krell et al. (2021) found the same in common data sets, such as the Wikipedia that BERT is trained
-# on: up to half of all places were padding, and up to 89 % for short texts. There are four ways
-# out. *Fill only up to the longest of the batch*: then one long text decides for all the short
+# Most places hold nothing but padding. Krell et al. (2021) counted in common data sets: in the
+# Wikipedia that BERT is trained on up to half of all places, and with short texts up to 89 %. There
+# are four ways out. *Fill only up to the longest of the batch*: then one long text decides for all the short
 # ones. *Sort by length*, so that neighbours are alike: little padding is left, but batches are no
 # longer random samples, and no two have the same shape. *Join everything and cut*, boundaries
 # forgotten: no padding, but texts read each other. Or **pack**: put several whole texts into one
@@ -529,12 +529,13 @@ for ax, title, part in ((axes[0], "one sentence a row", [[i] for i in range(24)]
               vmax=3)
     ax.set(title=title, xlabel="place in the row", ylabel="row")
     ax.grid(False)
-plots.show(fig, alt="Two pictures of 24 rows of 128 places. Left, one sentence a row: coloured at "
-           "the left end, white, that is padding, over most of the width. Right, packed: one piece "
-           "in the topmost rows, more and more further down, and hardly any white.")
+plots.show(fig, alt="Sentences in 24 rows of 128 places, one a row and packed. Left, one a row: "
+           "coloured at the left end, white, that is padding, over most of the width. Right, "
+           "packed: one piece in the topmost rows, more and more further down, and hardly any white.",
+           number="5.2")
 
 # %% [markdown]
-# (The right picture shows a choice of the packed rows, in their order.) For running text our
+# (On the right of Figure 5.2 is a choice of the packed rows, in their order.) For running text our
 # library does something simpler still, which needs no plan in memory: `PackedBlocks` takes the
 # documents in order, **cuts** a text where a block is full, and goes on in the next. What a sample
 # holds:
@@ -554,7 +555,7 @@ print(f"all speeches in blocks of {T}: {PackedBlocks(dataset, T, special).fullne
 # %% [markdown]
 # The `attention_mask` is more than 0 and 1: it says **which text** of the row a token belongs to,
 # with 0 for padding. A token may look at another, *attend* to it (chapter 06), if and only if their
-# numbers are equal. As a matrix of "may see", below in dark, that is *block-diagonal*. And
+# numbers are equal. As a matrix of "may see", in Figure 5.3 in dark, that is *block-diagonal*. And
 # positions begin with 0 in each text, as if it stood alone.
 
 # %%
@@ -566,8 +567,9 @@ for ax, title, matrix in ((axes[0], "by text: block-diagonal", may_see),
     ax.imshow(matrix, interpolation="nearest", cmap="Blues", vmin=0, vmax=1.4)
     ax.set(title=title, xlabel="is seen", ylabel="sees")
     ax.grid(False)
-plots.show(fig, alt="Two square matrices of 128 by 128 places. Left: dark squares along the "
-           "diagonal, one a text. Right: everything is dark, each token sees all texts.")
+plots.show(fig, alt="Which place of a packed row may see which, as two square matrices of 128 by "
+           "128 places. Left: dark squares along the diagonal, one a text. Right: everything is "
+           "dark, each token sees all texts.", number="5.3")
 
 # %% [markdown]
 # If mask and positions are right, a packed text can't tell that it isn't alone: a model must give
@@ -625,7 +627,7 @@ for ax, (setting, runs) in zip(axes.flat, padding.items()):
 plots.show(fig, alt="Four panels with five bars each: padding for sentences of speeches, sentences "
            "of docstrings, and docstrings of modules in rows of 512 and of 128. One text a row "
            "wastes most; the longest of a batch saves little of it; sorting by length leaves a few "
-           "per cent; both ways of packing leave almost nothing.")
+           "per cent; both ways of packing leave almost nothing.", number="5.4")
 
 # %%
 def factors(setting):
@@ -648,8 +650,8 @@ headline("packing sentences: tokens a row, against one text a row", least, 3, at
 # A step on a row of 128 costs the same whatever stands in it, so the factor is the speed-up for a
 # text, at least of everything but attention (which gets cheaper still if the program skips what the
 # mask forbids). For Wikipedia's longer texts Krell et al. report a factor of two; the shape is
-# theirs, the numbers are those of our texts. And mind the last panel: documents that are *long*
-# compared with the row have little to win. What fills them is cutting.
+# theirs, the numbers are those of our texts. And mind the last panel of Figure 5.4: documents that
+# are *long* compared with the row have little to win. What fills them is cutting.
 #
 # ## 6 · Pairs of sentences
 #
@@ -867,7 +869,7 @@ ax.set(xlabel="held-out loss, mean of the three eras (nats)", xlim=(0, 1.15 * ma
 plots.show(fig, alt="Held-out loss of ten texts, one of them tuned in two ways: eleven bars, with "
            "a dot for each of three choices. The text mixed from all eras is best; single eras and "
            "the good half alone follow; repeated text is worse than the quarter that was repeated, "
-           "and docstrings are worst.")
+           "and docstrings are worst.", number="5.5")
 
 # %%
 print(f"{'counted in':16s}", *(f"{era:>14s}" for era in eras), "  (loss on held-out speeches)")
@@ -882,17 +884,18 @@ for name in ("all eras", *eras, "docstrings"):
 # nowhere much. And text of another *domain* is worse than text of the wrong era.
 #
 # **Repetition.** Four copies of a quarter hold no more than the quarter, so one might expect the
-# same loss. It is far *worse*. The reason deserves a thought, as it isn't special to counting. The
-# model estimates from its text how far to trust what it counted, in two ways. A *discount* is taken
-# off every count, the larger, the more pairs were seen only once: but under copies no pair is. And
-# the *weight*, how much is given to what the neighbours say beside a word's plain frequency, is the
-# one that does best on every tenth piece of the text, held out from the counting: but under copies
-# nearly every held-out piece stands among the counted ones. Both checks say "trust", and both are
-# deceived. The cell below shows them. The text *tuned on one* has the same copies, but the weight
-# that was found without them: that takes away a part of the harm. **Copies spoil first what you
-# tune, then what you train.** For networks, a few passes over the same text cost hardly anything
-# (Muennighoff et al. 2023: up to four epochs are nearly as good as new text). But there everyone
-# *knows* that they are passes, and the held-out text isn't copied.
+# same loss. In Figure 5.5 it is far *worse*: of all texts from the speeches the worst. The reason
+# deserves a thought, as it isn't special to counting. The model estimates from its text how far to
+# trust what it counted, in two ways. A *discount* is taken off every count, the larger, the more
+# pairs were seen only once: but under copies no pair is. And the *weight*, how much is given to
+# what the neighbours say beside a word's plain frequency, is the one that does best on every tenth
+# piece of the text, held out from the counting: but under copies nearly every held-out piece stands
+# among the counted ones. Both checks say "trust", and both are deceived. The next cell shows both.
+# The text *tuned on one* has the same copies, but the weight that was found without them: that
+# takes away a part of the harm. **Here copies spoiled first what was tuned, then what was trained.** For
+# networks, a few passes over the same text cost hardly anything (Muennighoff et al. 2023: up to
+# four epochs are nearly as good as new text). But there everyone *knows* that they are passes, and
+# the held-out text isn't copied.
 #
 # (We fell into it ourselves. In the first run of this experiment the copies stood in order, one
 # after the other. Where the number of pieces happened to be a multiple of ten, every copy of a
@@ -981,12 +984,13 @@ for paragraph in left_out[:: max(1, len(left_out) // 5)][:5]:
 #   minima are equal *is* the resemblance.
 # * Split by what will be new in use, here by speech. A split by sentence flatters.
 # * Tokenise once, into files with checksums, that survive a kill with the same bytes.
-# * Padding is most of a batch of short texts. Packing wins it back, and with the block-diagonal
-#   mask and positions that start again no output changes, but for rounding.
+# * Padding is most of a batch of short texts. Packing wins it back (Figure 5.4), and with the
+#   block-diagonal mask (Figure 5.3) and positions that start again no output changes, but for
+#   rounding.
 # * A wrong pair must differ from a right one in what you mean to ask, and in nothing else.
 # * Order and corruption are functions of a key, so that resuming is exact.
 # * For a model that counts, at equal tokens, mixed beats uniform and fresh beats repeated; and half
-#   as many tokens, but clean ones, beat all with a bad half.
+#   as many tokens, but clean ones, beat all with a bad half (Figure 5.5).
 #
 # ## What we measured
 #

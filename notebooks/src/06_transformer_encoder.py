@@ -175,15 +175,17 @@ for ax, one, two, title in zip(axes, plain, divided, ["largest of 32 weights", "
         plots.label_line(ax, sizes, line, name, colour)
     ax.set(xscale="log", xticks=sizes, xticklabels=sizes, xlabel="size of a head, E", title=title, ylim=(0, None))
     ax.minorticks_off()
-plots.show(fig, alt="Left: without the division the largest of 32 weights grows with the size of a head "
-           "until nearly all weight lies on one key; divided by the root of E it stays small. Right: the size of the derivative "
-           "falls with E without the division, and stays level with it.")
+plots.show(fig, alt="The largest of 32 weights, and the size of the derivative, against the size of a head, with and without the division. "
+           "Left: without the division the largest of 32 weights grows with the size of a head until nearly all weight lies on one key; divided by "
+           "the root of E it stays small. Right: the size of the derivative falls with E without the division, and stays level with it.",
+           number="6.1")
 claim(plain[0][-1] > 0.8 and max(divided[0]) < 0.3, "undivided, large heads look up hard; divided, softly")
 claim(plain[1][-1] < 0.5 * max(plain[1]), "and hard look-ups have small derivatives")
 
 # %% [markdown]
-# Divided, every head is as soft as any other. Undivided, the small heads on the left do well, too:
-# their derivative is even a little larger. The trouble comes with size.
+# Divided, every head is as soft as any other: the blue lines of Figure 6.1 are level. Undivided, the
+# small heads at the left end do well, too: their derivative is even a little larger. The trouble
+# comes with size.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 06.1 · attention for one head (★☆☆, 10 min)**
@@ -295,8 +297,9 @@ claim(one.isfinite().all(), "and no row is NaN")
 # Padding wastes work; chapter 05 packs several short texts into one row instead. They must not see
 # each other. The rule of the exercise carries over once "real or padding" becomes a *number*: 0 for
 # padding, 1 for the first text, 2 for the second. Positions see each other if their numbers are
-# equal. That is the library's `visible`, which takes these numbers and $T$, and answers with
-# $(B, 1, T, T)$, one mask for all heads; a mask of zeros and ones is the special case of one text.
+# equal: the dark squares of Figure 5.3 in chapter 05. That is the library's `visible`, which takes
+# these numbers and $T$, and answers with $(B, 1, T, T)$, one mask for all heads; a mask of zeros and
+# ones is the special case of one text.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 print(visible(torch.tensor([[1, 1, 2, 2, 2, 0]]), 6)[0, 0].int())
@@ -662,12 +665,12 @@ claim(all(abs(starts[s][3] - starts[s][4]) < 0.05 for s in (0.002, 0.02)), "the 
 claim(all(abs(row[0] / row[5] - 1) < 0.15 for row in starts.values()), "the scores' spread is D w²")
 
 # %% [markdown]
-# Too large (0.2): attention begins as a rather hard look-up, nearly half of the weight on one random key, and
-# the loss begins far above $\ln V$. Too small (0.002): the first loss is the lowest, and that is all there is
-# to say for it. The branches are so faint that each layer is nearly the identity, the weights of attention
-# are all alike, and gradients of queries and keys are tiny, since each is proportional to the other. The
-# lowest first loss is not the best start. 0.02 lies between: the branch is a hundred times louder, though at
-# this width still faint, and attention is still soft.
+# Too large (0.2): attention begins as a rather hard look-up, like the undivided ones of Figure 6.1, nearly half
+# of the weight on one random key, and the loss begins far above $\ln V$. Too small (0.002): the first loss is
+# the lowest, and that is all there is to say for it. The branches are so faint that each layer is nearly the
+# identity, the weights of attention are all alike, and gradients of queries and keys are tiny, since each is
+# proportional to the other. The lowest first loss is not the best start. 0.02 lies between: the branch is a
+# hundred times louder, though at this width still faint, and attention is still soft.
 #
 # Mind that the formulas hold $D w^2$, not $w$. What matters is $w\sqrt D$:
 
@@ -778,8 +781,8 @@ for ax, norm in zip(axes, ("post", "pre")):
 limit = 1.1 * max(max(run) for norm in xavier for depth in depths for run in xavier[norm][str(depth)])
 [ax.set_ylim(0, limit) for ax in axes]
 plots.show(fig, alt="Norm of the gradient by layer, in encoders of 2, 6, 12 and 24 layers; means and ranges of five starts. "
-           "Left, post-LN: all lines run level at one height in the mean, with wide bands in the first layers. Right, pre-LN: all lines begin at one height in "
-           "the first layer and fall towards the output, the further, the more layers there are.")
+           "Left, post-LN: all lines run level at one height in the mean, with wide bands in all but the last layers. Right, pre-LN: all lines begin at one height in "
+           "the first layer and fall towards the output, the further, the more layers there are.", number="6.3")
 
 # %%
 last = {norm: torch.tensor([[run[-1] for run in xavier[norm][str(depth)]] for depth in depths]) for norm in xavier}
@@ -789,7 +792,7 @@ for norm, colour in (("post", plots.ORANGE), ("pre", plots.BLUE)):
 ax.set(xlabel="number of layers", ylabel="norm of the gradient of W₂", title="last layer", xscale="log", xticks=depths,
        xticklabels=depths, ylim=(0, None))
 ax.minorticks_off()
-plots.show(fig, alt="The last layer's gradient against the number of layers: nearly level for post-LN, falling for pre-LN.")
+plots.show(fig, alt="The last layer's gradient against the number of layers: nearly level for post-LN, falling for pre-LN.", number="6.4")
 deep_over_shallow = {norm: (values[-1].mean() / values[1].mean()).item() for norm, values in last.items()}
 reveal("06.depth", deep_over_shallow["pre"])
 reveal("06.first", sum(run[0] / run[-1] for run in xavier["post"]["24"]) / len(xavier["post"]["24"]))
@@ -797,10 +800,10 @@ headline("last layer's gradient at 24 layers over 6: pre-LN's ratio over post-LN
          deep_over_shallow["pre"] / deep_over_shallow["post"], 0.7)
 
 # %% [markdown]
-# **The theorem holds** in our small encoders: the last layer's gradient stays in post-LN, and falls with
-# depth in pre-LN. **What is expected of the layers below is not what we found**, in either kind: post-LN
-# gradients do not decay towards the input (they are roughly level in the mean, with much scatter in the
-# first layers), and pre-LN gradients are anything but level. They *grow* towards the input.
+# **The theorem holds** in our small encoders: in Figure 6.4 the last layer's gradient hardly changes in post-LN,
+# and falls with depth in pre-LN. **What is expected of the layers below is not what we found**, in either kind.
+# In Figure 6.3 post-LN gradients do not decay towards the input (they are roughly level in the mean, with
+# much scatter in all but the last layers), and pre-LN gradients are anything but level. They *grow* towards the input.
 # (Xiong et al. call that part preliminary. They measured translation models with decoders, and averaged
 # gradients over batches before they took norms; we measured an encoder, on one batch. That pre-LN
 # gradients are much larger in early layers than in late ones is where NormFormer begins, Shleifer
@@ -863,7 +866,7 @@ fig, ax = plots.figure(width=8, height=3.4)
 plots.bars(ax, names, runs, colours=[plots.ORANGE] * 4 + [plots.SKY] * 4)
 ax.axvline(math.log(10), color=plots.GREY, ls="--")
 ax.set(xlabel=f"held-out loss after {training['steps']} updates (nats); dashed: ln 10, knowing nothing", xlim=(0, 2.9))
-plots.show(fig, alt="Held-out loss of post-LN and pre-LN encoders at two learning rates, with and without warm-up, three starts each.")
+plots.show(fig, alt="Held-out loss of post-LN and pre-LN encoders at two learning rates, with and without warm-up, three starts each.", number="6.5")
 losses, (slow, fast), on = ledger["losses"], map(str, training["learning_rates"]), str(training["warm_up"])
 claim(max(losses["post"][slow][on]) < min(losses["post"][slow]["0"]),
       f"at {slow} every post-LN run with warm-up ends below every one without")
@@ -873,11 +876,11 @@ claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(loss
       f"at {fast} no post-LN run learns much, with warm-up or without; every pre-LN run learns")
 
 # %% [markdown]
-# At the smaller rate warm-up decides about post-LN. At the larger one even warm-up does not save it: the runs
-# begin to learn while the rate is low, and lose all or most of it when it is high. Pre-LN learns in every
-# case, also without warm-up. Yet the sixth prediction failed in its second half: warm-up helps pre-LN as
-# well, by more than we expected, and the best loss of all is pre-LN's, at the larger rate *with* warm-up.
-# "Not needed" is not "useless".
+# At the smaller rate post-LN needs warm-up: without it every run ends higher. At the larger one even warm-up does not save it: its bars
+# in Figure 6.5 reach the dashed line, or nearly. The runs begin to learn while the rate is low, and lose all or
+# most of it when it is high. Pre-LN learns in every case, also without warm-up. Yet the sixth prediction failed
+# in its second half: warm-up helps pre-LN as well, by more than we expected, and the best loss of all is
+# pre-LN's, at the larger rate *with* warm-up. "Not needed" is not "useless".
 #
 # Beware of one step too many, though. These runs do not show that large gradients are the *cause*. Adam divides
 # each gradient by its own recent size, so their size as such hardly matters to it. Liu et al. (2020) argue that
@@ -1174,13 +1177,14 @@ def draw_heads(text, *heads):
                      f"and without it the answer moves by {change:.2f}")
     fig.axes[0].set_ylabel("looks")
     fig.supxlabel("at", fontsize=10)
-    plots.show(fig, alt="Attention weights as a square for each head, rows look at columns, dark is much: " + "; ".join(facts) + ".")
+    plots.show(fig, alt="Attention weights as a square for each head: rows look at columns, dark is much. The row of the blank is marked: "
+               + "; ".join(facts) + ".", number="6.6")
 
 
 # %% [markdown]
-# A row of the picture is a token that looks, a column one that is looked at; each row sums to 1, and the blank's is
+# A row of Figure 6.6 is a token that looks, a column one that is looked at; each row sums to 1, and the blank's is
 # marked. In the first layer, which word does each head look at from the blank, and how hard? Which of the four would you
-# say is responsible for the answer? Then read above the picture how far the answer moves when that head looks evenly. Write a
+# say is responsible for the answer? Then read in the title of its square how far the answer moves when that head looks evenly. Write a
 # sentence of your own, with one `[MASK]`, and ask again. (This cell is to be touched: run it, and move the sliders with the mouse or
 # the arrow keys. Where a notebook is only read, three heads stand in its place.)
 
@@ -1209,15 +1213,15 @@ for text in [treaty, *more]:
 here = pairs[: L * H]
 sharp = [change for weight, change in pairs if weight > 0.9]
 print(f"\n{len(sharp)} of {len(pairs)} heads give one word more than 0.9; without them the answer moves by {min(sharp):.3f} to {max(sharp):.2f}, "
-      f"in {sum(change < 0.05 for change in sharp)} cases by less than 0.05")
+      f"in {sum(change < 0.05 for change in sharp)} cases by less than 0.05, {sum(w > 0.9 and change < 0.05 for w, change in here)} of them in the first sentence")
 claim(sum(w > 0.95 and change < 0.05 for w, change in here) >= 3, "heads that look at one word alone may not matter for the answer at all")
 claim(max(change for _, change in here) > 0.3, "and others that look as hard matter much")
 
 # %% [markdown]
 # The table reads: word that is looked at most, its weight → how far the answer moves when the head looks evenly. In the
-# first layers each head looks at one neighbour and at nothing else. (It began like that: the recipe of this model starts
+# first layers nearly every head looks at one word, one or two places off, and at little else. (It began like that: the recipe of this model starts
 # the heads of its first two layers at the neighbours, see chapter 08.) The pictures of these heads are equally sharp, and yet
-# one moves the answer and others don't. (In the three other sentences most of the sharp heads move it: which one matters
+# one moves the answer and others don't. (In the three other sentences the sharp heads do move it: which one matters
 # depends on what is asked.) Weights say **where a head looks, not what the answer rests on.** What is looked at may
 # carry nothing that is needed, or may be known from elsewhere, and what is brought along is still to be mixed by $W_O$ and the layers above.
 #
@@ -1494,18 +1498,19 @@ print("ours  float64   NaN anywhere:", tokens.isnan().any().item())
 # ## Summary
 #
 # * Attention is a look-up made soft: a mean of values, weighted by the softmax of query times key. Scores have a
-#   spread of $\sqrt E$, and are divided by it, since a hard look-up passes no gradient.
+#   spread of $\sqrt E$, and are divided by it, since a hard look-up passes no gradient (Figure 6.1).
 # * A mask sets scores to $-\infty$. A row with nothing to look at is NaN, and $0\cdot$NaN ruins the
 #   whole gradient; let padding look at padding.
 # * Heads are slices of one matrix product. Attention does not know order; learned vectors or rotations tell it.
 #   After a rotation a score depends on the distance alone, exactly.
 # * LayerNorm's gradient is divided by the size of what it normalised. Hence the headline: with post-LN the last
-#   layer's gradient stays as layers are added, with pre-LN it falls; in our encoders, gradient times size of
-#   the stream is level in both. In our runs post-LN needs warm-up and small rates; pre-LN is helped by warm-up, too.
+#   layer's gradient hardly changes as layers are added, with pre-LN it falls (Figure 6.4); in our encoders, gradient times size
+#   of the stream is level in both. In our runs post-LN needs warm-up and small rates; pre-LN is helped by warm-up, too
+#   (Figure 6.5).
 # * The first weights decide by $D w^2$ how hard attention begins, and how far above $\ln V$ the loss.
 # * The output is a distribution over tokens, from a tied matrix, and needed at masked positions only.
 # * Assembled from these parts, BERT and ModernBERT equal Hugging Face's in logits and gradients.
-# * Attention weights show where a head looks. What the answer rests on is found by changing something.
+# * Attention weights show where a head looks (Figure 6.6). What the answer rests on is found by changing something.
 #
 # **What we measured**: the spread of scores; the first loss for three sizes of weights; the gradient by layer at
 # four depths (ledger, five starts); what warm-up is worth (ledger, three starts); parameters and operations, by formula and by count.

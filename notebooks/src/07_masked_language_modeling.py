@@ -186,7 +186,7 @@ claim(lines["bigram"].loss < lines["unigram"].loss - 1, "two neighbours are wort
 # %% [markdown]
 # But for that one weight there is no learning in it, it takes seconds, and it is **hard to beat**: many a
 # small network that was trained for minutes never gets there, and its falling loss looks like success all the
-# same. That is why both lines are drawn on every text-loss curve of this course. A model above the upper line
+# same. That is why they are drawn wherever this course shows how a network learns English. A model above the upper line
 # doesn't even know which words are frequent. Between the two it may or may not use context. Below the lower
 # one it knows something that neighbours don't say.
 #
@@ -502,13 +502,13 @@ ax.set(xlabel="place of the token, from the blank", xticks=range(-7, 8), ylim=(-
 ax.grid(visible=False)
 plots.show(fig, alt="A grid: for each of seven predictors, on which of 15 tokens its answer in the middle depends. Unigram: none. "
            "Bigram: one on either side. Bengio's: four before; both sides: four on either side. Causal transformer: all "
-           "before. BLSTM and masked transformer: all, the one in the middle included.")
+           "before. BLSTM and masked transformer: all, the one in the middle included.", number="7.1")
 claim(not any(view["causal transformer"][7:]), "a causal model sees nothing at or after the place it predicts")
 claim(all(view["masked transformer"]) and all(view["BLSTM"]), "a BLSTM and an encoder see everything, the blank included")
 
 # %% [markdown]
-# Note the middle column. BLSTM and encoder *see the token at the place they predict*. Unhidden, it
-# would be the answer: such a model learns to copy, and its loss falls to nothing. (In a log that looks
+# Note the middle column of Figure 7.1. BLSTM and encoder *see the token at the place they predict*.
+# Unhidden, it would be the answer: such a model learns to copy, and its loss falls to nothing. (In a log that looks
 # like a triumph: exercise 07.4.)
 
 # %% [markdown] tags=["exercise"]
@@ -562,8 +562,9 @@ for name, colour in [("unigram", plots.ORANGE), ("bigram", plots.GREEN)]:
     ax.annotate(name, (measured["lines"][name], len(networks) - 0.45), color=colour, ha="center", annotation_clip=False)
 ax.set(xlabel=f"held-out loss (nats), after {measured['flops'] / 1e12:g} · 10¹² training FLOPs", xlim=(0, 7))
 ax.set_title("lines: counting; dashed: counting that sees the blank's own token", pad=16)
-plots.show(fig, alt="Bars of the held-out loss of five networks after equally many training FLOPs, a dot a seed, with vertical lines "
-           "for unigram and bigram counts, solid without and dashed with a look at the blank's own token.")
+plots.show(fig, alt="Held-out loss of five networks after equally many training FLOPs, beside what counting reaches. A bar a network, a dot "
+           "a seed, with vertical lines for unigram and bigram counts, solid without and dashed with a look at the blank's own token.",
+           number="7.2")
 
 # %%
 print("network              learning rate   tokens read   CPU s   loss (seeds)                right")
@@ -574,17 +575,17 @@ for name, network in networks.items():
 print("learning rates tried:", ", ".join(networks["masked transformer"]["search"]))
 
 # %% [markdown]
-# Read it with the lines in mind.
+# Read Figure 7.2 and the table with the lines in mind.
 #
 # * **Two of our four predictions failed.** The BLSTM leads in every seed, not the transformer. We think that
 #   its wiring helps it: what an LSTM knows at a place was handed to it by the neighbour, so neighbours are the
 #   first thing that it can use. Attention starts out looking everywhere about alike (narrow windows in
-#   two of four layers help) and must *find out* that neighbours matter.
+#   two of four layers help, as Figure 8.2 of chapter 08 will show) and must *find out* that neighbours matter.
 # * Bengio's network gains from the words *after* the blank, in every seed, though at equal compute
 #   the one that looks back was asked more questions a block. The two transformers lie too near
 #   together, and their seeds too far apart, to say the same of them.
-# * Of the five only the BLSTM and the masked transformer see what stands *in* the blank. So for them the dashed
-#   lines are the ones to pass, and the masked transformer has hardly passed the orange one: what
+# * Of the five only the BLSTM and the masked transformer see what stands *in* the blank (Figure 7.1). So for them the
+#   dashed lines are the ones to pass, and the masked transformer has hardly passed the orange one: what
 #   it gained over the unigram may be little more than that look.
 # * Or is it the tuning? Look at the table's first column. The learning rate was chosen in runs of a fifth of
 #   the length, and for the masked transformer, and it alone, that chose the highest of the three that were
@@ -783,8 +784,8 @@ claim(way > 1, "from counting to the optimum it is more than a nat")
 
 # %% [markdown]
 # And a transformer: two layers, 64 numbers, trained on sentences that never repeat. The first layer
-# looks at the neighbours only, the second at everything, and the optimiser is *Muon* (chapter 08
-# tells what the two are worth). It is trained with twice as many blanks, 30 %, and asked with 15 %.
+# looks at the neighbours only, the second at everything, and the optimiser is *Muon* (Figure 8.2 of
+# chapter 08 tells what the two are worth on text). It is trained with twice as many blanks, 30 %, and asked with 15 %.
 # Nobody tells it that there are states, topics or roles. What part of the way will it go, in half a minute?
 
 # %%
@@ -839,9 +840,10 @@ for text, height in [("optimum", 100), ("predicted: at least this", 95)]:
     axes[1].annotate(text, (x[-1], height), xytext=(0, -9), textcoords="offset points", ha="right", va="center",
                      color=plots.BLACK if height == 100 else plots.GREY)
 axes[1].set(xlabel="sentences read", ylabel="of the way to the optimum (%)", title="three languages", ylim=(80, 101))
-plots.show(fig, alt="Left: the transformer's held-out loss is far below the bigram line when it is first measured, falls on, slower "
+plots.show(fig, alt="A transformer on its way to the optimum of a hidden-Markov language: its loss, and the share of the way that it went. "
+           "Left: the transformer's held-out loss is far below the bigram line when it is first measured, falls on, slower "
            "and slower, and ends a little above the optimum; the unigram line lies highest. Right: the share of the way that was "
-           "gone, for three languages, rising to above the dashed line at 95 per cent.")
+           "gone, for three languages, rising to above the dashed line at 95 per cent.", number="7.3")
 
 # %%
 for one in languages:
@@ -852,9 +854,10 @@ headline("the way from counting to the Bayes optimum that a masked transformer g
 claim(closed >= 0.95 and min(one["way"] for one in languages) >= 1, "at least 95 % of at least a nat, in three languages")
 
 # %% [markdown]
-# That is what "learning a language from blanks" can mean, in the one case where it can be checked:
-# from nothing but text with holes the network has come to answer nearly as forward–backward does,
-# an algorithm that was *given* the states and all their probabilities. Chapter 11 will look inside for the states.
+# That is what "learning a language from blanks" can mean, in the one case where it can be checked.
+# On the left of Figure 7.3 the blue curve all but touches the black line: from nothing but text with
+# holes the network has come to answer nearly as forward–backward does, an algorithm that was *given*
+# the states and all their probabilities. Chapter 11 will look inside for the states.
 #
 # **And under 80/10/10?** The optimum changes, and in two directions. Some blanks show their token,
 # which helps. But now any visible token may be a lie, which harms. The same algorithm covers it,
@@ -913,7 +916,8 @@ ax.set(xlabel="masked in training (%)", ylabel="held-out loss at 15 % (nats)",
        xticks=[100 * rate for rate in measured["rates"]], ylim=(None, lines["unigram"].loss + 0.06))
 plots.show(fig, alt="Held-out loss at a common masking rate against the masking rate in training, for two sizes of model; a line is "
            "the mean over seeds, a band their range. The smaller model's loss falls up to 60 per cent, and lies just below the "
-           "unigram; the larger one's is lower and level from 30 per cent on. The unigram that sees its own token lies below both.")
+           "unigram; the larger one's is lower and level from 30 per cent on. The unigram that sees its own token lies below both.",
+           number="7.4")
 best = {size: min(runs, key=lambda rate: sum(runs[rate])) for size, runs in measured["losses"].items()}
 print("best rates:", best)
 claim(all(rate != "0.15" for rate in best.values()), "in so short a run 15 % is the best rate for neither size")
@@ -921,12 +925,13 @@ claim(all(rate != "0.15" for rate in best.values()), "in so short a run 15 % is 
 # %% [markdown]
 # The verdict says which parts of the prediction held; not all did, and the failure teaches something.
 # Mind what was equal: the number of blocks read. A higher rate then means *more questions* as well
-# as less context. Look at the grey lines: models that were trained so briefly have hardly begun to
-# use context, and the smaller one has hardly left the unigram. What doesn't use context loses nothing
-# with it, and gains by every question, so both take as many as they can get. The larger one is a step further, and for it
-# the curve is already level from 30 % on. Wettig et al. trained until context was what their models lived on,
-# and there it costs to take it away. The best rate belongs to a model, a budget and a corpus, and is
-# measured, not copied. (The laptop recipe of chapter 08, which trains longer, masks 40 %.)
+# as less context. Look at the grey lines of Figure 7.4: models that were trained so briefly have hardly begun to use
+# context, and the smaller one lies between the two lines: what it gained over the unigram may be no more than the look at the
+# blank's own token. What doesn't use context loses nothing with it, and gains by
+# every question, so both take as many as they can get. The larger one is a step further, and for it the curve is already
+# level from 30 % on. Wettig et al. trained until context was what their models lived on, and there it costs to take it
+# away. The best rate belongs to a model, a budget and a corpus, and is measured, not copied. (The laptop recipe of
+# chapter 08, which trains longer, masks 40 %.)
 #
 # ## Summary
 #
@@ -939,9 +944,9 @@ claim(all(rate != "0.15" for rate in best.values()), "in so short a run 15 % is 
 # * Take sums and counts; divide once.
 # * One-sided models learn from every token and see half; two-sided ones see all and learn from the
 #   hidden. Compare them at equal compute, on the same blanks, tuned alike, in runs of the full
-#   length. After a short training none had reached the counts of neighbours.
+#   length. After a short training none had reached the counts of neighbours (Figure 7.2).
 # * In a hidden-Markov language the best possible loss is known. A small transformer, trained on
-#   blanks alone, comes close to it, and never below.
+#   blanks alone, comes close to it, and not below it by more than the sampling error (Figure 7.3).
 #
 # ## What we measured
 #
@@ -953,7 +958,7 @@ claim(all(rate != "0.15" for rate in best.values()), "in so short a run 15 % is 
 # ## Going further
 #
 # * Give `experiments/07_counting_to_context.py` ten times the budget. Which network passes the
-#   bigram first? Predict it from the slopes.
+#   bigram first? Write your guess down before.
 # * Train Bengio's network, four words on either side, on the hidden-Markov language. How much of the
 #   way can it go with eight tokens of context? Compute the optimum for a reader who sees only these eight.
 # * Mask whole words instead of tokens (`MaskedLM.of(tokenizer, unit="word")`). The loss goes *up*. Is

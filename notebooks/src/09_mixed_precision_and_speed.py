@@ -135,9 +135,9 @@ for (name, shape), colour in zip(FORMATS.items(), [plots.GREY, plots.GREEN, plot
     at = {"fp32": (60, 22.2), "tf32": (60, 12), "bf16": (60, 6.2), "fp16": (-11, 12.4)}[name]
     ax.annotate(name, at, color=colour, fontweight="bold")
 ax.set(xlabel="size of the number, log₂|x|", ylabel="significant bits", ylim=(0, 26), xticks=range(-150, 151, 25))
-plots.show(fig, alt="Significant bits against the size of a number. fp32 has 24 bits from 2 to the minus 126 to 2 to the 127, and fewer "
+plots.show(fig, alt="Significant bits against the size of a number, in four formats. The first, fp32, has 24 bits from 2 to the minus 126 to 2 to the 127, and fewer "
            "below, down to one at 2 to the minus 149. tf32 has 11 and bf16 8 bits over the same range. fp16 has 11 bits from "
-           "2 to the minus 14 to 2 to the 15 only, and falls to one bit at 2 to the minus 24.")
+           "2 to the minus 14 to 2 to the 15 only, and falls to one bit at 2 to the minus 24.", number="9.1")
 
 # %% [markdown]
 # **What the article says.** In its section 4.4 the article that this course starts from recommends mixed precision: 使用浮点数的小数部分进行计算，减少内存占用，提高训练速度,
@@ -202,7 +202,7 @@ for label, x in [("π", math.pi), ("1.001", 1.001), ("257", 257.0), ("70 000", 7
 
 # %% [markdown]
 # The last rows hold the trouble of the next section. What is at most half of fp16's smallest number, $2^{-25}$, becomes **zero**. From there to
-# $2^{-14}$ it is something, with fewer and fewer bits.
+# $2^{-14}$ it is something, with fewer and fewer bits: the blue steps of Figure 9.1.
 #
 # ## 2 · Gradients that fall through the floor
 #
@@ -299,9 +299,9 @@ for ax, values, name, colour in zip(axes, (activations, weights), ("activations"
     for x, text in [(-45, "zero in fp16"), (-19.5, "fewer bits"), (1, "all bits of fp16")]:
         ax.annotate(text, (x, 110 * share.max().item()), ha="center", va="center", fontsize=9)
 axes[1].set(xlabel="size of the gradient, log₂|g|  (leftmost: all that are smaller; fp16 ends at the right edge)")
-plots.show(fig, alt="Two histograms of gradients by power of two, with the range below 2 to the minus 25 shaded grey, where fp16 has only zero, "
-           "and from there to 2 to the minus 14 yellow, where it has fewer bits. Gradients of activations have a wide spread, and a large part "
-           "lies in the grey; hardly any lies to the right of the yellow. Gradients of weights lie further to the right.")
+plots.show(fig, alt="Gradients of activations, above, and of weights, below, by size. Two histograms by power of two, with the range below "
+           "2 to the minus 25 shaded grey, where fp16 has only zero, and from there to 2 to the minus 14 yellow, where it has fewer bits. "
+           "Gradients of activations have a wide spread, and a large part lies in the grey; hardly any lies to the right of the yellow. Gradients of weights lie further to the right.", number="9.2")
 claim(becomes_zero(activations) > 0.1, "more than a tenth of the activations' gradients vanish in fp16")
 claim(becomes_zero(weights) < 0.5 * becomes_zero(activations), "weights' gradients, sums over many tokens, suffer less")
 claim(becomes_zero(activations, torch.bfloat16) < 0.01, "in bf16 next to nothing vanishes")
@@ -310,7 +310,7 @@ vanished = [becomes_zero(kind) * kind.count_nonzero().item() for kind in (logits
 print(f"logits: {vanished[0] / vanished[1]:.0%} of the activations' gradients that vanish")
 
 # %% [markdown]
-# Two things to see. fp16's right half is **empty**: no gradient is as large as 1, and the format would go on to 65504. And its left end cuts
+# Two things to see in Figure 9.2. fp16's right half is **empty**: no gradient is as large as 1, and the format would go on to 65504. And its left end cuts
 # into the crowd. Where do all those small numbers come from? More than half are gradients of *logits*. For a blank whose answer is $y$ the gradient is
 # $(q_w - [w = y])/N$: probability over number of blanks. With a vocabulary of thousands nearly every probability is tiny.
 #
@@ -327,7 +327,7 @@ claim(becomes_zero(activations, factor=1 / bert_batch) > becomes_zero(activation
 # ### Shift them
 #
 # The remedy of Micikevicius et al. (2018, section 3.2) is one multiplication. Multiply the *loss* by a scale $S$, and by the chain rule every gradient is
-# $S$ times as large: the whole histogram moves to the right by $\log_2 S$, into the empty half. After the backward pass divide by $S$,
+# $S$ times as large: in Figure 9.2 the whole histogram moves to the right by $\log_2 S$, into the empty half. After the backward pass divide by $S$,
 # in float32. Choose a power of two and nothing is rounded by it. With too large an $S$ the largest gradients overflow. How wide is the window?
 
 # %%
@@ -343,12 +343,13 @@ ax.annotate("overflow", (shifts[-1], over[-1]), xytext=(-6, 8), textcoords="offs
 ax.axvline(first, color=plots.RED, ls="--", lw=1)
 ax.annotate("first overflow", (first, 55), xytext=(-4, 0), textcoords="offset points", color=plots.RED, ha="right", fontsize=9)
 ax.set(xlabel="loss scale, log₂ S", ylabel="gradients of activations (%)", ylim=(-3, 100))
-plots.show(fig, alt="The share of gradients that become zero falls as the loss scale grows, to nearly none, before the first of them "
-           "overflows, at the dashed line; the share that overflows stays small for some more powers of two.")
+plots.show(fig, alt="Shares of the activations' gradients that become zero and that overflow, against the loss scale. "
+           "The share that becomes zero falls as the scale grows, to nearly none, before the first of them "
+           "overflows, at the dashed line; the share that overflows stays small for some more powers of two.", number="9.3")
 print(f"the largest of these scales without an overflow leaves {lost[list(shifts).index(first) - 1]:.2f} % at zero, 1 leaves {lost[0]:.1f} %")
 
 # %% [markdown]
-# The window is wide, but its place depends on the model, the batch and the moment. So nobody chooses $S$: it is **searched while training goes on**. Begin
+# In Figure 9.3 the window is wide, but its place depends on the model, the batch and the moment. So nobody chooses $S$: it is **searched while training goes on**. Begin
 # high. If any gradient is infinite or nan, leave this update out and halve $S$. If all were finite for long, double it and see.
 # An overflow is no accident here, it is how the scale finds out where the ceiling is.
 
@@ -474,11 +475,12 @@ axes[1].plot([i + 1 for i in skipped], [log_scale[i] for i in skipped], "x", col
 axes[1].annotate("× left out", (skipped[-1] + 1, log_scale[skipped[-1]]), xytext=(10, 8), textcoords="offset points", color=plots.RED)
 axes[1].set(xlabel="update", ylabel="loss scale, log₂ S")
 plots.show(fig, alt="Above, the training loss, level while updates are left out, then falling. Below, the loss scale: it halves in every update at "
-           "first, each marked by a red cross, then goes up by one step now and then and comes down again after another cross.")
+           "first, each marked by a red cross, then goes up by one step now and then and comes down again after another cross.", number="9.4")
 claim(losses[-1] < losses[0] - 0.5, "it learns, in fp16, with gradients of which unscaled most would be zero")
 
 # %% [markdown]
-# So much for the mechanism. Does training *notice* what is lost? The paper's answer was: it depends. Many of its networks needed no loss scaling at all, and a
+# Figure 9.4 begins with a row of crosses: the first scale is far too large, and each update that overflows is left out and halves it. Then it learns, and the
+# scale feels its way along the largest that fits. So much for the mechanism. Does training *notice* what is lost? The paper's answer was: it depends. Many of its networks needed no loss scaling at all, and a
 # detector (Multibox SSD) diverged without. There a scale of 8 was enough: what lies below $2^{-27}$ was irrelevant, what lies between that
 # and $2^{-24}$ was not (section 3.2). We asked the same of a masked transformer, with the predictions first.
 
@@ -495,7 +497,7 @@ plots.bars(ax, list(gaps), list(gaps.values()), [plots.ORANGE, plots.RED, plots.
 ax.axvline(0, color=plots.GREY, lw=1.2)
 ax.set(xlabel=f"held-out loss less that of fp32 with the same seed (nats), after {measured['steps']} updates", xlim=(-0.1, 0.6))
 plots.show(fig, alt="How much higher than fp32's the held-out loss ends, a dot a seed. Only fp16 at the size of the large batch without a loss scale is "
-           "far from 0. fp16 at the small batch, fp16 with a loss scale, and bf16 are near 0.")
+           "far from 0. fp16 at the small batch, fp16 with a loss scale, and bf16 are near 0.", number="9.5")
 for name, gap in gaps.items():
     print(f"{name:26s} {sum(gap) / len(gap):+.3f} nats   (seeds: {'  '.join(f'{g:+.3f}' for g in gap)})")
 claim(min(gaps["fp16, large batch"]) > 0.1 > max(map(abs, gaps["fp16, large batch, scaled"])), "without a scale training is worse; with one it is not")
@@ -517,7 +519,7 @@ for (name, seeds), colour in zip(measured["counts"].items(), [plots.ORANGE, plot
     ax.annotate(name.replace("here", f"for {measured['steps']} updates"), (shifts[at], y[at]), xytext=where, textcoords="offset points", color=colour)
 ax.set(xlabel="loss scale, log₂ S, at the size of BERT's batch", ylabel="activations' gradients at zero (%)", ylim=(0, 100))
 plots.show(fig, alt="Share of activations' gradients that are zero in fp16 against the loss scale, for a fresh model, one trained for a few updates and "
-           "one trained for an hour. All fall with the scale; that of the model trained for an hour has the longest tail.")
+           "one trained for an hour. All fall with the scale; that of the model trained for an hour has the longest tail.", number="9.6")
 fresh = measured["counts"]["fresh"]
 ceiling = [math.floor(math.log2(65504 / max(seed["largest activations"], seed["largest weights"]))) for seed in fresh]
 before, after = ([lost_share(seed["activations"], s) for seed, s in zip(fresh, shift)] for shift in ([large] * len(fresh), ceiling))
@@ -526,7 +528,7 @@ headline("of the activations' gradients that fp16 loses at BERT's batch size, th
 claim(recovered > 0.9, "a loss scale brings nearly all lost gradients back")
 
 # %% [markdown]
-# The verdict says of each prediction whether it held. Read it slowly:
+# The verdict says of each prediction whether it held. Read it slowly, with Figure 9.5 beside it:
 #
 # * **Unscaled fp16 does not fail, it fails to learn as much.** No nan, no warning, a loss that falls: and in every seed it ends far above float32's. Without a float32 run
 #   beside it nobody would know.
@@ -534,9 +536,9 @@ claim(recovered > 0.9, "a loss scale brings nearly all lost gradients back")
 # * **It is the size of the gradients that decides**, not the model. The same network with the same data needs no scale at the small batch. That is the paper's "it depends",
 #   with one reason made visible: a mean over more tokens.
 # * **Prediction 4 failed.** bf16 loses a few gradients in a thousand of the trained model. They are so small that they lie in float32's own subnormal range: gradients of tokens that the
-#   model has learned to exclude altogether. As far as the bar can tell, nobody misses them. This is why bf16, where there is hardware for it, has replaced fp16 in
+#   model has learned to exclude altogether. As far as the lowest bar of Figure 9.5 can tell, nobody misses them. This is why bf16, where there is hardware for it, has replaced fp16 in
 #   training (Kalamkar et al. 2019).
-# * Not everything that is lost is missed. With a scale a few per cent of the trained model's gradients are still zero (the last figure), and training is as good as in float32.
+# * Not everything that is lost is missed. With a scale some of the trained model's gradients are still zero (the blue tail in Figure 9.6), and training is as good as in float32.
 #
 # All of it is emulated, and short: a hundred-odd updates of a small model. The sign and the shape are the paper's; the numbers are this model's.
 #
@@ -646,7 +648,7 @@ for (way, runs), colour in zip(curves.items(), [plots.GREY, plots.RED, plots.GRE
     plots.spread(ax, x, list(zip(*[[error for _, error in run] for run in runs])), way, colour)
 ax.set(xlabel="update", ylabel="held-out error of a pixel", yscale="log")
 plots.show(fig, alt="Held-out error against updates, on a logarithmic axis, for four ways to keep weights. Weights in bf16 stop improving early and end "
-           "highest. The curves with a float32 master copy and with stochastic rounding lie on that of float32, or close to it.")
+           "highest. The curves with a float32 master copy and with stochastic rounding lie on that of float32, or close to it.", number="9.7")
 ends = {way: sorted(run[-1][1] for run in runs) for way, runs in curves.items()}
 print("  ".join(f"{way}: {end[len(end) // 2]:.5f}" for way, end in ends.items()))
 claim(min(ends["bf16 weights"]) > 1.2 * max(ends["fp32"]), "weights in bf16 alone end higher, in every seed")
@@ -654,6 +656,7 @@ claim(median(ends["bf16, fp32 master"]) < 1.05 * median(ends["fp32"]), "with a m
 claim(median(ends["bf16, stochastic rounding"]) < median(ends["bf16 weights"]), "stochastic rounding helps")
 
 # %% [markdown]
+# In Figure 9.7 the red curve, weights in bf16 alone, is left behind once the updates have become smaller than half a spacing; the same updates, added up in float32, are not lost.
 # A master copy costs 4 bytes a weight. That is less than it sounds: AdamW keeps two float32 numbers a weight anyway, and activations (section 8)
 # are often more than all of these. Where memory is really short, stochastic rounding, or keeping the rounding error along (Kahan summation), takes its place:
 # Zamirai et al. (2021) match float32 with either on seven tasks.
@@ -971,7 +974,7 @@ for name in sorted(before | after, key=lambda name: -max(before.get(name, 0), af
     print(f"{name.removeprefix('aten::'):55s} {before.get(name, 0):7.2f} ms → {after.get(name, 0):7.2f} ms")
 
 # %% [markdown]
-# The outputs printed here come from a server processor that has units for bf16 (its name stands in section 5). There the products shrink as promised. But one line *grows*: the backward pass of
+# The outputs printed here come from a server processor that has units for bf16 (its name stands in section 5). There the products shrink (`mm`). But one line *grows*: the backward pass of
 # attention, whose kernel is slower in bf16 than in float32 for heads as narrow as ours, and which eats up what the products have won. (On yours the list may
 # read differently, or, if fp32 was chosen, be the same twice.) Nobody would have guessed that. **A probe of products is a probe of products; the
 # step is what counts.** Time it both ways before a long run. And keep a profile of before.
@@ -1154,14 +1157,14 @@ axes[1].plot(k, [m / 2**20 for m in inside], color=plots.GREY)
 axes[1].plot(k, [m / 2**20 for m in measured["by segments"]], "o", color=plots.BLUE)
 axes[1].annotate("dots: counted; line: m(k)", (k[2], inside[2] / 2**20), xytext=(10, 6), textcoords="offset points", color=plots.GREY)
 axes[1].set(xlabel=f"segments of {measured['depths'][-1]} blocks", ylabel="kept at most (MiB)", ylim=(0, None), xticks=k)
-plots.show(fig, alt="Left: bytes kept against depth, a steep line without checkpoints and a nearly level one with a checkpoint for each block. Right: bytes kept "
-           "against the number of segments, falling up to one segment a block, on the line of the formula.")
+plots.show(fig, alt="Bytes kept against the number of blocks, left, and of segments, right. Left: a steep line without checkpoints and a nearly level one with a "
+           "checkpoint for each block. Right: falling up to one segment a block, on the line of the formula.", number="9.11")
 claim(all(measured["same bits"]), "the gradients are the same, bit for bit")
 claim(measured["plain"][-1] > 5 * measured["each block"][-1], "one checkpoint a block saves most of the memory")
 
 # %% [markdown]
 # A transformer block keeps many times its input (queries, keys, values, what goes into each norm, the wide inner numbers of the feed-forward layer), so $a/b$ is large, $k^*$ is larger than
-# the number of blocks, and **one checkpoint a block** is best for every model that is not deeper than $a/b$. That is what libraries do, ours included. $\sqrt L$ is right for chains of
+# the number of blocks (on the right of Figure 9.11 the dots fall to the very end), and **one checkpoint a block** is best for every model that is not deeper than $a/b$. That is what libraries do, ours included. $\sqrt L$ is right for chains of
 # single operations, and asymptotically. The time is what was to be expected of one more forward pass.
 #
 # ## 9 · The optimiser's share

@@ -185,7 +185,7 @@ hello = run_ranks(say_hello, 4)
 #   own. (All numbers modulo $N$.) A chunk gathers up one rank's share with every step. In the end rank $r$ holds the finished chunk $r + 1$.
 # * **All-gather**, $N-1$ steps: the finished chunks go round once more, and are *copied*.
 #
-# The picture shows the first half for four ranks. The letters are whose shares a chunk holds: A is what rank 0 brought, B rank 1, and so on.
+# Figure 10.1 shows the first half for four ranks. The letters are whose shares a chunk holds: A is what rank 0 brought, B rank 1, and so on.
 #
 # Each rank sends $2(N-1)$ messages of $1/N$ of the data: $2\frac{N-1}{N}$ of it, hardly more for a thousand ranks than for ten. No algorithm gets by with less (ibid.).
 
@@ -205,8 +205,9 @@ for step, (ax, state) in enumerate(zip(axes, held)):
     ax.set(xticks=range(4), yticks=range(4), yticklabels=[f"rank {rank}" for rank in range(4)] if step == 0 else [], xlabel="chunk",
            title="before" if step == 0 else f"after step {step - 1}")
     ax.grid(False)
-plots.show(fig, alt="Four tables of rank by chunk. Before, each rank's chunks hold its own share alone. After each of three steps one more chunk of each rank "
-           "holds one more share, along diagonals; at the end each rank has one chunk with all four shares, ABCD.")
+plots.show(fig, alt="Whose shares each chunk holds on each of four ranks, before reduce-scatter and after each of its steps. Four tables of rank by chunk. "
+           "Before, each rank's chunks hold its own share alone. After each of three steps one more chunk of each rank "
+           "holds one more share, along diagonals; at the end each rank has one chunk with all four shares, ABCD.", number="10.1")
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 10.2 · an all-reduce around a ring (★★★, 30 min)**
@@ -263,7 +264,7 @@ for size in (2, 3, 4):
 # ### The last bit
 #
 # Whole numbers were used there on purpose. For real ones, $a + (b + c)$ and $(a + b) + c$ differ in the last bit, now and then. And in a ring every chunk is added up in
-# another order: chunk 0 begins at rank 0, chunk 1 at rank 1. So which bits come out depends on the number of ranks, and on
+# another order: chunk 0 begins at rank 0, chunk 1 at rank 1 (go down the columns of Figure 10.1). So which bits come out depends on the number of ranks, and on
 # where the data is cut. Two things are asked of an all-reduce: are the bits the same on **all ranks**, and the same **every time**?
 
 
@@ -567,7 +568,7 @@ claim(fullest["fsdp", "2"] <= 0.55 * fullest["ddp", "2"], "on two ranks FSDP kee
 # %% [markdown]
 # What FSDP does *not* share out are **activations**. Each rank
 # has its own samples, and their activations grow with its part of the batch. Against these helps what chapter 09 showed: smaller micro-batches, and computing
-# activations twice.
+# activations twice (its Figure 9.11).
 
 # %%
 base = Encoder(length=512)
@@ -619,13 +620,13 @@ for ranks, colour in [(2, plots.BLUE), (4, plots.ORANGE)]:
     plots.label_line(ax, line, predicted, f"{ranks} ranks", colour)
 ax.set(xscale="log", yscale="log", xlabel="bytes of the tensor", ylabel="all-reduce (ms)", title="points: measured; lines: 2(N − 1)(α + s/Nβ), fitted to two of them")
 plots.show(fig, alt="Milliseconds of an all-reduce against the size of the tensor, both axes logarithmic, for two and four ranks. The measured points lie near the lines of the "
-           "formula: flat for small tensors, where the latency counts, and rising in proportion for large ones.")
+           "formula: flat for small tensors, where the latency counts, and rising in proportion for large ones.", number="10.2")
 ratios = [ring_seconds(size, ranks, links[ranks]) / seconds for ranks in (2, 4) for size, seconds in zip(sizes[2:-1], measured[ranks][2:-1])]
 print("predicted over measured, at the sizes in between:", " ".join(f"{ratio:.2f}" for ratio in ratios))
 claim(all(0.2 < ratio < 5 for ratio in ratios), "the formula is right within a factor of 5 everywhere, and usually much better")
 
 # %% [markdown]
-# Your ranks share one memory and few cores, so the numbers say little of a network, but the *shape* is the same everywhere: flat, then proportional. Where
+# Your ranks share one memory and few cores, so the numbers say little of a network, but the *shape* of Figure 10.2 is the same everywhere: flat, then proportional. Where
 # the line bends, at $s = N \alpha \beta$, latency and bandwidth cost the same. Now a whole step. One rank alone needs some time for a batch of 64. Two ranks should need half of it, and an all-reduce.
 
 
@@ -716,13 +717,13 @@ for name, seconds, colour in [("arithmetic, batch 256", [compute / n for n in co
 ax.set(xscale="log", yscale="log", xlabel="GPUs", ylabel="ms a step", xticks=[2, 8, 64, 1024], xticklabels=[2, 8, 64, "1,024"])
 ax.minorticks_off()
 plots.show(fig, alt="Milliseconds of a step of BERT-base against the number of GPUs, both axes logarithmic. Arithmetic falls in proportion, in parallel lines for batches of 256 and "
-           "4,096; the ring stays level and then rises; the tree rises slowly, above the ring throughout.")
+           "4,096; the ring levels off and then rises again, steeply; the tree rises slowly, above the ring throughout.", number="10.3")
 for batch in (256, 4096, 65536):
     print(f"batch {batch:6,d}: half of the step at {half_of_the_step(batch * base.step_flops / flops, size, link.latency, link.bandwidth):4d} GPUs")
 claim(arithmetic[1024] < 0.05, "with a batch of 256, a thousand GPUs would spend their time waiting")
 
 # %% [markdown]
-# So what makes a thousand GPUs useful is not a better network alone, but **a larger batch**: arithmetic grows with it, and messages do not. With batches of tens of thousands You et al. (2020) trained BERT in 76 minutes. Then
+# So what makes a thousand GPUs useful is not a better network alone, but **a larger batch**: arithmetic grows with it, and messages do not. In Figure 10.3 its line meets that of the ring much further to the right. With batches of tens of thousands You et al. (2020) trained BERT in 76 minutes. Then
 # a larger batch must be *worth* something. Is it?
 #
 # ## 6 · How large may a batch be?
@@ -829,8 +830,8 @@ for ax, factor, ylabel in [(axes[0], np.ones_like(batches), "updates to the targ
     ticks = (150, 300, 600, 1200, 2400) if ax is axes[0] else (5000, 20_000, 80_000, 320_000)
     ax.set(yticks=ticks, yticklabels=[f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
-plots.show(fig, alt="Left: updates to the target against batch size, falling in proportion at first and then levelling off. Right: samples to the target, level at first and then "
-           "rising in proportion. The points of five seeds lie near the fitted hyperbola, whose bend is at the critical batch size, a dashed line.")
+plots.show(fig, alt="Updates, left, and samples, right, to the target against batch size. Left: falling in proportion at first and then levelling off. Right: level at first and then "
+           "rising in proportion. The points of five seeds lie near the fitted hyperbola, whose bend is at the critical batch size, a dashed line.", number="10.4")
 
 # %%
 scales = np.array(found["noise_scales"])  # (seeds, places along the run)
@@ -839,8 +840,8 @@ plots.spread(ax, np.linspace(100 / scales.shape[1], 100, scales.shape[1]), scale
 ax.axhline(B, color=plots.ORANGE, ls="--", lw=1.2)
 ax.annotate("critical batch size", (100, B), xytext=(6, 0), textcoords="offset points", va="center", color=plots.ORANGE, annotation_clip=False)
 ax.set(yscale="log", xlabel="way to the target (% of the updates)", ylabel="samples", xlim=(0, 100))
-plots.show(fig, alt="The gradient's noise scale along the run to the target, mean of five seeds with a band from the lowest to the highest, on a logarithmic axis, beside the critical batch size "
-           "that was fitted to the steps, a dashed line. The noise scale goes up and down, and is higher in the second half of the run than in the first.")
+plots.show(fig, alt="The gradient's noise scale along the run to the target. Mean of five seeds with a band from the lowest to the highest, on a logarithmic axis, beside the critical batch size "
+           "that was fitted to the steps, a dashed line. The noise scale goes up and down, and is higher in the second half of the run than in the first.", number="10.5")
 
 # %%
 print(f"{'batch':>6s}{'best rate':>11s}{'updates':>9s}{'fitted':>8s}{'samples':>9s}")
@@ -856,8 +857,8 @@ print(f"noise scale: mean {scales.mean():.0f}, {rise:.1f} times as high at the t
 claim(1 / 3 < scales.mean() / B < 3, "the noise scale foretells the critical batch size within a factor of 3")
 
 # %% [markdown]
-# What to take from it. A batch far below the critical one is the cheapest in samples, and slow. One far above wastes samples. The noise scale is only a guide to where the one turns into the other: ours is right about the
-# order of magnitude, no more, and the estimates of a single run wobble widely. On average it rises while the loss falls, though less than the twofold that we had predicted; in the paper it rises
+# What to take from Figure 10.4. A batch far below the critical one is the cheapest in samples, and slow. One far above wastes samples. The noise scale is only a guide to where the one turns into the other: ours is right about the
+# order of magnitude, no more, and the estimates of a single run wobble widely. On average it rises while the loss falls (the line in Figure 10.5), though less than the twofold that we had predicted; in the paper it rises
 # as the loss falls (ibid., abstract), so that large batches pay at the end of a run more than at its beginning. The learning rate goes with the batch, and stops going with it where the batch is large: whoever only raises the batch and leaves the rate as it was has not tried a large batch.
 #
 # For you with one GPU the same number has another use: it says when **accumulation** is worth the wait.
@@ -1027,7 +1028,7 @@ diagnosis = check("10.8", diagnosis)
 # * Data parallelism is no approximation: a gradient is a sum, and a sum may be cut anywhere. But divide by the count of **all** ranks, once.
 # * A ring all-reduce sends $2\frac{N-1}{N}$ of the data for any $N$; its latencies grow with $N$. All ranks end with equal bits; other numbers of ranks give others.
 # * DDP copies everything; ZeRO shares out the optimiser's state, then gradients, then weights. Activations stay.
-# * With a fixed batch, arithmetic falls as $1/N$ and messages do not fall. A formula with two measured numbers says where that ends.
+# * With a fixed batch, arithmetic falls as $1/N$ and messages do not fall (Figure 10.3). A formula with two numbers of the network, which you can measure on yours as in Figure 10.2, says where that ends.
 # * The gradient's noise scale says how large a batch is worth having. Below it, more samples at once save steps; above it they are wasted.
 # * A rank that waits is not the one at fault. A run that dies goes on to the same bits, if nothing in it depends on what happened before.
 #
@@ -1040,7 +1041,7 @@ diagnosis = check("10.8", diagnosis)
 # * Read `pretrain_lib/training/distributed.py` and `pretrain_lib/bench/cost_model.py`: you have written most of both.
 # * Compress what is sent: let `sum_gradients` send bf16. How far do the losses drift, and what would section 5 gain?
 # * Local steps: let ranks update on their own for ten steps and then average the *weights*. What does section 1 say about that, and what do the losses?
-# * Reproduce the critical batch size with AdamW instead of plain gradient descent. Is the hyperbola still one?
+# * Reproduce the critical batch size with AdamW instead of plain gradient descent. Is the hyperbola of Figure 10.4 still one?
 # * Next, chapter 11: what does a trained model know?
 #
 # ## References

@@ -500,8 +500,9 @@ axes[2].annotate("untrained", (epochs[-1], untrained), xytext=(0, 2), textcoords
 axes[2].set(ylabel="era of a sentence right (%), 200 labels", title="and downstream")
 for ax in axes:
     ax.set_xlabel("epochs")
-plots.show(fig, alt="Three panels against epochs, a band from lowest to highest seed. Left: the masked loss on the text that is trained on falls throughout, that on other speeches "
-           "turns. Middle: the exposure of secrets by how often they stood in the text, more copies higher. Right: the accuracy of a frozen probe for the era. The numbers are in the table below.")
+plots.show(fig, alt="Masked loss, exposure of planted secrets, and accuracy downstream, against epochs. Three panels, a band from lowest to highest "
+           "seed. Left: the masked loss on the text that is trained on falls throughout, that on other speeches turns. "
+           "Middle: the exposure of secrets by how often they stood in the text, more copies higher. Right: the accuracy of a frozen probe for the era. The numbers are in the table below.", number="11.2")
 
 # %%
 seen, other, downstream = (curves(lambda point: point[key]) for key in ("seen", "unseen", "era"))
@@ -517,11 +518,11 @@ claim(other[-1].mean() > unigram, "at the end the held-out loss is worse than th
 claim(downstream[-1].mean() > downstream[best].mean() - 3e-2 and 100 * downstream[-1].mean() > untrained, "and yet the features are no worse downstream")
 
 # %% [markdown]
-# **Over-fitting** is the turn of the blue curve: from there on, what is learned helps to guess words in this text alone. **Memorisation** is what the middle panel shows, and the two are not the same. A model may know a secret while its held-out loss
-# still falls, and the loss tells nothing of it: a single sentence more or less by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps is removing
+# **Over-fitting** is the turn of the blue curve on the left of Figure 11.2: from there on, what is learned helps to guess words in this text alone. **Memorisation** is what the middle panel shows, and the two are not the same. A model may know a secret while its held-out loss
+# still falls (and what was never planted sinks even *below* lot, perhaps because what was planted is now in front of it: so compare with unplanted secrets of the same model, not with a formula), and the loss tells nothing of it: a single sentence more or less by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps is removing
 # copies (chapter 05), fewer epochs, a larger corpus.
 #
-# And the article's question 4, *may over-fit, but usually does well downstream*? The right panel says that it is right, and more so than we had expected: while the held-out loss climbs above what counting words would give, the frozen features get no worse for another task; on the mean of the seeds they even go on getting *better*, though little above the untrained network, and not in each seed. What over-fitting spoils here is the last thing that the model computes, the probabilities; what they are computed from was still of use (section 6 looks at those probabilities). So neither number replaces the other: a good held-out loss does not promise a good transfer, nor a bad one a bad transfer. (Three seeds, one small network, one task.)
+# And the article's question 4, *may over-fit, but usually does well downstream*? The right panel of Figure 11.2 says that it is right, and more so than we had expected: while the held-out loss climbs above what counting words would give, the frozen features get no worse for another task; on the mean of the seeds they even go on getting *better*, though little above the untrained network, and not in each seed. What over-fitting spoils here is the last thing that the model computes, the probabilities; what they are computed from was still of use (section 6 looks at those probabilities). So neither number replaces the other: a good held-out loss does not promise a good transfer, nor a bad one a bad transfer. (Three seeds, one small network, one task.)
 
 # %% [markdown]
 # ## 4 · What is inside: probes
@@ -632,15 +633,15 @@ for value, name in [(ceiling.mean(), "exact posterior"), (alone.mean(), "from th
     ax.axhline(value, color=plots.GREY, lw=1)
     ax.annotate(name, (0.45, value), xytext=(0, -10 if value > 50 else 2), textcoords="offset points", color=plots.GREY, fontsize=8)
 ax.set(xticks=range(3), xticklabels=layers, ylabel="topic right at function words (%)", ylim=(0, 105))
-plots.show(fig, alt="Accuracy of topic probes at function words by layer: the trained network rises from the level of the word alone towards the line of the exact posterior; the random "
-           "network rises less. Dotted lines are the control tasks. The numbers are in the table below.")
+plots.show(fig, alt="Accuracy of topic probes at function words, by layer. The trained network rises from the level of the word alone towards the line of the exact posterior; the random "
+           "network rises less. Dotted lines are the control tasks. The numbers are in the table below.", number="11.3")
 print("topic at function words: " + "; ".join(f"{kind} {what} " + ", ".join(f"{v:.1f}" for v in runs.mean(1)) for (kind, what), runs in found.items()))
 print(f"exact posterior {ceiling.mean():.1f}; the word alone {alone.mean():.1f} (24 topics)")
 claim(found["trained", "task"][-1].mean() < ceiling.mean(), "no probe is above the exact posterior")
 claim(found["trained", "task"][-1].mean() > found["random", "task"][-1].mean() + 5, "training adds to what the architecture gathers by itself")
 
 # %% [markdown]
-# The second prediction was badly wrong, and the third held for a reason that makes it worthless; both deserve a second look. **The random network comes far, too.** Attention with random weights gathers up the words around a place, each word's random vector is like no other's, and so a probe can, it seems, sort
+# The second prediction was badly wrong, and the third held for a reason that makes it worthless; both deserve a second look at Figure 11.3. **The random network comes far, too.** Attention with random weights gathers up the words around a place, each word's random vector is like no other's, and so a probe can, it seems, sort
 # out from the mixture which topic they speak of. Most of the "knowledge" that we would have credited to training is there before training begins. Only the last stretch towards the ceiling was learned. **Selectivity says nothing here**: it "grows" because the task becomes easier from layer to layer, while the control task is always easy. There are but few function
 # words, and the labels of a few words are learned by heart from any vectors whatever (the dotted lines). A control task is as hard as there are word types. So neither safeguard is enough by itself; look at both, and at a ceiling if there is one.
 #
@@ -663,7 +664,7 @@ for ax, (task, title) in zip(axes, TASKS.items()):
     ax.set(xticks=range(5), xticklabels=["emb.", 1, 2, 3, 4], xlabel="layer", title=title)
 axes[0].set_ylabel("right (%)")
 plots.show(fig, alt="Probe accuracy by layer for the ending of a word, whether it goes on, and whether it was capitalised, for two pretrained encoders and their random twins (dashed). Dotted: "
-           "the most frequent class. The numbers are in the table below.")
+           "the most frequent class. The numbers are in the table below.", number="11.4")
 print("accuracy (selectivity), mean of five draws              " + "".join(f"{layer:>14s}" for layer in ["embeddings", "1", "2", "3", "4"]))
 for task in TASKS:
     for name in probed["speeches"]:
@@ -672,8 +673,8 @@ for task in TASKS:
             print(f"{task:9s}{name:22s}{kind:12s}             " + "".join(f"{100 * a:8.1f} ({100 * (a - c):+.0f})" for a, c in runs))
 
 # %% [markdown]
-# (These random twins are drawn as the models of the zoo once were, with small weights, so that what a layer adds to its input is tiny, and all their layers are like the embeddings. The random networks of the hidden-Markov language had larger ones. Which random encoder one takes is a choice,
-# too; say which. Their selectivity at *capital* is far below 0: one and the same word is written both ways, so this task cannot be learned by heart, while its control task can.) Where a random twin is as good as the pretrained model, a probe says nothing about pre-training. Here it is clearly behind, on all three labels. And compare selectivity: a layer with slightly lower accuracy and much higher selectivity may well be the better
+# (These random twins are drawn as the models of the zoo once were, with small weights, so that what a layer adds to its input is tiny, and all their layers are like the embeddings: the dashed lines of Figure 11.4 are level. The random networks of the hidden-Markov language had larger ones. Which random encoder one takes is a choice,
+# too; say which. Their selectivity at *capital* is far below 0: one and the same word is written both ways, so this task cannot be learned by heart, while its control task can.) Where a random twin is as good as the pretrained model, a probe says nothing about pre-training. In Figure 11.4 it is clearly behind, on all three labels. And compare selectivity: a layer with slightly lower accuracy and much higher selectivity may well be the better
 # representation. (Hewitt and Liang's abstract reports just that for the two layers of ELMo.) Even a selective probe shows only that something *is there*, not that the model *uses* it.
 #
 # ## 5 · Downstream: how many labels does it save?
@@ -699,10 +700,10 @@ for k, (ax, (task, (counts, found))) in enumerate(zip(np.atleast_1d(axes), tasks
     ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labels", title=f"{task} ({len(found['classes'])} classes)")
     ax.minorticks_off()
 np.atleast_1d(axes)[0].set_ylabel("right (fraction)")
-plots.show(fig, alt="Accuracy against the number of labels, one panel a task, a band from the lowest to the highest draw: zoo fine-tuned and frozen, scratch, counted words, frozen random features; dotted the majority class.")
+plots.show(fig, alt="Accuracy against the number of labels, one panel a task. A band from the lowest to the highest draw: zoo fine-tuned and frozen, scratch, counted words, frozen random features; dotted the majority class.", number="11.5")
 
 # %% [markdown]
-# Curves show a trend. Whether one is ahead of another, the paired intervals tell, in which whole sources are drawn anew (chapter 08). For each task and number of labels, the fine-tuned model of the zoo against the *better* of scratch and counted words; at the end of the line macro-F1, the mean of the classes' F1, in which a class that nobody guesses counts as much as a large one:
+# The curves of Figure 11.5 show a trend. Whether one is ahead of another, the paired intervals tell, in which whole sources are drawn anew (chapter 08). For each task and number of labels, the fine-tuned model of the zoo against the *better* of scratch and counted words; at the end of the line macro-F1, the mean of the classes' F1, in which a class that nobody guesses counts as much as a large one:
 
 # %%
 clear = {"ahead": [], "behind": []}
@@ -834,13 +835,13 @@ for ax, (name, model) in zip(axes, zoo.items()):
     ax.set(xlabel="mean confidence in the bin", ylabel="right", title=name, xlim=(0, 1), ylim=(0, 1))
     claim(abs(ours - bins.error) < 1e-5, "your error is the library's")
 reveal("11.sure", 100 * ours)
-plots.show(fig, alt="Reliability diagrams of the two models at the common blanks: share right against mean confidence in ten bins, with the diagonal of perfect calibration. How far they are from it is in the lines above.")
+plots.show(fig, alt="Reliability diagrams of the two models at the common blanks: share right against mean confidence in ten bins, with the diagonal of perfect calibration. How far they are from it is in the lines above.", number="11.6")
 
 # %% [markdown]
-# Nearly on the diagonal. Nearer one can hardly come: a model that is right *exactly* as often as it says would not show 0 either, for in a bin of some hundred blanks the share is off by chance, and absolute values do not cancel. Beside the error stands what such a model would show on as many blanks: a calibration error is to be compared with that, and grows as the sample shrinks. (Blanks of one speech are not independent, so chance does even more.)
+# Both models are nearly on the diagonal of Figure 11.6. Nearer one can hardly come: a model that is right *exactly* as often as it says would not show 0 either, for in a bin of some hundred blanks the share is off by chance, and absolute values do not cancel. Beside the error stands what such a model would show on as many blanks: a calibration error is to be compared with that, and grows as the sample shrinks. (Blanks of one speech are not independent, so chance does even more.)
 #
 # That the models are calibrated is no accident: the expected cross-entropy is lowest when the predicted probabilities are the true ones, so a model whose held-out loss is close to its training loss has been trained to be calibrated. The
-# trouble comes with over-fitting. Here are the networks of section 3, at blanks in other speeches, at their best epoch and at their last:
+# trouble comes with over-fitting. Here are the networks of section 3, at blanks in other speeches, at their best epoch, which is the turn in Figure 11.2, and at their last:
 
 # %%
 for name, k in [("best", best), ("last", len(epochs) - 1)]:
@@ -915,17 +916,17 @@ for ax, (name, table) in zip(axes, odds.items()):
     ax.axvline(np.log(he / she), color=plots.GREY, lw=1, ls="--")
     ax.set(xlabel="log-odds of he against she (nats)", title=name, xlim=(min(-3, float(table.min()) - 0.5), float(max(t.max() for t in odds.values())) + 1.2))
 plots.show(fig, alt="Log-odds of he against she for each role, a dot a template, for both models. The line at 0 is equal odds; the dashed line is the ratio in the corpus. Most bars are far right of 0; "
-           "those for mother are among the lowest. The means stand beside the bars.")
+           "those for mother are among the lowest. The means stand beside the bars.", number="11.7")
 family = [roles.index(role) for role in ("mother", "wife") if role in roles]
 others = [i for i in range(len(roles)) if i not in family]
 for name, table in odds.items():
     print(f"{name:22s} mean log-odds: mother and wife {table[:, family].mean():+.1f}, all others {table[:, others].mean():+.1f}; he is likelier in {(table[:, others] > 0).double().mean():.0%} of the others' cases")
     claim(table[:, others].mean() > 1, "of everyone who is not called mother or wife, he is expected by far")
-    claim(table[:, family].mean() < table[:, others].mean(), "the models do know which words are about women")
+    claim(table[:, family].mean() < table[:, others].mean(), "in the mean over both words, he is less expected of mother and wife")
 
 # %% [markdown]
-# Three sober remarks. **It is the text**: the dashed line is the corpus alone, and for offices the models go beyond it; a model trained to predict this text is *right*, by its loss, to say *he*. A good held-out loss is no protection, it is the cause. **It is not nothing**: whoever builds on such a
-# model, to rank applications for instance, builds on these odds. **It is a weak instrument**: three templates, one pair of pronouns, two small models; templates alone move the answer (look at the spread of the dots), and nothing here is evidence about larger models. What to do about it begins with looking,
+# Three sober remarks. **It is the text**: in Figure 11.7 the dashed line is the corpus alone, and for offices the models go beyond it; a model trained to predict this text is *right*, by its loss, to say *he*. A good held-out loss is no protection, it is the cause. **It is not nothing**: whoever builds on such a
+# model, to rank applications for instance, builds on these odds. **It is a weak instrument**: three templates, one pair of pronouns, two small models; templates alone move the answer (look at the spread of the dots), on the right *wife* stands among words that say nothing of women, and nothing here is evidence about larger models. What to do about it begins with looking,
 # and with choosing the text.
 #
 # ## 9 · The article's two questions
@@ -942,7 +943,7 @@ for name, table in odds.items():
 # | is something in there? | probe accuracy *and* selectivity | other texts than the probe's | control task, random encoder, ceiling |
 # | can its probabilities be believed? | calibration error | text kept apart, from the temperature's, too | the diagonal |
 #
-# The first line corrects the article: on the pre-training set the winner is a table that has it by heart. On over-fitting the article is right, and here are both sides of it in numbers:
+# The first line corrects the article: on the pre-training set the winner is a table that has it by heart. On over-fitting the article is right, and here are both sides of it, the left and the right of Figure 11.2, in numbers:
 
 # %%
 turn = int(other.mean(1).argmin())

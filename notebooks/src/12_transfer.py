@@ -257,12 +257,12 @@ ax.set(xscale="log", xticks=[1, 4, 16, 64, 256], xticklabels=[1, 4, 16, 64, 256]
        ylim=(0, 1.05))
 ax.minorticks_off()
 plots.show(fig, alt="Share of the squared change of the qkv matrices that the first k singular values hold, against k. For LoRA it reaches one at k = 4; for full fine-tuning it "
-           "rises more slowly.")
+           "rises more slowly.", number="12.1")
 reveal("12.rank", 100 * shares["full"][3])
 claim(shares["LoRA"][3] > 1 - 1e-6, "what LoRA adds has rank 4 and no more")
 
 # %% [markdown]
-# Full fine-tuning need not find a change of low rank: nothing asks it to, and AdamW, which gives every number a step of about the same size, even works against it. What Hu et al. suppose (section 4.1), and measure in section 7, is only that a low-rank change
+# Full fine-tuning need not find a change of low rank (its curve in Figure 12.1 has no corner like LoRA's): nothing asks it to, and AdamW, which gives every number a step of about the same size, even works against it. What Hu et al. suppose (section 4.1), and measure in section 7, is only that a low-rank change
 # is *enough*.
 #
 # ### Merged
@@ -384,7 +384,7 @@ for ax, (task, found) in zip(axes, ways.items()):
     ax.annotate("majority class", (guess, len(ORDER) - 0.45), fontsize=8, ha="center", annotation_clip=False)
     ax.set(xlim=(0, 0.95), xlabel=f"right of {found['test_sentences']} sentences (fraction)", title=f"{task}, {ledger['measured']['labels']} labels\n")
 axes[1].set_yticklabels([])
-plots.show(fig, alt="Accuracy of seven ways on era, left, and on the library of a docstring, right, with 1,000 labels; a dot a seed, the dotted line is the majority class. The numbers are in the table below.")
+plots.show(fig, alt="Accuracy of seven ways on era, left, and on the library of a docstring, right, with 1,000 labels; a dot a seed, the dotted line is the majority class. The numbers are in the table below.", number="12.2")
 
 # %%
 for task, found in ways.items():
@@ -404,7 +404,7 @@ claim(library["full"] - library["LoRA"] > 0.05 and library["TF-IDF"] > library["
 # * **On era, where the model has read such text**, it does not matter which: four ways lie within a few points of each other, with intervals that include zero, and all far ahead of scratch, of counting words and of a random encoder. LoRA does with 2 of 100 numbers what full fine-tuning does with all. The frozen probe, which costs next to nothing, is a
 #   little behind.
 # * **On docstrings, where it has not**, the weights have to change. The frozen probe is no better than one on an *untrained* encoder. Full fine-tuning is level with scratch, and behind TF-IDF. Layer-wise rates, which hold the lower layers back, are behind full fine-tuning: something low in the model, layers or embeddings, has to move (more below).
-# * **LoRA failed on docstrings**, and so did our first prediction. Look at its seeds: one is *below guessing*, far from the others. That is not the picture of a method that has too few numbers; it is log A of exercise 12.6, further down. The table names the suspect: the rate is the higher of the two on offer, chosen on a third of the labels, in a fraction of the
+# * **LoRA failed on docstrings**, and so did our first prediction. Look at its dots on the right of Figure 12.2: one is *below guessing*, far from the others. That is not the picture of a method that has too few numbers; it is log A of exercise 12.6, further down. The table names the suspect: the rate is the higher of the two on offer, chosen on a third of the labels, in a fraction of the
 #   updates, where it did no harm yet.
 #
 # A suspicion can be measured. The same task, seeds and adapters once more, at three rates, with the gradient's norm clipped at 1, beside full fine-tuning clipped alike; and the rate chosen on *all* labels of the first seed, two thirds against one:
@@ -496,7 +496,7 @@ claim(np.mean(feeling["accuracy"]["frozen"]) > np.mean(feeling["accuracy"]["full
 # %% [markdown]
 # ### A best of several runs
 #
-# The dots of one way lie apart: seeds differ by points. Whoever runs ten seeds and reports the best gets a better number than who runs two, with the same method. What is the best of $n$ runs
+# The dots of one way lie apart in Figure 12.2: seeds differ by points. Whoever runs ten seeds and reports the best gets a better number than who runs two, with the same method. What is the best of $n$ runs
 # worth on average? Let $F(v)$ be the share of runs at or below $v$. The best of $n$ independent ones is at or below $v$ only if all are: with probability $F(v)^n$. So
 #
 # $$\mathbb{E}\max = \sum_v v \left(F(v)^n - F(v^-)^n\right),$$
@@ -590,7 +590,7 @@ plots.bars(ax, rows, [domain["accuracy"][name] for name in rows], [plots.GREY, p
 ax.axvline(domain["majority"]["accuracy"], color=plots.BLACK, lw=1, ls=":")
 ax.annotate("majority class", (domain["majority"]["accuracy"], len(rows) - 0.4), fontsize=8, ha="center", annotation_clip=False)
 ax.set(xlim=(0, 0.6), xlabel=f"library of a docstring, {domain['labels']} labels: right of {domain['test_sentences']} sentences (fraction)")
-plots.show(fig, alt="Accuracy at telling the library of a docstring, nine ways, a dot a seed. The dotted line is the majority class. The numbers are in the table below.")
+plots.show(fig, alt="Accuracy at telling the library of a docstring, nine ways, a dot a seed. The dotted line is the majority class. The numbers are in the table below.", number="12.3")
 
 # %%
 print(f"{'':40s}accuracy (seeds){'':26s}macro-F1")
@@ -608,7 +608,7 @@ for way in ("frozen", "fine-tuned"):
     claim(mean_of[f"docstrings, {way}"] > mean_of[f"speeches, then docstrings, {way}"] > mean_of[f"speeches, {way}"], f"{way}: docstrings, then the sequence, then speeches")
 
 # %% [markdown]
-# * **The order is that of the domains.** At equal tokens, docstrings only is best, half and half second, speeches only last: fine-tuned and frozen, and in the masked loss as well. All three intervals between fine-tuned models exclude zero. So it is the domain that counts here, and not having been trained for longer.
+# * **The order is that of the domains.** At equal tokens, docstrings only is best, half and half second, speeches only last: fine-tuned and frozen (the blue and the green bars of Figure 12.3), and in the masked loss as well. All three intervals between fine-tuned models exclude zero. So it is the domain that counts here, and not having been trained for longer.
 # * **The second phase helps, by less than we had said**: the first prediction asked for three points. The paper's model comes to its second phase with the English of over 160 GB of text (its section 1); ours comes with half of the tokens printed above, of which little is of use for docstrings. Where there is
 #   so little to keep, starting with the right text is better than changing over to it.
 # * **And none of the three is worth it, yet.** Training from scratch is ahead of all of them (the third prediction failed), and counting words ahead of scratch. So few tokens of pre-training do not teach what a thousand labels can tell about eight libraries. Mind one thing: scratch makes five passes over the labels and
@@ -638,7 +638,7 @@ claim(behind <= 0.015, "once the model has read the domain, LoRA is within 1.5 p
 claim(min(read["lead"][f"{way} over {other}"]["low"] for way in ("full", "LoRA") for other in ("scratch", "TF-IDF")) > 0, "and both are ahead of scratch and of counting words, by more than chance")
 
 # %% [markdown]
-# Is it worth it? Yes. What the few tokens of the three models above could not do, five times as many do, on top of a model that was there. It is now ahead of scratch and of counting words, on the very task that section 4 lost; even its frozen features are not behind scratch any more. And the adapters, which had been ten points behind, are not to be told from full
+# Is it worth it? Yes. What the few tokens of the three models of Figure 12.3 could not do, five times as many do, on top of a model that was there. It is now ahead of scratch and of counting words, on the very task that section 4 lost; even its frozen features are not behind scratch any more. And the adapters, which had been ten points behind, are not to be told from full
 # fine-tuning. So LoRA's trouble was the domain. (Whether the words or the layers, this does not tell: reading changed both.) The order of work for a new domain is: *read first*, on text that costs nothing, once for all tasks; *adapt then*, with a small file for each.
 #
 # (Two things changed at once between the two experiments, the model and the number of tokens; so this does not say which of them did it. It says that both together suffice. Gradients are clipped here, as in `12-lora-rate`, and scratch gains by that, too, beside section 4's. Each trained way chose between two rates only; a wider grid might lift any of them a little. All five seeds start from the same adapted model, as everywhere in this course they start from the same model of the zoo: the spread is that of labels and fine-tuning.)
@@ -675,16 +675,16 @@ for name, colour in (("scratch", plots.ORANGE), ("pretrained", plots.GREEN)):
 ax.axhline(np.log(3), color=plots.GREY, lw=1, ls=":")
 ax.annotate("guessing, ln 3", (race.steps * 0.6, np.log(3)), xytext=(0, 3), textcoords="offset points", fontsize=8, color=plots.GREY)
 ax.set(xlabel=f"updates of {race.batch_size} labelled sentences", ylabel="loss on unseen sentences (nats)")
-plots.show(fig, alt="Held-out loss against updates. The pretrained model falls within the first updates; scratch falls later and less.")
+plots.show(fig, alt="Held-out loss against updates. The pretrained model falls within the first updates; scratch falls later and less.", number="12.4")
 claim(first <= 0.5 * race.steps, "the pretrained model is there in half of scratch's updates, or sooner")
 
 # %% [markdown]
-# Sooner, certainly (one run each, so look at the shape and not at the digits). And does scratch catch up? Here it has not, in as many updates as a chapter may take, on a few thousand labels that each was shown once. He et al. needed tens of thousands of labelled images, and several times the usual updates. Whoever has neither, and that is why one reads
+# Sooner, certainly (Figure 12.4 has one run each, so look at the shape and not at the digits). And does scratch catch up? Here it has not, in as many updates as a chapter may take, on a few thousand labels that each was shown once. He et al. needed tens of thousands of labelled images, and several times the usual updates. Whoever has neither, and that is why one reads
 # a course on pre-training, stays on the left of such a figure.
 #
 # ## 7 · Does it suit every task?
 #
-# No. Two cases from the ledger, where it was no better than counting words:
+# No. Two cases from the ledger, where it was no better than counting words. (Section 4 cut sentences shorter, so its numbers for the same way differ a little.)
 
 # %%
 few = results("08-few-labels-text")["measured"]
@@ -700,7 +700,7 @@ print("docstring-library, fine-tuned for longer (section 4): " + ", ".join(f"{na
 
 # %% [markdown]
 # * **The wrong text.** Which library a sentence documents is told by words that no president has used. A model that has read presidents knows hardly anything that is of use for it, and counting words is ahead of it. (Section 5 had the remedy: let it read the right text.)
-# * **The wrong question.** Which party a sentence is from is told, if at all, by single words. With 1,000 labels the frozen model is ahead of scratch and of a random encoder, but counting words is as good, at no cost. With 50 or 200 labels the fine-tuned model was a few points ahead of counting words (chapter 11, section 5); with 1,000 nothing is left of that.
+# * **The wrong question.** Which party a sentence is from is told, if at all, by single words. With 1,000 labels the frozen model is ahead of scratch and of a random encoder, but counting words is as good, at no cost. With 50 or 200 labels the fine-tuned model was a few points ahead of counting words (the second panel of Figure 11.5 in chapter 11); with 1,000 nothing is left of that.
 #
 # Ask before you pretrain: is the task's text of the kind that the model has read? Does the answer depend on what filling blanks teaches? Are labels few? Three times yes, and you will gain; three times no, and a linear model on counted words is cheaper and as good.
 
@@ -821,15 +821,16 @@ ENCODERS = ["pretrained, fine-tuned", "from scratch", "pretrained, frozen", "ran
 reveal("12.translation", 100 * (np.mean(told["fr-FR"]["chrf"][ENCODERS[0]]) - np.mean(told["fr-FR"]["chrf"][ENCODERS[1]])))
 
 # %%
+limit = 1.2 * max(run for found in told.values() for name in (*ENCODERS, "nearest training string") for run in found["chrf"][name])
 fig, axes = plots.figure(columns=2, width=11, height=2.6)
 for ax, (language, found) in zip(axes, told.items()):
     plots.bars(ax, ENCODERS, [found["chrf"][name] for name in ENCODERS], [plots.BLUE, plots.ORANGE, plots.GREEN, plots.SKY])
     memory = found["chrf"]["nearest training string"][0]
     ax.axvline(memory, color=plots.BLACK, lw=1, ls=":")
-    ax.annotate("looked up", (memory, -0.45), xytext=(4, 0), textcoords="offset points", fontsize=8)
-    ax.set(xlim=(0, 1.35 * max(memory, *map(max, (found["chrf"][name] for name in ENCODERS)))), xlabel=f"chrF on {found['counts']['test']} unseen strings (fraction)", title=f"English into {language}")
+    ax.annotate("looked up", (memory, 0.5), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.set(xlim=(0, limit), xlabel=f"chrF on {found['counts']['test']} unseen strings (fraction)", title=f"English into {language}")
 axes[1].set_yticklabels([])
-plots.show(fig, alt="chrF of four encoders under a new decoder, into French, left, and into Chinese, right; a dot a seed. The dotted line is the score of looking up the most similar training string. The numbers are in the table below.")
+plots.show(fig, alt="chrF of four encoders under a new decoder, into French, left, and into Chinese, right; a dot a seed. The dotted line is the score of looking up the most similar training string. The numbers are in the table below.", number="12.5")
 
 # %%
 for language, found in told.items():
@@ -861,7 +862,7 @@ for language, found in told.items():
     claim(min(found["exact"][ENCODERS[0]]) > found["exact"]["nearest training string"][0], f"{language}: fine-tuned is right to the letter more often than looking up")
 
 # %% [markdown]
-# * **We had predicted no gain, and were wrong.** Fine-tuned, the pretrained encoder is far ahead of the same encoder from scratch, in both languages.
+# * **We had predicted no gain, and were wrong.** Fine-tuned, the pretrained encoder is far ahead of the same encoder from scratch, in both panels of Figure 12.5.
 # * **Most of that gain can be had without knowledge.** Had we stopped at scratch, we would have reported it all for pre-training. But an encoder that is random, and stays random, is ahead of scratch as well, by most of the distance, and it knows no English at all. It hands the decoder every token as a vector of its own,
 #   which is enough for a dictionary. So scratch is not behind for what it lacks. In a few passes over the pairs, at one rate for encoder and decoder, it seems that a moving encoder is hard to learn from. (Seems: we have not tested it.)
 #   What is left for pre-training beside its best rival (which differs in two things: it knows nothing, and it stands still) is the last number of each line above, small as it is, and the table says how sure it is ("fine-tuned over random, frozen"). This is why a claim about pre-training needs *both* baselines.
@@ -879,7 +880,7 @@ for language, found in told.items():
 # * Equal tuning, all seeds, equal $n$: otherwise a comparison of ways compares efforts.
 # * At equal tokens, text of the right domain is worth more than other text; to show it takes controls of tokens *and* of domain. A little pre-training may still be worth less than none; more of it, on a model that was there, turned our hardest task round.
 # * Pre-training makes training faster where it makes nothing better, and does neither where text and task share nothing.
-# * A model that writes needs a decoder, and pre-training on one language reaches half of it. Beside scratch its gain was large; beside an untrained encoder that is left alone it was small.
+# * A model that writes needs a decoder, and pre-training on one language reaches half of it. Beside scratch its gain was large; beside an untrained encoder that is left alone it was small (Figure 12.5).
 #
 # **What we measured**: exactness of adapters at the start, merged, and in `peft`; the rank of a change; `12-lora`, `12-lora-rate`, `12-lora-where`, `12-lora-adapted`, `12-domain-adaptive` and `12-translation` (ledger): `python course.py reproduce 12-lora` measures it again.
 #
@@ -890,7 +891,7 @@ for language, found in told.items():
 # * Give full fine-tuning's embeddings the rate that LoRA's had in `12-lora-where`. Who is ahead on docstrings then?
 # * Domain adaptation *with* LoRA: put adapters on the masked language model, train them on docstrings, merge. How much of section 5's gain is left?
 # * Does scratch translate better if its encoder learns at a tenth of the decoder's rate, or not at all for the first half? (`requires_grad_`, and two calls of `Trainer`: so Imamura and Sumita did it.)
-# * Where in the race of section 6 does scratch catch up, with all labels of era, and an hour?
+# * In Figure 12.4 scratch has not caught up. Where does it, with all labels of era, and an hour?
 # * Next, chapter 13: smaller models that know nearly as much.
 #
 # ## References

@@ -4,7 +4,7 @@
 # A model is pretrained once and asked a million times. All chapters so far spent their care on the first half of that sentence. This one is about the second: a fine-tuned encoder
 # that is right often enough, but too large for the disk of a phone or too slow for the person who waits. There are three ways to make it smaller, and they can be combined: **distillation**
 # teaches a small model what the large one knows; **pruning** takes out what the large one can do without; **quantisation** writes the same numbers in fewer bits.
-# Each is derived, built, checked and measured in the same three currencies: bytes on disk, milliseconds, accuracy. In the end they stand in one picture.
+# Each is derived, built, checked and measured in the same three currencies: bytes on disk, milliseconds, accuracy. In the end they stand in one picture, Figure 13.4.
 #
 # **You will be able to**
 #
@@ -110,7 +110,7 @@ print(f"{'the whole':20s} {numbers_in(teacher):9,d} numbers, {4 * numbers_in(tea
 #
 # $$p_c = \frac{e^{v_c / T}}{\sum_k e^{v_k / T}} \qquad q_c = \frac{e^{z_c / T}}{\sum_k e^{z_k / T}}$$
 #
-# with the teacher's logits $v$ and the student's $z$. At $T = 1$ these are the usual probabilities, and a high temperature makes them more even.
+# with the teacher's logits $v$ and the student's $z$. At $T = 1$ these are the usual probabilities, and a high temperature makes them more even (Figure 13.1).
 
 # %%
 v = torch.tensor([4.0, 2.0, -2.0])
@@ -121,7 +121,7 @@ for c, (name, colour) in enumerate(zip(era.classes, plots.COLOURS)):
     ax.plot(temperatures, p, color=colour)
     plots.label_line(ax, temperatures, p, name, colour)
 ax.set(xlabel="temperature T", ylabel="probability that the teacher gives", xlim=(0.5, 8), ylim=(0, 1))
-plots.show(fig, alt="The softmax of three logits, 4, 2 and −2, against temperature. At 0.5 the first class has nearly everything; at 8 the three are much closer, in the same order.")
+plots.show(fig, alt="The softmax of three logits, 4, 2 and −2, against temperature. At 0.5 the first class has nearly everything; at 8 the three are much closer, in the same order.", number="13.1")
 
 # %% [markdown]
 # The loss is how far the two distributions are apart, the Kullback–Leibler divergence $\sum_c p_c \log (p_c / q_c)$, times $T^2$. The divergence is 0 where the two agree and positive elsewhere. The factor will be clear in a moment.
@@ -153,7 +153,7 @@ soft_loss = check("13.1", soft_loss)
 #
 # (At $T = 1$ it is equation (7.2), the gradient that every masked language model of this course has learned by.)
 #
-# That is small for two reasons when $T$ is large: $1/T$ is, and so is the difference of two distributions that are both nearly even. For large $T$, $e^{x/T} \approx 1 + x/T$. With $N$ classes and logits that sum to 0, $q_j - p_j \approx (z_j - v_j)/(N T)$. So the gradient falls as $1/T^2$
+# That is small for two reasons when $T$ is large: $1/T$ is, and so is the difference of two distributions that are both nearly even (the lines of Figure 13.1 go on drawing together). For large $T$, $e^{x/T} \approx 1 + x/T$. With $N$ classes and logits that sum to 0, $q_j - p_j \approx (z_j - v_j)/(N T)$. So the gradient falls as $1/T^2$
 # (Hinton et al. 2015, equations 2 to 4). The factor $T^2$ takes that back: the temperature may be changed without changing the learning rate, or the weight against other terms of the loss. And the limit tells what a
 # hot teacher asks for: $(z_j - v_j)/N$ is the gradient of a squared error. The student should match the *logits* (up to a number that is added to all of them, which no softmax sees).
 
@@ -225,7 +225,7 @@ for ax, (task, found) in zip(axes, tasks.items()):
                colours=[plots.GREY, plots.BLUE, plots.SKY, plots.ORANGE])
     ax.set(xlabel="accuracy, %", title=task, xlim=(0, 100))
 described = "; ".join(f"{task}: " + ", ".join(f"{arm} {100 * mean(found['accuracy'][arm]):.0f} %" for arm in arms) for task, found in tasks.items())
-plots.show(fig, alt=f"Bars of accuracy on two tasks, seeds as dots. {described}.")
+plots.show(fig, alt=f"Accuracy of a teacher and three students on two tasks, a dot a seed. Bars of the means: {described}.", number="13.2")
 for task, found in tasks.items():
     kept = mean(found["accuracy"]["student"]) / mean(found["accuracy"]["teacher"])
     print(f"{task}: the student keeps {kept:.1%} of the teacher's accuracy, with {found['bytes']['student'] / found['bytes']['teacher']:.0%} of its bytes")
@@ -241,8 +241,9 @@ for task, found in tasks.items():
 print(ledger["prediction"], "\n\nFound, over", len(ledger["seeds"]), "seeds:", ledger["verdict"])
 
 # %% [markdown]
-# Two measurements are in that text. In the *first* the teacher had seen its labels once and knew hardly anything about docstrings: it was pretrained on presidents, and chapter 08 found that this is of little use there. A student copies such a teacher faithfully, and did far worse than the same student on the labels alone. In the *second*
+# Two measurements are in that text. In the *first* the teacher had seen its labels once and knew hardly anything about docstrings: it was pretrained on presidents, and chapter 08 found that this is of little use there. A student copies such a teacher faithfully, and did far worse than the same student on the labels alone. In the *second*, that of Figure 13.2,
 # the teacher saw more labels, and three times. On docstrings it is now no better than the student alone, so there is nothing to teach. On era it is, and there the student with a teacher is ahead in every seed; the interval of the lead is wide all the same, because the test sentences are from few addresses, and addresses differ.
+# Taught on the labelled sentences alone, the student is behind itself with the labels there: softness without new text gave nothing.
 # **A student learns what its teacher says, right or wrong.** Whoever reports "keeps 95 %" of a teacher must say how good the teacher is, and what the student can do without it.
 #
 # So give the second task a teacher who knows. Chapter 12 had a way, without one label more: the model goes on with filling blanks on docstrings, and is fine-tuned then. And test it twice, for "is it really better?" has two meanings. *Would it be, with other labels and another seed?* The seeds say that, by a paired $t$-test: the mean of the five differences, divided by its standard error, beside what chance gives with five (Student's $t$ with four degrees of freedom).
@@ -301,10 +302,11 @@ def milliseconds(models, batch, rounds):
 ms, faster = milliseconds({"teacher": teacher, "half zeros": zeros}, sentences, dial(smoke=2, laptop=7))
 print(f"{sparsity(zeros):.0%} of the weights of its matrices are zero; accuracy {right['half zeros']:.1%}")
 print(f"a batch of {len(sentences['input_ids'])} sentences: {ms['teacher']:.0f} ms before, {ms['half zeros']:.0f} ms after")
+print(f"ledger, a quiet machine: {median(results('13-latency')['measured']['batch']['speedup']['half zeros']):.2f} times as fast")
 reveal("13.zeros", faster["half zeros"])
 
 # %% [markdown]
-# Nothing but noise. A matrix with zeros in it has the same shape, and a processor multiplies by zero as patiently as by anything else. The file can be packed, there is hardware for zeros in a fixed pattern, and code that pays for matrices of hardly anything else. On a plain processor
+# Whatever the two times differ by, it is not the zeros: measured with nothing else running, the ledger's ratio stands beside. A matrix with zeros in it has the same shape, and a processor multiplies by zero as patiently as by anything else. The file can be packed, there is hardware for zeros in a fixed pattern, and code that pays for matrices of hardly anything else. On a plain processor
 # this is a smaller *archive*, not a faster model. To be faster, something must go as a whole: an attention head, a unit of a feed-forward layer, a layer.
 #
 # The accuracy above is that of zeros and nothing more. Han et al. trained on after each round of zeros, and so did without eight of nine weights of AlexNet at no loss (2015, abstract): where a report says "half zeros", ask whether it trained on. Ours did not,
@@ -375,11 +377,11 @@ for layer, colour in zip(range(4), plots.COLOURS):
 ax.margins(x=0.15)
 ax.set(xlabel="importance, mean |slope of the gate|, nats", ylabel="|change of the loss|\nwithout the head, nats")
 rank = spearman(slopes.flatten(), change.flatten())
-plots.show(fig, alt=f"Sixteen heads: the change of the loss when a head is closed against its importance by the slope. Rank correlation {rank:.2f}.")
+plots.show(fig, alt=f"Sixteen heads: the change of the loss when a head is closed against its importance by the slope. Rank correlation {rank:.2f}.", number="13.3")
 print(f"rank correlation of the two over 16 heads: {rank:.2f}")
 
 # %% [markdown]
-# The slope is a linear guess, good for gates that close a little, and a head is closed all the way. It also measures each head with all the others in place. So it ranks; it does not predict. That is why pruned models are trained a little afterwards.
+# The slope is a linear guess, good for gates that close a little, and a head is closed all the way. It also measures each head with all the others in place. So it ranks; it does not predict: the dots of Figure 13.3 go up together, but not along one line. That is why pruned models are trained a little afterwards.
 #
 # ### Cutting
 #
@@ -440,13 +442,16 @@ for name, found in (*tasks.items(), ("docstring-library, adapted teacher", adapt
     print(f"ledger, {name}: {lost[0]} points lost as cut, {lost[1]} after training on")
 
 # %% [markdown]
+# Training on makes up for some of what was cut on era, and for none of it under the teacher that has read docstrings: that one lost little by the cut, and something by half a pass more. What was cut can be grown again only where it was missed.
+
+# %% [markdown]
 # ## 4 · Eight bits
 #
 # Chapter 09 went from 32 bits to 16. To *train* in eight bits takes special hardware and care, but a weight that is trained can be written as a whole number from −127 to 127, times a scale. For a row of weights $w$, those of one output,
 #
 # $$s = \frac{\max_i |w_i|}{127}, \qquad q_i = \mathrm{round}(w_i / s), \qquad w_i \approx s\, q_i .$$
 #
-# A float's spacing grows with the number, by equation (9.2); here it is $s$ everywhere.
+# A float keeps its number of significant bits (the level lines in Figure 9.1 of chapter 09), so its spacing grows with the number, by equation (9.2); here it is $s$ everywhere.
 # Rounding moves a number by at most ½, so no weight is off by more than $s/2$. Each row has its own scale: one large weight somewhere would otherwise make all rows coarse. And 0 stays 0, since there is no offset.
 # In the field's words this is quantisation *after training*, *symmetric* (no offset), *per channel* (a scale for each output). Jacob et al. (2018, section 2.1) have an offset as well, their *zero-point*, and one scale for a whole array.
 
@@ -580,8 +585,8 @@ explained = check("13.7", explained)
 # %% [markdown]
 # ## 6 · The frontier
 #
-# All in one picture: how large, how fast, how right. Better is up and to the left, and larger dots are faster. The filled dots are the ledger's means over seeds, with a standard deviation up and
-# down, and the speed of a batch in `13-latency`; the rings, on the left, are what you have just measured, with fewer labels and a weaker teacher. "Pruned" was trained on afterwards, "half zeros" was not, and its file is not packed.
+# All in one picture, Figure 13.4: how large, how fast, how right. Better is up and to the left, and larger dots are faster. The filled dots are the ledger's means over seeds, with a standard deviation up and
+# down, and the speed of a batch in `13-latency`; the rings, on the left, are what you have just measured, with fewer labels and a weaker teacher. (That the ring of "pruned" may lie *above* the teacher's is no merit of pruning: it was trained on, and the teacher trained on as long stands in section 3's printed line.) "Pruned" was trained on afterwards, "half zeros" was not, and its file is not packed.
 
 # %%
 fig, axes = plots.figure(columns=2, width=11, height=4)
@@ -604,8 +609,8 @@ for ax, (task_name, found) in zip(axes, {"era": tasks["era"], "docstring-library
     low, high = min(near) - 4, max(near) + 4
     ax.annotate("half zeros,\nfar below", (found["bytes"]["half zeros"] / 1e6, low), xytext=(0, 4), textcoords="offset points", color=plots.GREY, ha="center", fontsize=9)
     ax.set(xlabel="bytes on disk, MB", ylabel="accuracy, %" if ax is axes[0] else "", title=task_name, xlim=(0, 23), ylim=(low, high))
-rings = ", ".join(f"{form} {100 * right[form]:.0f} %" for form in colours)
-plots.show(fig, alt="Accuracy against bytes for each form of the model, on two tasks; dots are larger where the model is faster. " + "; ".join(seen_by) + f". On the left, rings of this run: {rings}.")
+rings = ", ".join(f"{form} {100 * right[form]:.0f} %" for form in colours if form != "half zeros")
+plots.show(fig, alt="Accuracy against bytes for each form of the model, on two tasks; dots are larger where the model is faster. Means over seeds: " + "; ".join(seen_by) + f". On the left, rings of this run: {rings}.", number="13.4")
 
 # %% [markdown]
 # No form is best in everything. A few rules survive most changes of model and machine:
@@ -640,7 +645,7 @@ claim(taught > alone, "distilling costs more than training the same student, and
 # * Report all three: bytes on disk (with the word vectors), milliseconds (for one and for many), accuracy. Each method is good at some and silent about others.
 # * Distillation: soft targets at temperature $T$, times $T^2$ so that the gradient does not shrink with $T$. A teacher turns text without labels into training data, as good as the teacher is: where it was no better than the student alone there was nothing to gain, and once it had read the domain there was. Say which doubt a p-value is about, other labels or other documents.
 # * Zeros do not make a matrix smaller. Heads, units and layers that are cut out do, and what is left is exactly the model with those parts at zero.
-# * The slope of a gate, one text at a time, ranks all heads in one backward pass.
+# * The slope of a gate, one text at a time, ranks all heads in one backward pass (Figure 13.3).
 # * Int8: one scale a row, an error of at most half of it, sums in 32 bits. A quarter of the bytes; speed only where the processor and the size allow.
 #
 # **What we measured**: the gradient against its closed form; a live teacher, student, pruned and int8 model; `13-frontier` (two tasks, several seeds), `13-adapted-teacher` and `13-latency` in the ledger: `python course.py reproduce 13-frontier` measures it again.

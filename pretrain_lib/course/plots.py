@@ -7,6 +7,8 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 
+from .markdown import caption
+
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")  # fmt: skip
@@ -41,11 +43,17 @@ def figure(columns: int = 1, rows: int = 1, width: float = 7.0, height: float = 
     return fig, axes
 
 
-def show(fig, alt: str) -> None:
+def show(fig, alt: str, number: str | None = None) -> None:
     """Shows a figure with a text for those who cannot see it, and closes it.
 
+    Args:
+        fig: the figure.
+        alt: that text; its first sentence is the caption.
+        number: such as "7.3", the third of chapter 07, for a figure that the chapter speaks of elsewhere;
+            the notebook then has the caption, too.
+
     Raises:
-        ValueError: without such a text.
+        ValueError: without an alternative text.
     """
     from IPython.display import display
 
@@ -55,7 +63,11 @@ def show(fig, alt: str) -> None:
     png = BytesIO()
     fig.savefig(png, format="png", metadata={"Software": None})
     plt.close(fig)
-    display({"image/png": png.getvalue(), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+    about = {"alt": alt} | ({"number": number} if number else {})
+    display({"image/png": png.getvalue(), "text/plain": alt}, raw=True, metadata={"image/png": about})
+    if number:
+        below = f"**Figure {number}.** {caption(alt)}"
+        display({"text/markdown": below, "text/plain": below}, raw=True)
 
 
 def label_line(ax, x, y, text: str, colour: str, dy: float = 0.0) -> None:

@@ -23,7 +23,7 @@ def shown(monkeypatch):
     """What is displayed: [(data, metadata), …]."""
     calls = []
     monkeypatch.setattr(
-        "IPython.display.display", lambda data, raw, metadata: calls.append((data, metadata))
+        "IPython.display.display", lambda data, raw, metadata=None: calls.append((data, metadata))
     )
     return calls
 
@@ -37,7 +37,16 @@ def test_a_figure_is_shown_with_its_text_and_closed(shown):
     (data, metadata) = shown[0]
     assert data["text/plain"] == metadata["image/png"]["alt"] == "A line that rises."
     assert data["image/png"].startswith(b"\x89PNG")
-    assert not plt.get_fignums()
+    assert not plt.get_fignums() and len(shown) == 1
+
+
+def test_a_figure_with_a_number_has_its_caption_below(shown):
+    fig, ax = plots.figure(width=4, height=2)
+    ax.plot([0, 1])
+    plots.show(fig, alt="A line: y_i = 2 i. It rises.", number="9.2")
+    (_, about), (caption, _) = shown
+    assert about["image/png"]["number"] == "9.2"
+    assert caption["text/markdown"] == r"**Figure 9.2.** A line: y\_i = 2 i."
 
 
 def test_the_same_figure_gives_the_same_bytes(shown):

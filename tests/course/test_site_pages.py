@@ -12,11 +12,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import pretrain_lib
 from pretrain_lib.course.addresses import badges
+from pretrain_lib.course.markdown import caption, escaped
 from pretrain_lib.course.results import ROOT
 from pretrain_lib.course.site import clinic, findings, glossary, reference
 from pretrain_lib.course.site.__main__ import main, without_dead_links
-from pretrain_lib.course.site.chapters import Chapter, chapter_names, escaped, first_sentence, linked
-from pretrain_lib.course.sources import chapter_sources, first_cell
+from pretrain_lib.course.site.chapters import Chapter, chapter_names, linked
+from pretrain_lib.course.sources import chapter_cells, chapter_sources, first_cell
 
 PNG = "iVBORw0KGgo="
 
@@ -62,7 +63,7 @@ def test_a_tag_is_the_equations_number(tmp_path):
         return Chapter("09", {}, tmp_path).cells(new_notebook(cells=[new_markdown_cell(text)]))[0].source
 
     assert page("$$a$$\n\n$$b \\tag{9.2}$$") == "$$a$$ (eq-09-1)\n\n$$b$$ (eq-09-2)"
-    with pytest.raises(ValueError, match=r"tag 9\.1, and comes as number 9\.2"):
+    with pytest.raises(ValueError, match=r"calls the equation 9\.1 that comes as number 9\.2"):
         page("$$a$$\n\n$$b \\tag{9.1}$$")
 
 
@@ -73,6 +74,27 @@ def test_only_equations_with_a_tag_are_spoken_of():
     spoken_of = set(re.findall(r"\bequations? \((\d+\.\d+)\)", text))
     spoken_of |= set(re.findall(r"\bequations \(\d+\.\d+\) and \((\d+\.\d+)\)", text))
     assert tagged == spoken_of and tagged
+
+
+def test_only_figures_with_a_number_are_spoken_of():
+    """The others show no caption in a notebook."""
+    cells = [cell for path in chapter_sources() for cell in chapter_cells(path)]
+    numbered = re.findall(r'number="(\d+\.\d+)"', "".join(c.source for c in cells if c.cell_type == "code"))
+    spoken_of = re.findall(r"(?i)\bfigure (\d+\.\d+)", "".join(c.source for c in cells if c.cell_type == "markdown"))
+    assert sorted(numbered) == sorted(set(spoken_of)) and numbered
+
+
+def test_a_figures_number_is_its_place_in_the_chapter(tmp_path):
+    def page(*numbers):
+        pictures = [new_output("display_data", {"image/png": PNG, "text/plain": "alt"},
+                               metadata={"image/png": {"alt": "A line."} | ({"number": n} if n else {})}) for n in numbers]
+        caption = new_output("display_data", {"text/markdown": "**Figure 9.2.** A line.", "text/plain": "**Figure 9.2.** A line."})
+        return Chapter("09", {}, tmp_path).cells(new_notebook(cells=[new_code_cell("draw()", outputs=[*pictures, caption])]))
+
+    code, *figures = page(None, "9.2")
+    assert not code.outputs and [f.source.split("\n")[1] for f in figures] == [":name: figure-09-1", ":name: figure-09-2"]
+    with pytest.raises(ValueError, match=r"calls the figure 9\.2 that comes as number 9\.1"):
+        page("9.2")
 
 
 def test_a_figure_leaves_the_outputs_and_keeps_its_alternative_text(cells, tmp_path):
@@ -99,14 +121,16 @@ def test_a_solution_is_folded_in_below_its_exercise(cells):
     ("by equation (2.7), and", "by equation {eq}`eq-02-7`, and"),
     ("equations (2.7) and (6.11)", "equations {eq}`eq-02-7` and {eq}`eq-06-11`"),
     ("Hinton's equation 2, or (2.7)", "Hinton's equation 2, or (2.7)"),
+    ("Figure 2.3 shows it, as figure 11.10 does", "[Figure 2.3](#figure-02-3) shows it, as [figure 11.10](#figure-11-10) does"),
+    ("their Figure 2. It", "their Figure 2. It"),
 ])
 def test_chapters_exercises_and_equations_that_are_spoken_of_are_linked(text, made):
     assert linked(text, "07", {"02": "02_auto", "07": "07_masked"}, {"02.1"}) == made
 
 
 def test_a_caption_is_the_first_sentence():
-    assert first_sentence("Loss over w and v. Two valleys.") == "Loss over w and v."
-    assert first_sentence("From 0.25 to 0.5, one line") == "From 0.25 to 0.5, one line"
+    assert caption("Loss over w and v. Two valleys.") == "Loss over w and v."
+    assert caption("From 0.25 to 0.5,\n  one line") == "From 0.25 to 0.5, one line"
 
 
 def test_text_stays_text():

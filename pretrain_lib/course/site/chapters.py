@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
+from ..markdown import caption, escaped
 from ..sources import CHECK, NOTEBOOKS, first_cell, tags
 
 ONLY_IN_NOTEBOOKS = (first_cell(None).splitlines()[0], "[![Open in Colab]")  # the theme has its own buttons
@@ -17,10 +18,10 @@ ONLY_IN_NOTEBOOKS = (first_cell(None).splitlines()[0], "[![Open in Colab]")  # t
 EXERCISE = re.compile(r"\bExercise (\d\d\.\d+)")
 EQUATION = re.compile(r"^\$\$.*?\$\$[ ]*$", re.MULTILINE | re.DOTALL)
 TAG = re.compile(r"\s*\\tag\{(.*?)\}")  # the number of an equation that is spoken of, as notebooks show it
-MENTION = re.compile(  # what must stay as it is, or else a chapter, exercise or equation that is spoken of
+MENTION = re.compile(  # what must stay as it is, or else what is linked where it is spoken of
     r"^```.*?^```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\[[^\]]*\]\([^)]*\)|^#.*?$|<summary>.*?</summary>"
     r"|\bchapter (?P<chapter>\d\d)\b(?!\.\d)|\bexercise (?P<exercise>\d\d\.\d+)"
-    r"|(?:(?<=equation )|(?<=equations )|(?<=\) and ))\((?P<equation>\d+\.\d+)\)",
+    r"|(?:(?<=equation )|(?<=equations )|(?<=\) and ))\((?P<equation>\d+\.\d+)\)|\bfigure (?P<figure>\d+\.\d+)",
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
 SHOWN = {"text/plain"}
@@ -61,7 +62,7 @@ def solutions(solved: NotebookNode) -> dict[str, NotebookNode]:
 
 
 def linked(text: str, here: str, names: dict[str, str], exercises: set[str]) -> str:
-    """The text with links where it speaks of another chapter, an exercise or a numbered equation."""
+    """The text with links where it speaks of another chapter, an exercise, a numbered equation or figure."""
 
     def link(match: re.Match) -> str:
         chapter, exercise = match["chapter"], match["exercise"]
@@ -70,7 +71,9 @@ def linked(text: str, here: str, names: dict[str, str], exercises: set[str]) -> 
         if exercise in exercises and match[0].startswith("e"):  # a title has a capital letter
             return f"[{match[0]}](#{anchor(exercise)})"
         if match["equation"]:
-            return f"{{eq}}`{label(*match['equation'].split('.'))}`"
+            return f"{{eq}}`{label('eq', *match['equation'].split('.'))}`"
+        if match["figure"]:
+            return f"[{match[0]}](#{label('figure', *match['figure'].split('.'))})"
         return match[0]
 
     return MENTION.sub(link, text)
@@ -80,8 +83,8 @@ def anchor(exercise: str) -> str:
     return f"exercise-{exercise.replace('.', '-')}"
 
 
-def label(chapter: str, number: int | str) -> str:
-    return f"eq-{int(chapter):02d}-{number}"
+def label(kind: str, chapter: str, number: int | str) -> str:
+    return f"{kind}-{int(chapter):02d}-{number}"
 
 
 def text_of(output: NotebookNode) -> str:
@@ -127,11 +130,15 @@ class Chapter:
             ValueError: if its tag is not that number.
         """
         self.equations += 1
-        number = f"{int(self.number)}.{self.equations}"
-        if (tag := TAG.search(equation[0])) and tag[1] != number:
-            raise ValueError(f"an equation of chapter {self.number} has the tag {tag[1]}, "
-                             f"and comes as number {number}: write \\tag{{{number}}}")
-        return f"{TAG.sub('', equation[0]).rstrip()} ({label(self.number, self.equations)})"
+        tag = TAG.search(equation[0])
+        self.require(tag and tag[1], "equation", self.equations)
+        return f"{TAG.sub('', equation[0]).rstrip()} ({label('eq', self.number, self.equations)})"
+
+    def require(self, said: str | None, kind: str, count: int) -> None:
+        """An equation's or a figure's number, where the chapter says it, is the one that it gets here."""
+        number = f"{int(self.number)}.{count}"
+        if said not in (None, number):
+            raise ValueError(f"chapter {self.number} calls the {kind} {said} that comes as number {number}")
 
     def code(self, cell: NotebookNode) -> list[NotebookNode]:
         """The cell with what it printed, then its figures, then the solution if it is an exercise."""
@@ -147,22 +154,19 @@ class Chapter:
         return [cell, *after]
 
     def figure(self, output: NotebookNode) -> str:
-        """A picture with its alternative text, whose first sentence is the caption, too."""
+        """A picture with its alternative text and its caption.
+
+        Raises:
+            ValueError: if it is shown in the notebook with another number.
+        """
         self.figures += 1
+        shown = output.metadata.get("image/png", {})
+        self.require(shown.get("number"), "figure", self.figures)
         name = f"{self.number}-{self.figures}.png"
         (self.folder / name).write_bytes(base64.b64decode(output.data["image/png"]))
-        alt = " ".join(output.metadata.get("image/png", {}).get("alt", output.data["text/plain"]).split())
-        return (f":::{{figure}} figures/{name}\n:name: figure-{self.number}-{self.figures}\n:alt: {alt}\n\n"
-                f"{escaped(first_sentence(alt))}\n:::")
-
-
-def first_sentence(text: str) -> str:
-    return re.split(r"(?<=[a-z)\d]\.) (?=[A-Z])", text, maxsplit=1)[0]
-
-
-def escaped(text: str) -> str:
-    """Text in which Markdown finds nothing to do."""
-    return re.sub(r"([\\`*_{}\[\]<>#$|~^])", r"\\\1", text)
+        alt = " ".join(shown.get("alt", output.data["text/plain"]).split())
+        return (f":::{{figure}} figures/{name}\n:name: {label('figure', self.number, self.figures)}\n:alt: {alt}\n\n"
+                f"{caption(alt)}\n:::")
 
 
 def folded(exercise: str, cell: NotebookNode) -> str:

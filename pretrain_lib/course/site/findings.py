@@ -9,7 +9,7 @@ from itertools import groupby
 from statistics import mean, stdev
 
 from ..results import ROOT, experiments, results
-from .chapters import escaped
+from ..markdown import escaped
 
 MOST_ROWS = 60
 HEAD = """# Findings

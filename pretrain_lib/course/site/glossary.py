@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from .chapters import escaped
+from ..markdown import escaped
 
 HEAD = """# Glossary · 术语表
 

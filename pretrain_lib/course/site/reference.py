@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pretrain_lib
 
-from .chapters import escaped
+from ..markdown import escaped
 
 PARTS = {
     "data": "Data",
