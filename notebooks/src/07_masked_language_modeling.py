@@ -926,7 +926,7 @@ claim(all(rate != "0.15" for rate in best.values()), "in so short a run 15 % is 
 # The verdict says which parts of the prediction held; not all did, and the failure teaches something.
 # Mind what was equal: the number of blocks read. A higher rate then means *more questions* as well
 # as less context. Look at the grey lines of Figure 7.4: models that were trained so briefly have hardly begun to use
-# context, and the smaller one lies between the two lines: what it gained over the unigram may be no more than the look at the
+# context, and both sizes lie between the two lines: what they gained over the unigram may be no more than the look at the
 # blank's own token. What doesn't use context loses nothing with it, and gains by
 # every question, so both take as many as they can get. The larger one is a step further, and for it the curve is already
 # level from 30 % on. Wettig et al. trained until context was what their models lived on, and there it costs to take it
