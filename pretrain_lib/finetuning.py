@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from .evaluation.classification import (
     paired_bootstrap,
 )
 from .finetuning_report import as_markdown, draw
-from .pretrained import find, load_pretrained, save_pretrained
+from .pretrained import find, load_pretrained, require_room, save_pretrained
 from .training.config import TrainConfig
 from .transfer.encoders import text_encoder
 from .transfer.features import logits
@@ -40,6 +41,7 @@ TEST_SHARE = 0.2
 FEWEST = 3  # examples of a class: to train on, to choose a setting with, to test on
 MOST_CLASSES = 200
 FEWEST_OF_CURVE = 10  # labels
+FEWEST_FOR_A_LEAD = 20  # sources: of fewer, a bootstrap is too sure of what it finds
 FACTORS = (1.0, 0.3, 3.0, 0.1, 10.0)
 STRENGTHS = (10.0, 1.0, 100.0, 0.1, 1000.0)
 USAGE = """\
@@ -119,6 +121,33 @@ def finetune(words: list[str]) -> None:
           "report.json")
 
 
+def reserve(folder: Path, config: FinetuneConfig) -> None:
+    """Makes the folder of a run, before anything is computed that it could not keep.
+
+    Raises:
+        ValueError: if it holds the model to start from, or what another model or other texts gave,
+            or cannot be written to.
+        FileExistsError: if something else stands where the classifier is to go.
+    """
+    if (folder / MODEL).resolve() == find(config.model).resolve():
+        raise ValueError(f"the classifier would take the place of {config.model} in {folder}: "
+                         "choose another --folder")
+    if (folder / "report.json").is_file():
+        before = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        for field in ("model", "data", "text", "label"):
+            if before.get(field, mine := getattr(config, field)) != mine:
+                raise ValueError(f"{folder} holds what {field} {before[field]!r} gave, and this is "
+                                 f"{mine!r}: choose another --folder")
+    require_room(folder / MODEL)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written to ({error.strerror}): "
+                         "choose another --folder") from error
+
+
 def slug(text: str) -> str:
     """A folder's name for a model or a data set."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(text).name).strip("-.")
@@ -136,7 +165,8 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
 
     Raises:
         FileNotFoundError: if there is no such model, or no tokenizer with it.
-        ValueError: if the model reads no text, or the data cannot be learned from and tested on.
+        ValueError: if the model reads no text, the data cannot be learned from and tested on, or
+            the folder is another run's.
     """
     start = time.perf_counter()
     model = load_pretrained(config.model)
@@ -144,24 +174,27 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
     tokenizer = load_tokenizer(find(config.model))
     text = load_labelled_text(config.data, column=config.text, label=config.label)
     check_classes(text, config.label)
+    reserve(folder, config)
     parts = [sample(part, size, config.seed)
              for part, size in zip(parted(text, config.seed),
                                    (config.examples, config.test_examples), strict=True)]
     training, test = (encode_labelled(part, tokenizer, config.length) for part in parts)
     learner = FineTuning(model, len(text.classes), lambda n: train_config(n, config),
                          rates(model, config.trials))
-    rate = choose_setting(learner, training, config.seed, rounds=1)
+    rate = choose_setting(learner, training, config.seed, rounds=1, groups=parts[0].sources)
     classifier = learner.classifier(training, rate, config.seed)
     classifier.label_names = list(text.classes)
     counted = TfidfClassifier(STRENGTHS[: config.trials])
-    strength = choose_setting(counted, training, config.seed, rounds=1)
+    strength = choose_setting(counted, training, config.seed, rounds=1,
+                              groups=parts[0].sources)
     predicted = {
         "fine-tuned": logits(classifier, test).argmax(1),
         "TF-IDF": counted.fit(training, strength, config.seed)(test),
         "majority class": torch.full_like(test.labels, majority_class(training.labels)),
     }
     report = {
-        "model": config.model, "data": config.data, "classes": list(text.classes),
+        "model": config.model, "data": config.data, "text": config.text, "label": config.label,
+        "classes": list(text.classes),
         "training_texts": len(training), "test_texts": len(test), "left_out": text.left_out,
         "learning_rate": rate, "trials": config.trials, "length": config.length,
         "truncated": share_truncated(test, config.length), "seed": config.seed,
@@ -199,15 +232,19 @@ def check_classes(text: LabelledText, column: str) -> None:
         raise ValueError(f"{text.name} has {len(text.classes)} different values in {column!r}, "
                          f"such as {first} and {second}: a column of classes has at most "
                          f"{MOST_CLASSES}. Choose another, or sum numbers up in ranges")
-    texts_of = [set() for _ in text.classes]  # a text that is there twice counts once
-    for label, source in zip(text.labels, text.sources, strict=True):
-        texts_of[label].add(source)
-    for name, count in zip(text.classes, map(len, texts_of), strict=True):
-        if count < FEWEST:
-            texts = "1 text" if count == 1 else f"{count} different texts"
-            raise ValueError(f"{text.name} has {texts} of class {name!r}, "
-                             f"and needs at least {FEWEST} to train and to test: find more, or "
-                             "leave the class out")
+    _, classes = text.class_of_source()  # a text that is there twice counts once
+    texts_of = np.bincount(classes, minlength=len(text.classes))
+    few = [name for i, name in enumerate(text.classes) if texts_of[i] < FEWEST]
+    if len(few) > 1 and 2 * len(few) > len(text.classes):
+        raise ValueError(f"most of the {len(text.classes)} values in {column!r} of {text.name}, such "
+                         f"as {few[0]!r} and {few[1]!r}, have fewer than {FEWEST} texts: this is no "
+                         "column of classes. Choose another, or sum numbers up in ranges")
+    if few:
+        count = texts_of[text.classes.index(few[0])]
+        texts = "1 text" if count == 1 else f"{count} different texts"
+        raise ValueError(f"{text.name} has {texts} of class {few[0]!r}, and needs at least {FEWEST} "
+                         "to train and to test (a text that has several classes counts for its "
+                         "commonest): find more, or leave the class out")
 
 
 def parted(text: LabelledText, seed: int) -> tuple[LabelledText, LabelledText]:
@@ -255,7 +292,7 @@ def compare(predicted: dict[str, Tensor], labels: Tensor, sources: list[str],
             num_classes: int) -> dict:
     """Scores of the classifier, of counted words and of guessing, on the same texts."""
     lead = None
-    if len(set(sources)) > 1:
+    if len(set(sources)) >= FEWEST_FOR_A_LEAD:
         right = {name: answer == labels for name, answer in predicted.items()}
         lead = paired_bootstrap(right["fine-tuned"], right["TF-IDF"], sources)._asdict()
     matrix = confusion_matrix(predicted["fine-tuned"], labels, num_classes)

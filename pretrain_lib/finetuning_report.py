@@ -24,6 +24,8 @@ def as_markdown(report: dict) -> str:
         lines += ["", f"Lead over TF-IDF in accuracy: {lead['difference']:+.3f}, 95 % interval "
                       f"{lead['low']:+.3f} to {lead['high']:+.3f}, p = {lead['p']:.4f} "
                       "(paired bootstrap)."]
+    else:
+        lines += ["", "Too few texts to tell whether the lead over TF-IDF is more than chance."]
     lines += ["", *curve_table(report["curve"])]
     names = [" ".join(name.split()).replace("|", "\\|") for name in report["classes"]]
     lines += ["", "Rows are the true classes, columns the predicted ones:", "",
@@ -89,7 +91,8 @@ def draw_matrix(axes, matrix: list[list[int]], classes: list[str]) -> None:
             axes.text(j, i, cell, ha="center", va="center", color=colour, fontsize=9)
     names = [name if len(name) <= 14 else name[:13] + "…" for name in classes]
     size = 9 if few else 5
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=size)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=size,
+                    parse_math=False)
+    axes.set_yticks(range(len(names)), names, fontsize=size, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")

@@ -75,8 +75,8 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
     write_folder(Path(folder), config, tensors, write_tokenizer if tokenizer is not None else None)
 
 
-def write_folder(folder: Path, config: dict, tensors: dict[str, Tensor],
-                 write_more: Callable[[Path], None] | None) -> None:
+def require_room(folder: Path) -> None:
+    """Raises FileExistsError where something other than a saved model would be replaced."""
     if (
         folder.exists()
         and not is_saved_model(folder)
@@ -85,6 +85,11 @@ def write_folder(folder: Path, config: dict, tensors: dict[str, Tensor],
         raise FileExistsError(
             f"{folder} exists and is not a saved model: choose another place, or empty it"
         )
+
+
+def write_folder(folder: Path, config: dict, tensors: dict[str, Tensor],
+                 write_more: Callable[[Path], None] | None) -> None:
+    require_room(folder)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     replaced = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
     try:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import pretrain_lib as pl
-from pretrain_lib import finetuning
+from pretrain_lib import finetuning, finetuning_report
 from pretrain_lib.data.encoded_text import encode_texts
 from pretrain_lib.data.labelled_text import LabelledText
 from pretrain_lib.data.tokenizer import train_tokenizer
@@ -109,6 +109,54 @@ def test_data_that_cannot_be_learned_from_is_named(
     with pytest.raises(ValueError, match=re.escape(message)):
         carry_out(replace(QUICK, model=model, data=data, **options), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_column_without_classes_and_one_text_of_many_classes_are_told_apart(model, tmp_path):
+    floats = write_csv(tmp_path / "floats.csv", [(t, i / 7) for i, (t, _) in enumerate(topics(30))])
+    with pytest.raises(ValueError, match="most of the 30 values in 'label' .* no column of classes"):
+        carry_out(replace(QUICK, model=model, data=floats), tmp_path / "out")
+    rows = [*ROWS, *ROWS, *[(text, "both") for text, _ in ROWS[:5]]]
+    data = write_csv(tmp_path / "both.csv", rows)
+    with pytest.raises(ValueError, match="class 'both'.* counts for its commonest"):
+        carry_out(replace(QUICK, model=model, data=data), tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_used_is_named_before_anything_is_trained(model, done, tmp_path, monkeypatch):
+    data = done[1]["data"]
+    monkeypatch.setattr(finetuning, "choose_setting", None)  # training would call it
+    config = replace(QUICK, model=model, data=data)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file cannot be written to .*another --folder"):
+        carry_out(config, tmp_path / "file")
+    (tmp_path / "used" / "model").mkdir(parents=True)
+    (tmp_path / "used" / "model" / "thesis.txt").touch()
+    with pytest.raises(FileExistsError, match="not a saved model"):
+        carry_out(config, tmp_path / "used")
+    run = tmp_path / "run"
+    pl.save_pretrained(pl.load_pretrained(model), run / "model", pl.load_tokenizer(model))
+    with pytest.raises(ValueError, match="take the place of"):
+        carry_out(replace(config, model=str(run)), run)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report.json").write_text('{"data": "b/rows.csv", "label": "label"}')
+    with pytest.raises(ValueError, match="holds what data 'b/rows.csv' gave"):
+        carry_out(config, tmp_path / "other")
+
+
+def test_names_of_classes_are_drawn_as_they_are(tmp_path):
+    names = [r"$\frac$", "$5-$10", "a^$"]
+    report = {"curve": {"labels": [9], **{name: [0.5] for name in finetuning_report.COLOURS}},
+              "confusion_matrix": [[1, 0, 0]] * 3, "classes": names}
+    finetuning_report.draw(report, tmp_path / "report.png")
+    assert (tmp_path / "report.png").stat().st_size > 1000
+
+
+def test_of_few_texts_no_lead_is_told():
+    few, many = 19, 20
+    for number, told in ((few, False), (many, True)):
+        labels = torch.arange(number) % 2
+        answers = {"fine-tuned": labels, "TF-IDF": 1 - labels, "majority class": 0 * labels}
+        found = finetuning.compare(answers, labels, list(map(str, range(number))), 2)
+        assert (found["lead_over_tfidf"] is not None) == told
 
 
 @pytest.mark.parametrize("field, value, message", [

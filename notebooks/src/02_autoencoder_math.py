@@ -1475,6 +1475,7 @@ config = TrainConfig(
     learning_rate=2e-3,
 )
 Trainer(model, Reconstruction(), train, config).fit()
+model.cpu()  # to where the images are: training goes to a GPU where there is one
 print(f"{sum(p.numel() for p in model.parameters()):,} weights, {len(train):,} images")
 
 # %%

@@ -69,10 +69,18 @@ class LabelledText:
                                      (self.sentences, self.sources, self.words))
         return LabelledText(self.name, sentences, self.labels[ids], self.classes, sources, words)
 
+    def class_of_source(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sources in order, and for each the class that most of its sentences have."""
+        sources, source_ids = np.unique(self.sources, return_inverse=True)
+        votes = np.zeros((len(sources), len(self.classes)), dtype=np.int64)
+        np.add.at(votes, (source_ids, self.labels), 1)
+        return sources, votes.argmax(1)
+
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[LabelledText, LabelledText]:
         """Training and test part with no source in common, in the same proportion of each class.
 
-        A source counts for the class that most of its sentences have.
+        A source counts for the class that most of its sentences have. What two speeches or
+        modules of a packaged text say word for word may stand on both sides.
 
         Args:
             held_out: share of each class's sources for the test part, between 0 and 1.
@@ -81,19 +89,19 @@ class LabelledText:
         Raises:
             ValueError: if a class has too few sources to stand on both sides.
         """
-        sources, source_ids = np.unique(self.sources, return_inverse=True)
-        votes = np.zeros((len(sources), len(self.classes)), dtype=np.int64)
-        np.add.at(votes, (source_ids, self.labels), 1)
-        class_of_source = votes.argmax(1)
+        sources, class_of_source = self.class_of_source()
         chance = Keys.of(seed, len(sources)).uniform("held-out sources").numpy()
         is_test = np.zeros(len(sources), dtype=bool)
         for label, name in enumerate(self.classes):
             members = np.flatnonzero(class_of_source == label)
             number = round(held_out * len(members))
             if not 0 < number < len(members):
+                others = len(set(np.array(self.sources)[self.labels == label])) - len(members)
+                hint = (f"; {others} more hold texts of it and at least as many of another class: "
+                        "where one text has several classes, leave it one") if others else ""
                 raise ValueError(
                     f"cannot hold out {held_out} of the {len(members)} sources of class {name!r}: "
-                    "each part needs one"
+                    f"each part needs one{hint}"
                 )
             is_test[members[np.argsort(chance[members], kind="stable")][:number]] = True
         return self.hold_out(sources[is_test], seed)
@@ -137,7 +145,9 @@ def load_labelled_text(
     and its people's are [MASK], but its towns and rivers stay, and who is spoken of depends on the
     era. Both parts of a split speak of the same countries.
 
-    Rows without text or without class are left out, and a warning says how many and which.
+    Rows without text or without class are left out, and a warning says how many and which. A
+    text that several rows hold has one source, the first of them, so it is on one side of a split.
+    A sentence of a packaged text that stands in several speeches or modules may be on both.
 
     Args:
         name: "era", "party", "docstring-library", "sentiment", "continent", files (.csv, .tsv,
@@ -270,11 +280,11 @@ def library_sentences() -> Iterator[Labelled]:
 # --- Files and the Hub ----------------------------------------------------------------------
 
 
-def cell(row: dict, name: str, place: str) -> str:
+def cell(row: dict, name: str, place: str, number: int) -> str:
     """What a row holds in a column, as text; "" where it holds nothing.
 
     Raises:
-        ValueError: if there is no such column.
+        ValueError: if there is no such column, or no text or number in it.
     """
     if name not in row:
         raise missing_column(place, name, row)
@@ -283,6 +293,16 @@ def cell(row: dict, name: str, place: str) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():  # numbers in a table with gaps
         value = int(value)
+    if isinstance(value, list | dict):
+        kind = type(value).__name__
+        raise ValueError(f"{place}, row {number}: column {name!r} must hold text or a number, "
+                         f"got {kind}")
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{place}, row {number}: column {name!r} must hold text in UTF-8, got "
+                             f"the byte 0x{value[error.start]:02x}") from None
     return str(value).strip()
 
 
@@ -296,7 +316,7 @@ def file_sentences(files: list[Path], column: str, label: str,
     source_of: dict[str, str] = {}
     for path in files:
         for number, row in read_rows(path):
-            text, kind = cell(row, column, str(path)), cell(row, label, str(path))
+            text, kind = (cell(row, asked, str(path), number) for asked in (column, label))
             if text and kind:
                 yield Labelled(text, kind, source_of.setdefault(text, f"{path}:{number}"))
             else:
@@ -312,12 +332,16 @@ def hub_sentences(name: str, stream, column: str, label: str,
                   left_out: list[str]) -> Iterator[Labelled]:
     """The rows of a stream, with the name of the class where it is a number.
 
+    The same text again counts as of the same source, as in `file_sentences`.
+
     Raises:
         ValueError: if the split has no labels, as test splits on the Hub sometimes do not.
     """
     names = class_names(stream, label)
+    source_of: dict[str, str] = {}
     for number, row in enumerate(stream, start=1):
-        text, kind, source = cell(row, column, name), cell(row, label, name), f"{name}:{number}"
+        text, kind = (cell(row, asked, name, number) for asked in (column, label))
+        source = f"{name}:{number}"
         if not text or not kind:
             left_out.append(source)
             continue
@@ -325,4 +349,4 @@ def hub_sentences(name: str, stream, column: str, label: str,
             raise ValueError(
                 f"{source} has the class {kind}: this split is not labelled, take another"
             )
-        yield Labelled(text, names[int(kind)] if names else kind, source)
+        yield Labelled(text, names[int(kind)] if names else kind, source_of.setdefault(text, source))

@@ -24,10 +24,20 @@ class Learner(Protocol):
         """Returns a function from N samples to N predicted labels."""
 
 
-def stratified_folds(labels: Tensor, folds: int) -> list[np.ndarray]:
-    """Splits the positions 0 … N-1 into folds that hold every class about equally often."""
+def stratified_folds(labels: Tensor, folds: int, groups: np.ndarray) -> list[np.ndarray]:
+    """Splits the positions 0 … N-1 into folds that hold every class about equally often.
+
+    Args:
+        labels: (N,).
+        folds: how many.
+        groups: (N,) integers from 0 on; what has the same stays in one fold, and counts for the
+            class of its first.
+    """
+    first = np.unique(groups, return_index=True)[1]  # (G,)
+    fold = np.empty(len(first), dtype=np.int64)
+    fold[np.argsort(labels.numpy()[first], kind="stable")] = np.arange(len(first)) % folds
     by_class = np.argsort(labels.numpy(), kind="stable")
-    return [by_class[fold::folds] for fold in range(folds)]
+    return [by_class[fold[groups[by_class]] == number] for number in range(folds)]
 
 
 def hold_out(labelled: Columns, share: float) -> tuple[Columns, Columns]:
@@ -52,7 +62,7 @@ def hold_out(labelled: Columns, share: float) -> tuple[Columns, Columns]:
 
 
 def choose_setting(learner: Learner, labelled: Columns, seed: int, folds: int = FOLDS,
-                   rounds: int | None = None) -> float:
+                   rounds: int | None = None, groups: Sequence | None = None) -> float:
     """The setting of the learner's grid with the best accuracy in cross-validation.
 
     Uses nothing but the labelled samples given. With one sample a class there is nothing to
@@ -65,11 +75,15 @@ def choose_setting(learner: Learner, labelled: Columns, seed: int, folds: int = 
         seed: passed on to the learner.
         folds: parts that the samples are cut into, each of which holds every class.
         rounds: how many of the parts are predicted in turn from the others; None is all of them.
+        groups: (N,) which samples belong together, such as sentences of one speech, and stay in
+            one part, so that no setting is chosen for what it knows of a speech; None: none do.
     """
-    fewest = int(torch.unique(labelled.labels, return_counts=True)[1].min())
+    groups = np.arange(len(labelled)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    first = np.unique(groups, return_index=True)[1]
+    fewest = int(np.unique(labelled.labels.numpy()[first], return_counts=True)[1].min())
     if fewest < 2 or len(learner.grid) == 1:
         return learner.grid[0]
-    parts = stratified_folds(labelled.labels, min(folds, fewest))[:rounds]
+    parts = stratified_folds(labelled.labels, min(folds, fewest), groups)[:rounds]
     scores = []
     for setting in learner.grid:
         score = 0.0

@@ -71,11 +71,41 @@ def test_probe_is_invariant_to_the_scale_of_the_features():
 
 def test_folds_are_disjoint_complete_and_stratified():
     labels = blobs(31).labels
-    folds = stratified_folds(labels, 3)
+    folds = stratified_folds(labels, 3, np.arange(31))
     assert sorted(np.concatenate(folds)) == list(range(31))
     for fold in folds:
         counts = torch.bincount(labels[fold], minlength=CLASSES)
         assert counts.max() - counts.min() <= 1
+
+
+def test_what_belongs_together_stays_in_one_fold_and_classes_are_spread():
+    groups = np.random.default_rng(0).integers(0, 20, 200)
+    labels = torch.from_numpy(groups % 4)
+    folds = stratified_folds(labels, 3, groups)
+    assert sorted(np.concatenate(folds)) == list(range(200))
+    homes = [set(groups[fold]) for fold in folds]
+    assert sum(map(len, homes)) == 20
+    for home in homes:
+        counts = np.bincount([group % 4 for group in home], minlength=4)
+        assert counts.min() >= 1 and counts.max() - counts.min() <= 1
+
+
+def test_a_setting_that_only_knows_a_source_by_heart_is_not_chosen():
+    """The neighbour by the first number is of the same source, or of the other class; by the second, mostly of the same."""
+    sources = np.repeat(np.arange(24), 5)
+    labels = torch.from_numpy(sources % 2)
+    unsure = labels + torch.from_numpy(np.random.default_rng(0).normal(0, 0.7, 120))
+    data = Columns(images=torch.stack([torch.from_numpy(sources), unsure], 1), labels=labels)
+
+    class Nearest:
+        grid = (0.0, 1.0)  # which of the two numbers decides
+
+        def fit(self, labelled, setting, seed):
+            number = lambda samples: samples.images.flatten(1)[:, int(setting)]
+            return lambda samples: labelled.labels[(number(samples)[:, None] - number(labelled)).abs().argmin(1)]
+
+    assert choose_setting(Nearest(), data, seed=0) == 0.0
+    assert choose_setting(Nearest(), data, seed=0, groups=sources) == 1.0
 
 
 class Threshold:
