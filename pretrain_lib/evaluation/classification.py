@@ -98,6 +98,7 @@ def paired_bootstrap(correct_a: Tensor, correct_b: Tensor, groups=None, resample
     Samples are drawn anew with replacement, each with the answers of both. The interval is that
     of the percentiles; the p-value counts how often resampled differences, centred at 0, are as
     far from it as the one observed (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
+    Of fewer than some 20 samples or groups it is too sure: what it has not seen it cannot draw.
 
     Args:
         correct_a: (N,) or (N, runs), whether A is right: 0 or 1, or False or True. Runs, such as
