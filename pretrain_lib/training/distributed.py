@@ -111,7 +111,10 @@ def join(device: str) -> tuple[World, torch.device]:
         RuntimeError: if torch cannot let processes talk to each other here.
     """
     if not launched() and not (dist.is_available() and dist.is_initialized()):
-        return World(), choose_device(device)
+        place = choose_device(device)
+        if place.type == "cuda" and place.index is not None:
+            torch.cuda.set_device(place)  # seeds and waits are those of the current GPU
+        return World(), place
     if not dist.is_available() or not dist.is_gloo_available():
         raise RuntimeError("torch is built without torch.distributed and gloo here, so several "
                            "processes cannot work together: start the program without torchrun")
@@ -174,15 +177,18 @@ def shard(step: nn.Module, compiled: bool) -> None:
         step: the module; its weights become those of rank 0.
         compiled: whether to compile each block, between putting it together and letting it go.
     """
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    where = next(step.parameters()).device.type  # by itself torch would take a GPU if there is one
+    mesh = init_device_mesh(where, (dist.get_world_size(),))
     for tensor in step.state_dict().values():
         dist.broadcast(tensor, 0)
     for block in reversed(blocks(step)):  # a block within a block first
         if compiled:
             block.forward = torch.compile(block.forward, dynamic=False)
-        fully_shard(block)
-    fully_shard(step)
+        fully_shard(block, mesh=mesh)
+    fully_shard(step, mesh=mesh)
 
 
 def is_sharded(tensor: Tensor) -> bool:

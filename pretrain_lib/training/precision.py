@@ -111,4 +111,8 @@ def choose_device(name: str) -> torch.device:
     if not present.get(device.type, lambda: True)():
         raise ValueError(
             f"device {name!r} was asked for, but this machine has none: use 'auto' or 'cpu'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise ValueError(f"device {name!r} was asked for, but the GPUs here, counted from 0, end at "
+                         f"'cuda:{last}': use one of these {last + 1}, or 'auto'")
     return device
