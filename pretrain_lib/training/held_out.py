@@ -12,7 +12,7 @@ from .config import TrainConfig
 from .distributed import World
 from .finite import fault_of, non_finite
 from .means import totals, weighted_mean
-from .precision import autocast
+from .precision import autocast, products_in
 from .random_state import random_state_kept, seed_torch
 
 
@@ -35,7 +35,7 @@ def mean_losses(module: Step, source: Source, config: TrainConfig, device: torch
     """
     share = config.micro_batch_size // world.size
     counts, sums, bad = [], [], None
-    with (random_state_kept(device), evaluation_mode(module),
+    with (random_state_kept(device), evaluation_mode(module), products_in(precision, device),
           torch.compiler.set_stance("force_eager")):
         seed_torch(config.seed, device)
         for start in range(0, len(source), config.micro_batch_size):

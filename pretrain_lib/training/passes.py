@@ -6,7 +6,7 @@ from torch import nn
 
 from ..objectives.base import Batch, Step
 from .distributed import World, replicate
-from .precision import autocast
+from .precision import autocast, products_in
 
 
 def make_passes(module: Step, batch: Batch, precision: str, world: World, sharded: bool,
@@ -45,7 +45,7 @@ def throw_away_a_pass(passes: nn.Module, batch: Batch, module: Step, precision: 
     device = next(module.parameters()).device
     buffers = [buffer.clone() for buffer in module.buffers()]
     module.train()
-    with autocast(precision, device):
+    with products_in(precision, device), autocast(precision, device):
         sum(passes(batch.to(device)).values()).backward()
     for buffer, before in zip(module.buffers(), buffers, strict=True):
         buffer.copy_(before)

@@ -77,16 +77,22 @@ def choose_precision(name: str, device: torch.device) -> Choice:
 
 @contextmanager
 def products_in(name: str, device: torch.device):
-    """A context for both passes: float32 products on a GPU may round their factors to tf32, or not."""
+    """A context for both passes: whether float32 products on a GPU round their factors to tf32.
+
+    Convolutions are products as well; torch has a setting of their own for them.
+    """
     if device.type != "cuda":
         yield
         return
-    settings = torch.backends.cuda.matmul
-    before, settings.fp32_precision = settings.fp32_precision, "tf32" if name == "tf32" else "ieee"
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if name == "tf32" else "ieee"
     try:
         yield
     finally:
-        settings.fp32_precision = before
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
 
 
 def autocast(name: str, device: torch.device):

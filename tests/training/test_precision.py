@@ -1,6 +1,7 @@
 import math
 import shutil
 import time
+from contextlib import contextmanager
 from unittest import mock
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
+from pretrain_lib.data.keys import Keys
 from pretrain_lib.objectives.reconstruction import Reconstruction
 from pretrain_lib.training import checkpoint, loss_scaling, precision
 from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.loss_scaling import FIRST, MOST_SKIPPED, LossScaler
+from pretrain_lib.training.passes import throw_away_a_pass
 from pretrain_lib.training.precision import Choice
 from pretrain_lib.training.trainer import Trainer
 
@@ -187,6 +190,56 @@ def test_twenty_overflows_in_a_row_are_enough():
     scaler.update(finite=True)
     assert scaler.may_fall
     assert not LossScaler(False).may_fall
+
+
+# ------------------------------------------------------------------- float32 products on a GPU
+
+
+@pytest.mark.parametrize("name, format", [("fp32", "ieee"), ("bf16", "ieee"), ("tf32", "tf32")])
+def test_matrix_products_and_convolutions_round_alike_and_only_within(name, format):
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [setting.fp32_precision for setting in settings]
+    with precision.products_in(name, torch.device("cuda")):
+        assert [setting.fp32_precision for setting in settings] == [format, format]
+    assert [setting.fp32_precision for setting in settings] == before
+    with precision.products_in(name, CPU):
+        assert [setting.fp32_precision for setting in settings] == before
+
+
+class Within(nn.Module):
+    """Notes, at each pass forwards or backwards, how products were to be rounded."""
+
+    def __init__(self, now):
+        super().__init__()
+        self.inner, self.now, self.seen = mlp(), now, []
+
+    def forward(self, x):
+        self.seen.append(list(self.now))
+        y = self.inner(x)
+        if y.requires_grad:
+            y.register_hook(lambda _: self.seen.append(list(self.now)))
+        return y
+
+
+def test_updates_evaluations_and_the_pass_before_them_round_alike(monkeypatch):
+    now = []
+
+    @contextmanager
+    def noted(name, device):
+        now.append((name, device))
+        yield
+        now.pop()
+
+    for module in ("trainer", "held_out", "passes"):
+        monkeypatch.setattr(f"pretrain_lib.training.{module}.products_in", noted)
+    model = Within(now)
+    run = Trainer(model, Reconstruction(), vectors(), config(steps=1, precision="bf16"))
+    run.fit()
+    run.evaluate(vectors(20))
+    keys = Keys.of(0, range(4))
+    batch = run.objective.batch(vectors().take(keys), keys)
+    throw_away_a_pass(run.module, batch, run.module, "bf16")
+    assert model.seen == len(model.seen) * [[("bf16", CPU)]] and len(model.seen) >= 5
 
 
 # ------------------------------------------------------------------- the probe
