@@ -169,7 +169,7 @@ class Trainer:
         """
         self.module.train()
         counts = totals(self.world.gather(total_counts(batches)))
-        sums: dict[str, float] = dict.fromkeys(counts, 0.0)
+        parts = []  # of the sums, one of each micro-batch, (terms,)
         with products_in(self.precision, self.device):
             for micro, batch in enumerate(batches):
                 synchronised(self.passes, micro == len(batches) - 1)
@@ -180,8 +180,11 @@ class Trainer:
                 loss = weighted_mean(terms, counts, self.objective.weights)
                 # ranks average their gradients, and a sum is wanted
                 self.scaler.scaled(self.world.size * loss).backward()
-                for name, value in terms.items():
-                    sums[name] += value.item()
+                parts.append(torch.hstack([terms[name].detach() for name in counts]))
+        sums: dict[str, float] = dict.fromkeys(counts, 0.0)
+        for part in torch.stack(parts).tolist():  # the first wait for the GPU
+            for name, value in zip(counts, part, strict=True):
+                sums[name] += value
         losses = self._means(sums, counts, batches)
 
         trained = [p for p in self.module.parameters() if p.grad is not None]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from toys import (
     HalfLabelled,
     Mlp,
@@ -17,6 +18,7 @@ from toys import (
     weights,
 )
 
+from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
 from pretrain_lib.objectives.masked_image import MaskedImage
 from pretrain_lib.objectives.reconstruction import Denoising
@@ -135,3 +137,28 @@ def test_a_count_below_1_is_divided_by_as_it_is():
     means = [Trainer(mlp(), objective, source, settings).evaluate(source)["loss"]
              for objective in (Weighted("masking", 0.0), Denoising("masking", 0.0))]
     assert means[0] == pytest.approx(means[1] * 16 / 0.25, rel=1e-6)
+
+
+class Waits(TorchDispatchMode):
+    """Counts how often a number is asked for that a GPU would still be computing."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_an_update_waits_for_a_gpu_as_often_however_it_is_split():
+    """One that waits after each micro-batch leaves the GPU idle until the next."""
+    waits = []
+    for parts in (1, 4):
+        model, objective, source = KINDS["counts of 0"](torch.float32)
+        trainer = Trainer(model, objective, source, config(batch_size=32, accumulation=parts))
+        shares = Keys.of(0, range(32)).sample.reshape(parts, -1)
+        all_keys = [Keys.of(0, share) for share in shares]
+        batches = [objective.batch(source.take(keys), keys) for keys in all_keys]
+        with Waits() as counted:
+            trainer.update(batches, 1e-3)
+        waits.append(counted.count)
+    assert waits[0] == waits[1]
