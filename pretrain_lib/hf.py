@@ -145,16 +145,25 @@ def to_hugging_face(model: nn.Module, special: SpecialIds | None = None) -> tupl
 
 
 def require_their_shape(model: nn.Module) -> None:
-    """Raises where a layer has lost heads, or weights are int8: no `config.json` says so."""
+    """Raises where layers differ in heads or units, or weights are int8: no config.json says it."""
     remedy = "save it with pretrain_lib.compression.saved.save_compressed"
-    whole = model.config.num_attention_heads
+    heads, units = model.config.num_attention_heads, model.config.intermediate_size
     for number, layer in enumerate(getattr(model, "encoder", model).layers):
-        if layer.attention.num_heads != whole:
-            raise ValueError(f"layer {number} has {layer.attention.num_heads} of {whole} heads, and "
-                             f"transformers has no such configuration: {remedy}")
+        for name, own, whole in (
+            ("heads", layer.attention.num_heads, heads),
+            ("feed-forward units", layer.feed_forward.down.in_features, units),
+        ):
+            if own != whole:
+                raise ValueError(f"layer {number} has {own} {name}, the configuration says "
+                                 f"{whole}, and transformers has no such model: {remedy}")
     if any(tensor.dtype == torch.int8 for tensor in state_tensors(model).values()):
         raise ValueError(f"the model is quantised, and transformers has no such format: {remedy}")
-    if any(name.endswith(".linear.weight") for name in state_tensors(model)):
+    require_no_adapters(model)
+
+
+def require_no_adapters(model: nn.Module) -> None:
+    """Raises where adapters stand beside the weights, whole or quantised."""
+    if any(".linear." in name for name in state_tensors(model)):
         raise ValueError("the model has adapters beside its weights: merge_lora adds them to the "
                          "weights, save_lora writes them alone")
 

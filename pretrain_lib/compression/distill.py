@@ -13,6 +13,7 @@ from ..objectives.base import Objective
 from ..objectives.distillation import Distillation
 from ..training.config import TrainConfig
 from ..training.trainer import Trainer
+from .prune import keep_zeros
 
 
 def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: TrainConfig,
@@ -22,7 +23,8 @@ def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: Train
 
     Args:
         teacher: a BERT or ModernBERT that answers with logits: a classifier or a masked LM.
-        student: a smaller one with the same classes or vocabulary.
+        student: a smaller one with the same classes or vocabulary, or one by `prune_weights`, whose
+            zeros stay.
         texts: samples with "input_ids" and "attention_mask"; without a task, no labels are needed.
         config: how to train.
         temperature: of the soft targets, see `Distillation`.
@@ -39,7 +41,7 @@ def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: Train
     """
     widths = (student.config.hidden_size, teacher.config.hidden_size)
     objective = Distillation(teacher, task, temperature, soft, layers, widths, seed=config.seed)
-    student = copy.deepcopy(student)
+    student = keep_zeros(copy.deepcopy(student))
     Trainer(student, objective, texts, config).fit()
     return student.eval()
 

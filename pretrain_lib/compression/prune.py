@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ..hf import require_no_adapters
 from .importance import Importance
 
 
@@ -49,9 +50,22 @@ def prune(model: nn.Module, importance: Importance, heads: float = 0.0, units: f
         layers: share of the layers to leave out; the first one stays.
 
     Raises:
-        ValueError: for a share outside [0, 1), or if the importance is another model's.
+        ValueError: for a share outside [0, 1), if the importance is another model's, or as `cut`.
     """
+    require_same_parts(model, importance)
     return cut(model, choose(importance, heads, units, layers))
+
+
+def require_same_parts(model: nn.Module, importance: Importance) -> None:
+    """Raises where an importance has other layers, heads or units than the model."""
+    own = [(layer.attention.num_heads, layer.feed_forward.down.in_features)
+           for layer in getattr(model, "encoder", model).layers]
+    given = [(len(heads), len(units))
+             for heads, units in zip(importance.heads, importance.units, strict=True)]
+    if given != own or len(importance.layers) != len(own):
+        raise ValueError(f"the importance must be this model's, whose layers have {own} (heads, "
+                         f"feed-forward units), got one of {len(importance.layers)} layers with "
+                         f"{given}")
 
 
 def choose(importance: Importance, heads: float, units: float, layers: float) -> Kept:
@@ -85,10 +99,13 @@ def cut(model: nn.Module, kept: Kept) -> nn.Module:
     """A copy of the model that has only what is kept.
 
     Raises:
-        ValueError: if there is nothing of that number, or a ModernBERT loses its first layer.
+        ValueError: if there is nothing of that number, a part is kept twice or nothing at all, a
+            ModernBERT loses its first layer, or adapters stand beside the weights.
     """
+    require_no_adapters(model)
     small = copy.deepcopy(model)
     encoder = getattr(small, "encoder", small)
+    require_layers(kept.layers, len(encoder.layers))
     if kept.layers[0] and isinstance(encoder.layers[0].attention_norm, nn.Identity):
         raise ValueError("the first layer of a ModernBERT must stay: it has no normalisation, "
                          f"because the embeddings are normalised; got layers={kept.layers}")
@@ -101,6 +118,12 @@ def cut(model: nn.Module, kept: Kept) -> nn.Module:
                      **layer_types(encoder.config, kept.layers))
     small.config = encoder.config = config
     return small
+
+
+def require_layers(layers: list[int], number: int) -> None:
+    if not layers or list(layers) != [i for i in range(number) if i in layers]:
+        raise ValueError(f"layers must be one or more of 0 to {number - 1}, each once and in "
+                         f"order, got {layers}")
 
 
 def layer_types(config, layers: list[int]) -> dict:
@@ -127,9 +150,9 @@ def cut_feed_forward(feed_forward: nn.Module, units: list[int]) -> None:
 
 
 def require_parts(parts: list[int], number: int, name: str) -> None:
-    if not parts or not set(parts) <= set(range(number)):
-        raise ValueError(f"the layer has {name} 0 to {number - 1}, at least one must stay; "
-                         f"got {parts}")
+    if not parts or not set(parts) <= set(range(number)) or len(set(parts)) < len(parts):
+        raise ValueError(f"the layer has {name} 0 to {number - 1}, at least one must stay, and "
+                         f"each stays once; got {parts}")
 
 
 def rows_of(linear: nn.Linear, numbers: Tensor) -> nn.Linear:
@@ -162,36 +185,60 @@ def with_weights(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 @torch.no_grad()
 def prune_weights(model: nn.Module, sparsity: float) -> nn.Module:
-    """A copy whose smallest weights are zero, and stay zero when AdamW or SGD trains it.
+    """A copy whose smallest weights are zero, and stay zero when a `Trainer` trains it.
 
     The weights of all linear layers are compared with each other, by their absolute value (Han et
     al., "Learning both weights and connections for efficient neural networks", NeurIPS 2015). Files
     shrink if they are packed, and products are no faster: a matrix half of zeros is still a matrix.
 
+    AdamW and SGD keep the zeros, Muon does not. They stay in what `distill` makes of it, and after
+    `keep_zeros` in a copy by `copy.deepcopy`. In all other copies zeros are weights as others are:
+    `fine_tune` trains them, so prune the classifier that it returns, and go on with a `Trainer`.
+
     Args:
         model: any module.
         sparsity: share of the weights of linear layers that become zero, at least 0 and below 1.
+
+    Raises:
+        ValueError: for a sparsity outside [0, 1).
     """
     if not 0 <= sparsity < 1:
         raise ValueError(f"sparsity must be at least 0 and below 1, got {sparsity}")
     sparse = copy.deepcopy(model)
-    weights = linear_weights(sparse)
-    number = round(sparsity * sum(w.numel() for w in weights))
-    if not number:
-        return sparse
-    threshold = torch.cat([w.abs().flatten() for w in weights]).kthvalue(number).values
-    for weight in weights:
-        mask = (weight.abs() > threshold).to(weight.dtype)
-        weight.mul_(mask)
-        weight.register_hook(lambda gradient, mask=mask: gradient * mask)
-    return sparse
+    layers = linear_layers(sparse)
+    number = round(sparsity * sum(linear.weight.numel() for linear in layers))
+    if number:
+        sizes = torch.cat([linear.weight.abs().flatten() for linear in layers])
+        threshold = sizes.kthvalue(number).values
+        for linear in layers:
+            linear.register_buffer("kept", linear.weight.abs() > threshold, persistent=False)
+            linear.weight.mul_(linear.kept)
+    return keep_zeros(sparse)
+
+
+def keep_zeros(model: nn.Module) -> nn.Module:
+    """Lets no training change the zeros that `prune_weights` made; a deep copy needs it anew.
+
+    A layer has its mask as a buffer, which is copied with it. What applies it to the gradients is a
+    hook of the weight, and those are not copied.
+
+    Args:
+        model: what `prune_weights` returns, or a copy by `copy.deepcopy`; others stay as they are.
+
+    Returns:
+        The same model.
+    """
+    for linear in linear_layers(model):
+        if hasattr(linear, "kept") and linear.weight.requires_grad:
+            linear.weight.register_hook(lambda gradient, linear=linear: gradient * linear.kept)
+    return model
 
 
 def sparsity(model: nn.Module) -> float:
     """The share of the weights of linear layers that are zero."""
-    weights = linear_weights(model)
+    weights = [linear.weight for linear in linear_layers(model)]
     return sum(int((w == 0).sum()) for w in weights) / sum(w.numel() for w in weights)
 
 
-def linear_weights(model: nn.Module) -> list[nn.Parameter]:
-    return [part.weight for part in model.modules() if isinstance(part, nn.Linear)]
+def linear_layers(model: nn.Module) -> list[nn.Linear]:
+    return [part for part in model.modules() if isinstance(part, nn.Linear)]

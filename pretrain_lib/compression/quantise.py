@@ -51,6 +51,7 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", bias)
         self.out_features, self.in_features = int8.shape
         self.packed = None
+        self.register_load_state_dict_post_hook(forget_packed)
 
     @classmethod
     def of(cls, linear: nn.Linear) -> Int8Linear:
@@ -66,13 +67,17 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, scale = quantise_rows(x)  # (…, K), (…, 1)
         y = self.product(q, x.dtype).mul_(scale)  # (…, N)
-        return y if self.bias is None else y.add_(self.bias)
+        return (y if self.bias is None else y.add_(self.bias)).to(x.dtype)
 
     def product(self, q: Tensor, dtype: torch.dtype) -> Tensor:
-        """q W ᵀ for whole q, (…, K): by a kernel for int8 where there is a sound one."""
+        """q W ᵀ for whole q, (…, K), times the scales of W: by a sound kernel for int8, if any.
+
+        It is in float32 or better, for half precision cannot hold the sums.
+        """
         if q.device.type != "cpu" or dtype != torch.float32 or not has_kernel():
-            exact = torch.float64 if self.in_features > 2**24 // LARGEST**2 else dtype
-            return F.linear(q.to(exact), self.int8.to(exact)).to(dtype) * self.scale[:, 0]
+            precise = torch.promote_types(dtype, torch.float32)
+            exact = torch.float64 if self.in_features > 2**24 // LARGEST**2 else precise
+            return F.linear(q.to(exact), self.int8.to(exact)).to(precise) * self.scale[:, 0]
         if self.packed is None:
             self.packed = torch.ops.onednn.qlinear_prepack(self.int8, None)
         return kernel(q, self.packed, self.scale[:, 0])
@@ -80,6 +85,11 @@ class Int8Linear(nn.Module):
     def __deepcopy__(self, memo: dict) -> Int8Linear:
         return Int8Linear(*(None if t is None else t.clone()
                             for t in (self.int8, self.scale, self.bias)))
+
+
+def forget_packed(layer: Int8Linear, keys) -> None:
+    """Drops the packed weights once others were loaded; they are packed anew when needed."""
+    layer.packed = None
 
 
 class Int8Embedding(nn.Module):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data.tokenizer import save_tokenizer
-from ..hf import FAMILIES, family_of, label_names
+from ..hf import FAMILIES, family_of, label_names, require_no_adapters
 from ..models.state import load_state, state_tensors
 from ..pretrained import CONFIG, WEIGHTS, check_vocabulary, library_version, read_config, write_folder
 from .prune import with_weights
@@ -32,12 +32,14 @@ def save_compressed(model: nn.Module, folder: str | Path, tokenizer=None) -> Non
 
     Raises:
         TypeError: if it is neither a BERT nor a ModernBERT.
+        ValueError: if adapters stand beside the weights, or the tokenizer has another vocabulary.
         FileExistsError: if the folder holds something that is not a saved model.
     """
     family = family_of(model)
     if family is None:
         raise TypeError(f"only BERTs and ModernBERTs can be saved compressed, got "
                         f"{type(model).__name__}")
+    require_no_adapters(model)
     if tokenizer is not None:
         check_vocabulary(model, tokenizer)
     config = {"architecture": type(model).__name__, "config": asdict(model.config),

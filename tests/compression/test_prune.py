@@ -1,12 +1,22 @@
 """Pruning: what is cut out equals what is set to zero, in every form of encoder."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
+from pretrain_lib.compression.distill import distill
 from pretrain_lib.compression.importance import Gates, Importance, gated, importance
-from pretrain_lib.compression.prune import Kept, choose, cut, prune, prune_weights, sparsity
+from pretrain_lib.compression.prune import (
+    Kept,
+    choose,
+    cut,
+    keep_zeros,
+    prune,
+    prune_weights,
+    sparsity,
+)
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
 from pretrain_lib.data.tokenizer import SpecialIds
@@ -22,6 +32,7 @@ from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.pretrained import load_pretrained, save_pretrained
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.trainer import Trainer
+from pretrain_lib.transfer.lora import LoraConfig, add_lora
 
 V, T = 40, 10
 MODERN = ModernBertConfig(V, 24, 20, 4, 3, T, local_attention=4, initializer_range=0.3)
@@ -204,6 +215,65 @@ def test_the_smallest_weights_become_zero_and_stay_so_in_training(share):
     assert share == 0 or all((p[was] == 0).all() for p, was in
                              zip(sparse.parameters(), zero, strict=True) if p.ndim == 2
                              and p.shape[0] != V and p.shape[0] != T and p.shape[0] != 2)
+
+
+def test_zeros_stay_in_a_distilled_student_and_in_a_copy_that_is_told_to_keep_them():
+    teacher, steps = classifier("bert").float(), TrainConfig(steps=5, batch_size=4, device="cpu")
+    sparse = prune_weights(teacher, 0.5)
+    zero = sparse.classifier.weight == 0
+    taught = distill(teacher, sparse, texts(), steps)
+    assert sparsity(taught) == sparsity(sparse) == pytest.approx(0.5, abs=1e-3)
+    assert torch.equal(taught.classifier.weight == 0, zero) and zero.any()
+    assert not torch.equal(taught.classifier.weight, sparse.classifier.weight)
+    told = keep_zeros(copy.deepcopy(sparse))
+    Trainer(told, TASK, texts(), steps).fit()
+    assert sparsity(told) == sparsity(sparse)
+    assert sparse.state_dict().keys() == teacher.state_dict().keys()
+
+
+def test_zeros_of_a_new_head_are_no_pruned_weights():
+    student = classifier("bert").float()
+    torch.nn.init.zeros_(student.classifier.weight)
+    steps = TrainConfig(steps=5, batch_size=4, device="cpu")
+    taught = distill(classifier("bert").float(), student, texts(), steps)
+    assert (taught.classifier.weight != 0).all()
+
+
+def test_a_frozen_model_can_be_pruned_and_one_without_matrices_too():
+    assert sparsity(prune_weights(classifier("bert").requires_grad_(False), 0.5)) > 0.49
+    no_matrix = torch.nn.LayerNorm(4)
+    assert prune_weights(no_matrix, 0.5).weight.equal(no_matrix.weight)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"layers": [0, 1, 2, 9]}, r"layers must be one or more of 0 to 3.*got \[0, 1, 2, 9\]"),
+    ({"layers": [0, 1, 2, -1]}, "layers must be one or more of 0 to 3"),
+    ({"layers": [0, 2, 2, 3]}, "each once and in order"),
+    ({"layers": [0, 2, 1, 3]}, "each once and in order"),
+    ({"layers": [], "heads": [], "units": []}, "layers must be one or more"),
+    ({"heads": [[0, 0], [1], [1], [1]]}, r"each stays once; got \[0, 0\]"),
+    ({"units": [[1, 2, 2]] * 4}, "feed-forward units 0 to 19.*each stays once"),
+])
+@pytest.mark.parametrize("form", ["bert", "modernbert"])
+def test_parts_that_are_not_there_or_kept_twice_are_refused(form, change, message):
+    if form == "bert":
+        message = message.replace("19", "39")
+    with pytest.raises(ValueError, match=message):
+        cut(classifier(form), replace(KEPT, **change))
+
+
+@pytest.mark.parametrize("layers, heads, units", [(3, 3, 20), (5, 3, 20), (4, 2, 20), (4, 3, 10)])
+def test_the_importance_of_another_model_is_refused(layers, heads, units):
+    scores = Importance([torch.ones(heads)] * layers, [torch.ones(units)] * layers,
+                        torch.ones(layers))
+    message = rf"must be this model's.*{layers} layers with \[\({heads}, {units}"
+    with pytest.raises(ValueError, match=message):
+        prune(classifier("modernbert"), scores, heads=0.1)
+
+
+def test_a_model_with_adapters_is_not_cut():
+    with pytest.raises(ValueError, match="adapters beside its weights"):
+        cut(add_lora(classifier("modernbert"), LoraConfig(rank=2)), KEPT)
 
 
 def test_bad_shares_and_parts_are_named():

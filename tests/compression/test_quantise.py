@@ -53,6 +53,33 @@ def test_without_a_kernel_the_numbers_are_the_same(monkeypatch):
     assert (wide(torch.full((2, 4000), 127.0)) == 4000 * 127**2).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bias", [True, False])
+def test_half_precision_holds_the_answer_and_not_the_sums(dtype, bias):
+    linear = nn.Linear(256, 3, bias=bias).to(dtype)
+    nn.init.ones_(linear.weight)
+    found = Int8Linear.of(linear)(torch.ones(2, 256, dtype=dtype))
+    expected = linear(torch.ones(2, 256, dtype=dtype))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, rtol=4 * torch.finfo(dtype).eps, atol=0)
+
+
+def test_half_precision_rounds_as_the_exact_product_does():
+    linear, x = a_linear(inputs=300).half(), torch.randn(9, 300).half()
+    ours, (q, s) = Int8Linear.of(linear), quantise_rows(x)
+    exact = (q.long() @ ours.int8.long().T).double() * s.double() * ours.scale[:, 0].double()
+    exact = exact + linear.bias.double()
+    torch.testing.assert_close(ours(x).double(), exact, atol=1e-4, rtol=torch.finfo(torch.half).eps)
+
+
+def test_weights_that_are_loaded_are_those_that_answer():
+    layer, other = Int8Linear.of(a_linear()), Int8Linear.of(nn.Linear(40, 24))
+    layer, x = copy.deepcopy(layer), torch.randn(5, 40)
+    before = layer(x)
+    layer.load_state_dict(other.state_dict())
+    assert torch.equal(layer(x), other(x)) and not torch.equal(layer(x), before)
+
+
 def test_an_output_is_off_by_no_more_than_both_roundings_allow():
     linear, x = a_linear().double(), torch.randn(50, 40, dtype=torch.float64)
     ours = Int8Linear.of(linear)

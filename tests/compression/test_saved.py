@@ -6,7 +6,7 @@ from torch import nn
 
 from pretrain_lib.compression.distill import distill, inherit_words
 from pretrain_lib.compression.importance import importance
-from pretrain_lib.compression.prune import prune
+from pretrain_lib.compression.prune import Kept, cut, prune
 from pretrain_lib.compression.quantise import quantize
 from pretrain_lib.compression.saved import bytes_on_disk, load_compressed, save_compressed
 from pretrain_lib.data.source import Columns
@@ -17,6 +17,7 @@ from pretrain_lib.objectives.classification import Classification
 from pretrain_lib.objectives.distillation import soft_loss
 from pretrain_lib.pretrained import load_pretrained, save_pretrained
 from pretrain_lib.training.config import TrainConfig
+from pretrain_lib.transfer.lora import LoraConfig, add_lora, merge_lora
 
 TASK = Classification("input_ids", "attention_mask", num_classes=3)
 
@@ -63,11 +64,36 @@ def test_int8_takes_little_more_than_a_quarter_of_the_bytes(tmp_path):
 
 def test_transformers_format_is_refused_where_it_cannot_say_what_is_there(tmp_path):
     whole = model()
-    with pytest.raises(ValueError, match="3 of 4 heads.*save_compressed"):
+    with pytest.raises(ValueError, match="3 heads, the configuration says 4.*save_compressed"):
         save_pretrained(prune(whole, importance(whole, TASK, texts()), heads=0.09), tmp_path / "a")
     with pytest.raises(ValueError, match="quantised.*save_compressed"):
         save_pretrained(quantize(whole), tmp_path / "b")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["bert", "modernbert"])
+@pytest.mark.parametrize("units", [(20, 10), (10, 20)])
+def test_layers_of_different_widths_are_saved_compressed_only(tmp_path, form, units):
+    kept = Kept([0, 1], [[0, 1, 2, 3]] * 2, [list(range(number)) for number in units])
+    small = cut(model(form), kept)
+    message = f"layer 1 has {units[1]} feed-forward units, the configuration says {units[0]}"
+    with pytest.raises(ValueError, match=message + ".*save_compressed"):
+        save_pretrained(small, tmp_path / "small")
+    assert not list(tmp_path.iterdir())
+    save_compressed(small, tmp_path / "small")
+    assert torch.equal(answers(load_compressed(tmp_path / "small")), answers(small))
+
+
+@pytest.mark.parametrize("also_int8", [False, True])
+def test_adapters_are_not_saved_as_part_of_a_compressed_model(tmp_path, also_int8):
+    adapted = add_lora(model(), LoraConfig(rank=2))
+    small = quantize(adapted) if also_int8 else adapted
+    with pytest.raises(ValueError, match="merge_lora adds them to the weights"):
+        save_compressed(small, tmp_path / "small")
+    assert not list(tmp_path.iterdir())
+    merge_lora(adapted)
+    save_compressed(quantize(adapted), tmp_path / "small")
+    assert torch.equal(answers(load_compressed(tmp_path / "small")), answers(quantize(adapted)))
 
 
 def test_wrong_folders_and_models_are_named(tmp_path):
