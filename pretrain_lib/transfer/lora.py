@@ -24,12 +24,15 @@ from .encoders import text_classifier
 Target = Literal["qkv", "output", "up", "down"]
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
+OCCUPIED = "the model has adapters already: merge_lora takes them off"
 TASKS = {"Model": "FEATURE_EXTRACTION", "ForSequenceClassification": "SEQ_CLS",
          "ForTokenClassification": "TOKEN_CLS"}
-# What peft can do besides, with the values under which it is plain LoRA.
+# What peft can do besides, with the values under which it is plain LoRA and no other beginning of
+# A and B has changed the weights beside them.
 PLAIN = {"peft_type": ("LORA",), "bias": ("none",), "use_rslora": (False, None),
          "use_dora": (False, None), "fan_in_fan_out": (False, None), "rank_pattern": ({}, None),
-         "alpha_pattern": ({}, None)}
+         "alpha_pattern": ({}, None),
+         "init_lora_weights": (True, False, "gaussian", None)}
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def add_lora(model: nn.Module, config: LoraConfig, seed: int = 0) -> nn.Module:
     if family_of(model) is None:
         raise TypeError(f"adapters go on BERTs and ModernBERTs, got {type(model).__name__}")
     if adapters_of(model):
-        raise ValueError("the model has adapters already: merge_lora takes them off")
+        raise ValueError(OCCUPIED)
     generator = torch.Generator().manual_seed(seed)
     layers = [name for name, module in model.named_modules()
               if isinstance(module, nn.Linear) and is_target(name, config.targets)]
@@ -165,7 +168,9 @@ def put_adapter(model: nn.Module, name: str, rank: int, alpha: float) -> LowRank
 def merge_lora(model: nn.Module) -> dict[str, LowRankLinear]:
     """Adds each adapter's product to the weight beside it, and takes the adapters off.
 
-    What is left is an ordinary model: as fast as before, and `save_pretrained` takes it.
+    What is left is an ordinary model: as fast as before, and `save_pretrained` takes it. Its
+    encoder stays frozen, as after peft's `merge_and_unload`: `model.requires_grad_(True)` undoes
+    that.
 
     Args:
         model: with adapters; it is changed.
@@ -273,32 +278,48 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
 
     Raises:
         FileNotFoundError: if one of the two files is missing.
-        ValueError: if they hold something other than plain LoRA, or do not fit the model.
+        ValueError: if they hold something other than plain LoRA, or do not fit the model, or it has
+            adapters already.
     """
     folder = Path(folder)
     for file in (CONFIG, WEIGHTS):
         if not (folder / file).is_file():
             raise FileNotFoundError(f"{folder} holds no adapters: it has no {file}; save_lora "
                                     "writes it")
+    if adapters_of(model):
+        raise ValueError(OCCUPIED)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    for field, known in PLAIN.items():
-        if config.get(field, known[0]) not in known:
-            raise ValueError(f"{folder / CONFIG} has {field}={config[field]!r}: known here is "
-                             f"{known[0]!r} only")
+    require_plain(config, folder / CONFIG)
     tensors = {name.removeprefix(PREFIX): tensor.float()
                for name, tensor in load_file(folder / WEIGHTS).items()}
     is_classifier = type(model).__name__.endswith("Classification")
-    if "classifier.weight" in tensors and config["task_type"] == "SEQ_CLS" and not is_classifier:
+    task = config.get("task_type")
+    if "classifier.weight" in tensors and task == "SEQ_CLS" and not is_classifier:
         model = text_classifier(model, len(tensors["classifier.weight"]))
     else:
         model = copy.deepcopy(model)
+    if is_classifier and task not in (None, task_of(model)):
+        raise ValueError(f"{folder} holds adapters for the task {task}, and {type(model).__name__} "
+                         f"does {task_of(model)}: load them on a model of their task")
     freeze_encoder(model)
     fill_heads(model, tensors, folder)
-    fill_adapters(model, tensors, config["r"], config["lora_alpha"])
+    fill_adapters(model, tensors, config["r"], config["lora_alpha"], folder)
     if tensors:
         raise ValueError(f"{folder} holds tensors that {type(model).__name__} has no place for: "
                          + shortened(sorted(tensors)))
     return model
+
+
+def require_plain(config: dict, file: Path) -> None:
+    """Raises where peft's configuration says more than rank and alpha, or not even these."""
+    for field, known in PLAIN.items():
+        if config.get(field, known[0]) not in known:
+            raise ValueError(f"{file} has {field}={config[field]!r}: known here is "
+                             + " or ".join(map(repr, known)))
+    for field, kind in (("r", int), ("lora_alpha", (int, float))):
+        value = config.get(field)
+        if not isinstance(value, kind) or not value > 0:
+            raise ValueError(f"{file} must have a number {field} above 0, got {value!r}")
 
 
 @torch.no_grad()
@@ -306,15 +327,12 @@ def fill_heads(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> No
     """Takes the tensors outside the encoder out of `tensors` into the model; others stay its own."""
     for name, theirs in head_names(model).items():
         if theirs in tensors:
-            ours, tensor = model.get_parameter(name), tensors.pop(theirs)
-            if ours.shape != tensor.shape:
-                raise ValueError(f"{folder} holds {theirs} of shape {tuple(tensor.shape)}, the model "
-                                 f"one of {tuple(ours.shape)}")
-            ours.copy_(tensor)
+            fill(model.get_parameter(name), tensors, theirs, folder)
 
 
 @torch.no_grad()
-def fill_adapters(model: nn.Module, tensors: dict[str, Tensor], rank: int, alpha: float) -> None:
+def fill_adapters(model: nn.Module, tensors: dict[str, Tensor], rank: int, alpha: float,
+                  folder: Path) -> None:
     """Takes adapters out of `tensors` into the model; a part that has none keeps zeros."""
     layers = [name for name, module in model.named_modules()
               if isinstance(module, nn.Linear) and is_target(name, get_args(Target))]
@@ -325,5 +343,16 @@ def fill_adapters(model: nn.Module, tensors: dict[str, Tensor], rank: int, alpha
         adapter = put_adapter(model, name, rank, alpha)
         for number, part in enumerate(theirs):
             if f"{part}.lora_A.weight" in tensors:
-                adapter.A[number] = tensors.pop(f"{part}.lora_A.weight")
-                adapter.B[number] = tensors.pop(f"{part}.lora_B.weight")
+                fill(adapter.A[number], tensors, f"{part}.lora_A.weight", folder)
+                fill(adapter.B[number], tensors, f"{part}.lora_B.weight", folder)
+
+
+def fill(ours: Tensor, tensors: dict[str, Tensor], name: str, folder: Path) -> None:
+    """Takes a tensor of our shape out of `tensors` into ours."""
+    if name not in tensors:
+        raise ValueError(f"{folder} has no {name}: an adapter is a lora_A and a lora_B")
+    tensor = tensors.pop(name)
+    if ours.shape != tensor.shape:
+        raise ValueError(f"{folder} holds {name} of shape {tuple(tensor.shape)}: the model and "
+                         f"{CONFIG} need {tuple(ours.shape)}")
+    ours.copy_(tensor)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 import pretrain_lib as pl
 from pretrain_lib.data.encoded_text import encode_texts
@@ -265,6 +266,87 @@ def test_a_model_with_adapters_is_not_saved_as_if_it_had_none(tmp_path):
         pl.save_pretrained(model, tmp_path / "model")
 
 
+def rewritten(folder, settings=(), change=lambda tensors: tensors):
+    """The folder of adapters, with other settings and tensors."""
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text()) | dict(settings)
+    kept = {name: value for name, value in config.items() if value != "none at all"}
+    file.write_text(json.dumps(kept))
+    weights = folder / "adapter_model.safetensors"
+    save_file({name: t.contiguous() for name, t in change(load_file(weights)).items()}, weights)
+    return folder
+
+
+def without(ending):
+    return lambda tensors: {name: t for name, t in tensors.items() if not name.endswith(ending)}
+
+
+@pytest.mark.parametrize("settings, change, message", [
+    ({}, lambda ts: {name: t[:1] if "lora_A" in name else t[:, :1] for name, t in ts.items()},
+     r"lora_A.weight of shape \(1, 16\).*need \(2, 16\)"),
+    ({"r": 4}, lambda ts: ts, r"of shape \(2, 16\).*need \(4, 16\)"),
+    ({}, lambda ts: {name: t[:, :8] if "lora_A" in name else t for name, t in ts.items()},
+     r"of shape \(2, 8\).*need \(2, 16\)"),
+    ({}, lambda ts: {name: t[:1] if "lora_B" in name else t for name, t in ts.items()},
+     r"lora_B.weight of shape \(1, 2\)"),
+    ({}, without("lora_B.weight"), "has no .*lora_B.weight: an adapter is a lora_A and a lora_B"),
+    ({}, without("lora_A.weight"), "no place for"),
+    ({"r": "none at all"}, lambda ts: ts, "a number r above 0, got None"),
+    ({"r": 0}, lambda ts: ts, "a number r above 0, got 0"),
+    ({"lora_alpha": "none at all"}, lambda ts: ts, "a number lora_alpha above 0, got None"),
+    ({"init_lora_weights": "pissa"}, lambda ts: ts, "='pissa': known here is True or False or"),
+    ({"init_lora_weights": "olora"}, lambda ts: ts, "init_lora_weights='olora': known here"),
+])  # fmt: skip
+@pytest.mark.parametrize("make", [lambda: bert(pl.BertModel), lambda: modern(pl.ModernBertModel)],
+                         ids=["bert", "modern"])
+def test_adapters_that_do_not_fit_are_refused(make, settings, change, message, tmp_path):
+    save_lora(add_lora(make(), LoraConfig(rank=2)), tmp_path, "base")
+    with pytest.raises(ValueError, match=message):
+        load_lora(make(), rewritten(tmp_path, settings, change))
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", None])
+def test_how_peft_began_does_not_matter_where_the_weights_stayed(start, tmp_path):
+    model = disturbed(add_lora(modern(pl.ModernBertModel), LoraConfig(rank=2)))
+    save_lora(model, tmp_path, "base")
+    back = load_lora(modern(pl.ModernBertModel), rewritten(tmp_path, {"init_lora_weights": start}))
+    assert torch.equal(back(ids()), model(ids()))
+
+
+@pytest.mark.parametrize("saved, loaded", [
+    (pl.ModernBertForTokenClassification, pl.ModernBertForSequenceClassification),
+    (pl.ModernBertForSequenceClassification, pl.ModernBertForTokenClassification),
+])
+def test_adapters_of_another_task_are_refused(saved, loaded, tmp_path):
+    save_lora(add_lora(modern(saved, 3), LoraConfig(rank=2)), tmp_path, "base")
+    with pytest.raises(ValueError, match="for the task (SEQ|TOKEN)_CLS, and ModernBertFor.* does"):
+        load_lora(modern(loaded, 3), tmp_path)
+    assert adapters_of(load_lora(modern(saved, 3), tmp_path))
+    assert adapters_of(load_lora(modern(loaded, 3), rewritten(tmp_path, {"task_type": None})))
+
+
+def test_a_second_load_is_refused(tmp_path):
+    model = add_lora(classifiers()[0], LoraConfig(rank=2))
+    save_lora(model, tmp_path, "base")
+    for occupied in (model, model.encoder):
+        with pytest.raises(ValueError, match="has adapters already"):
+            load_lora(occupied, tmp_path)
+
+
+def test_what_merging_leaves_is_as_frozen_as_what_peft_leaves(tmp_path):
+    import peft
+    import transformers
+
+    model = classifiers()[0]
+    pl.save_pretrained(model, tmp_path)
+    base = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    theirs = peft.get_peft_model(base, peft.LoraConfig(target_modules=["query"])).merge_and_unload()
+    merge_lora(add_lora(model, LoraConfig(rank=2)))
+    assert not any(p.requires_grad for p in theirs.bert.encoder.parameters())
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    assert all(p.requires_grad for p in model.requires_grad_(True).parameters())
+
+
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path):
     with pytest.raises(ValueError, match="rank must be an integer of at least 1, got 0"):
         LoraConfig(rank=0)
@@ -286,5 +368,5 @@ def test_what_cannot_be_done_is_said_in_a_line(tmp_path):
         load_lora(bert(pl.BertModel), tmp_path)
     file = tmp_path / "adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"use_dora": True}))
-    with pytest.raises(ValueError, match="use_dora=True: known here is False only"):
+    with pytest.raises(ValueError, match="use_dora=True: known here is False or None"):
         load_lora(modern(pl.ModernBertModel), tmp_path)
