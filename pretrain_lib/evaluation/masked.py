@@ -58,8 +58,11 @@ class MaskedSet:
         return int((self.labels != UNUSED).sum())
 
     def save(self, folder: str | Path) -> None:
-        """Writes `masked.safetensors`, in 16 bits a number, without the places that follow from it."""
-        columns = {name: tensor.to(torch.int16) for name, tensor in vars(self).items()
+        """Writes `masked.safetensors`, without the places that follow from it.
+
+        A number takes 16 bits, and 32 in columns that hold one above 32 767.
+        """
+        columns = {name: narrow(tensor) for name, tensor in vars(self).items()
                    if name != "position_ids"}
         save_file(columns, Path(folder) / FILE)
 
@@ -75,6 +78,12 @@ class MaskedSet:
             raise FileNotFoundError(f"there is no {path}: MaskedSet.save writes it")
         columns = {name: tensor.long() for name, tensor in load_file(path).items()}
         return cls(**columns, position_ids=places(columns["attention_mask"]))
+
+
+def narrow(numbers: Tensor) -> Tensor:
+    """Whole numbers in 16 bits each if all fit there, otherwise in 32."""
+    fits = bool((numbers <= torch.iinfo(torch.int16).max).all())
+    return numbers.to(torch.int16 if fits else torch.int32)
 
 
 def places(attention_mask: Tensor) -> Tensor:
