@@ -5,19 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 
-def pearson(a, b) -> float:
-    """The correlation of two rows of numbers, −1 to 1.
-
-    Raises:
-        ValueError: if they differ in length, hold fewer than two numbers, or one is constant.
-    """
+def two_rows(a, b) -> tuple[np.ndarray, np.ndarray]:
+    """The two as arrays of float64, of one length and finite."""
     a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
         raise ValueError("two rows of one length, 2 or more, are needed, got "
                          f"{a.shape} and {b.shape}")
+    for x in (a, b):
+        if not np.isfinite(x).all():
+            raise ValueError(f"all numbers must be finite, got {x[~np.isfinite(x)][0]}")
+    return a, b
+
+
+def pearson(a, b) -> float:
+    """The correlation of two rows of numbers, −1 to 1.
+
+    Raises:
+        ValueError: if they differ in length, hold fewer than two numbers or one that is not finite,
+            or if one of them is constant.
+    """
+    a, b = two_rows(a, b)
+    constant = (a == a[0]).all() or (b == b[0]).all()  # the mean of equal numbers may be another
     a, b = a - a.mean(), b - b.mean()
     size = np.sqrt((a @ a) * (b @ b))
-    if size == 0:
+    if constant or size == 0:
         raise ValueError("all numbers of a row are equal: nothing varies together with them")
     return float(a @ b / size)
 
@@ -37,4 +48,5 @@ def spearman(a, b) -> float:
     Raises:
         ValueError: as `pearson`.
     """
+    a, b = two_rows(a, b)
     return pearson(ranks(a), ranks(b))

@@ -27,6 +27,23 @@ def test_what_grows_together_correlates_by_ranks():
     assert pearson(x, np.exp(x)) < 0.9
 
 
+@pytest.mark.parametrize("constant", [[0.1] * 3, [1e20 / 3] * 7, [0.0] * 4])
+def test_a_constant_row_has_no_correlation_whatever_its_mean_rounds_to(constant):
+    varied = list(range(len(constant)))
+    for a, b in ((constant, constant), (constant, varied), (varied, constant)):
+        for correlation in (pearson, spearman):
+            with pytest.raises(ValueError, match="all numbers of a row are equal"):
+                correlation(a, b)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("correlation", [pearson, spearman])
+def test_what_is_no_number_has_no_rank(correlation, wrong):
+    for a, b in (([wrong, wrong, 2, 1], [1, 2, 3, 4]), ([1, 2, 3, 4], [1, 2, wrong, 4])):
+        with pytest.raises(ValueError, match=f"all numbers must be finite, got {wrong}"):
+            correlation(a, b)
+
+
 @pytest.mark.parametrize("a, b", [([1.0], [2.0]), ([1.0, 2.0], [1.0, 2.0, 3.0])])
 def test_rows_that_do_not_fit_are_refused(a, b):
     with pytest.raises(ValueError, match="two rows of one length"):
