@@ -8,11 +8,13 @@ import glob
 import gzip
 import io
 import json
+import re
+import sys
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 from .document import Document
@@ -26,6 +28,8 @@ BYTE_ORDER_MARK = "\ufeff"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how such a file begins, if it says so
 MOST_COLUMNS = 30  # that an error lists
 LONGEST_FIELD = 2**31 - 1  # of a .csv; Python's own limit is 131 072 characters
+BEHIND_LONE_CR = re.compile(r"(?<=\r)(?!\n)")
+DAMAGED_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 
 Row = tuple[int, dict]  # its line or number in the file, from 1, and its values by column
 
@@ -130,30 +134,52 @@ def read_rows(path: Path) -> Iterator[Row]:
 def read_jsonl(path: Path) -> Iterator[Row]:
     for number, line in enumerate(decoded_lines(path), start=1):
         if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number}: must be an object with columns as keys")
-            yield number, row
+            yield number, json_row(line, f"{path}, line {number}")
+
+
+def json_row(line: str, place: str) -> dict:
+    """A line of a .jsonl as a row.
+
+    Raises:
+        ValueError: if it is no JSON object, has numbers too long or brackets too deep to read, or
+            holds half of a character.
+    """
+    try:
+        row = json.loads(line)
+        if "\\u" in line:  # only an escape gets a lone surrogate past the decoding of the file
+            json.dumps(row, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place}: not JSON: {error}") from None
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{place}: {error.object[error.start]!a} is half of a character, such as "
+                         "an emoji that was cut in two: write all of it or none") from None
+    except RecursionError:
+        raise ValueError(f"{place}: its brackets nest too deep to be read: flatten it") from None
+    except ValueError:
+        raise ValueError(f"{place}: holds a number of more than {sys.get_int_max_str_digits()} "
+                         "digits: put it in quotes, as text") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{place}: must be an object with columns as keys")
+    return row
 
 
 def read_csv(path: Path) -> Iterator[Row]:
     """The rows of a table whose first line names the columns, separated by one of `SEPARATORS`.
 
-    Columns of one name are told apart by a number: "stars (1)", "stars (2)".
+    Columns of one name are told apart by a number: "stars (1)", "stars (2)". Blank lines before
+    the first are skipped.
     """
     csv.field_size_limit(LONGEST_FIELD)
-    lines = decoded_lines(path)
-    first = next(lines, None)
-    if first is None:
+    lines = table_lines(path)
+    blank, first = next(((i, line) for i, line in enumerate(lines) if line.strip()), (0, ""))
+    if not first:
         return
     separator = "\t" if kind_of(path) == ".tsv" and "\t" in first else separator_of(first)
     table = csv.reader(chain([first], lines), strict=True, delimiter=separator)
+    number = blank + 1  # where a row begins
     try:
         header = numbered(next(table))
-        number = table.line_num + 1
+        number = blank + table.line_num + 1
         for row in table:
             if row and len(row) != len(header):
                 raise ValueError(
@@ -162,12 +188,22 @@ def read_csv(path: Path) -> Iterator[Row]:
                 )
             if row:
                 yield number, dict(zip(header, row, strict=True))
-            number = table.line_num + 1
+            number = blank + table.line_num + 1
     except csv.Error as error:
         raise ValueError(
-            f"{path}, line {table.line_num}: not CSV: {error}; within a field in double quotes, "
-            "write a quote twice"
+            f"{path}, line {number}: not CSV: {error}; a field that begins with a double quote "
+            "must end with one, and quotes within it are written twice"
         ) from None
+
+
+def table_lines(path: Path) -> Iterator[str]:
+    r"""The lines of a table, which may end in \r alone, as on old Macs, if its first one does."""
+    lines = decoded_lines(path)
+    first = next(lines, "")
+    everything = chain([first], lines)
+    if BEHIND_LONE_CR.search(first):
+        return chain.from_iterable(map(BEHIND_LONE_CR.split, everything))
+    return everything
 
 
 def separator_of(header: str) -> str:
@@ -179,11 +215,12 @@ def separator_of(header: str) -> str:
 def numbered(header: list[str]) -> list[str]:
     """The names of columns without spaces around them, those that occur twice with a number."""
     names = [name.strip() for name in header]
-    times, seen = Counter(names), Counter()
+    times, taken, numbers = Counter(names), set(names), defaultdict(lambda: count(1))
     for i, name in enumerate(names):
         if times[name] > 1:
-            seen[name] += 1
-            names[i] = f"{name} ({seen[name]})"
+            numbered_names = (f"{name} ({number})" for number in numbers[name])
+            names[i] = next(new for new in numbered_names if new not in taken)
+            taken.add(names[i])
     return names
 
 
@@ -198,7 +235,9 @@ def read_parquet(path: Path) -> Iterator[Row]:
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
-    except (pyarrow.ArrowException, OSError) as error:
+    except DAMAGED_GZIP as error:
+        raise damaged_gzip(path, error) from None
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from None
 
 
@@ -222,8 +261,12 @@ def decoded_lines(path: Path) -> Iterator[str]:
             mark = file.read(2)
             file.seek(0)
             yield from utf_16_lines(file, path) if mark in UTF_16 else utf_8_lines(file, path)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is no intact .gz file: {error}") from None
+    except DAMAGED_GZIP as error:
+        raise damaged_gzip(path, error) from None
+
+
+def damaged_gzip(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is no intact .gz file: {error}; copy or compress it anew")
 
 
 def utf_16_lines(file, path: Path) -> Iterator[str]:

@@ -136,6 +136,39 @@ def test_columns_of_one_name_are_numbered(tmp_path):
     assert "its columns are text, stars (1), stars (2)" in refused(path, column="stars")
 
 
+def test_a_number_makes_no_name_that_another_column_has():
+    assert module.numbered("text,text,text (1)".split(",")) == ["text (2)", "text (3)", "text (1)"]
+
+
+def test_lines_that_end_as_on_old_macs_are_lines(tmp_path):
+    path = tmp_path / "mac.csv"
+    path.write_bytes(b'text,stars\r"two\rlines\nor three",1\rFine.,2\r')
+    documents = list(load_text(path))
+    assert [d.text for d in documents] == ["two\rlines\nor three", "Fine."]
+    assert [d.labels["stars"] for d in documents] == ["1", "2"]
+    path.write_bytes(b'text,stars\n"two\rlines",1\n')
+    assert [d.text for d in load_text(path)] == ["two\rlines"]
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", " \t\n\n", "\ufeff\n"])
+def test_blank_lines_before_the_header_are_skipped_and_counted(tmp_path, blank):
+    path = tmp_path / "a.csv"
+    path.write_bytes(f'{blank}text;stars\n"Two\nlines.";1\nFine.;2\n'.encode())
+    header = blank.count("\n") + 1
+    assert [d.source for d in load_text(path)] == [f"{path}:{header + 1}", f"{path}:{header + 3}"]
+    path.write_bytes(f"{blank}text;stars\nFine.;2;3\n".encode())
+    assert f"line {header + 1}: 3 fields, but 2 columns" in refused(path)
+
+
+def test_a_quote_that_is_never_closed_is_named_where_its_row_begins(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('text,stars\n"Two\nlines.",1\nWell,2\n"Open,3\n' + "Fine.,1\n" * 9)
+    said = refused(path)
+    assert f"{path}, line 5: not CSV" in said and "must end with one" in said
+    path.write_text('"text,stars\n' + "Fine.,1\n" * 9)
+    assert f"{path}, line 1: not CSV" in refused(path)
+
+
 def test_a_field_with_an_unquoted_separator_is_named(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text;stars\nfine; good;1\n")
@@ -210,13 +243,18 @@ def test_of_many_columns_an_error_lists_some(tmp_path):
         ("a.jsonl", b'{"text": "x"}\n\n{"text": \n', "line 3: not JSON"),
         ("a.jsonl", b'"text"\n', "line 1: must be an object"),
         ("a.jsonl", b'{"text": 5}\n', "row 1: column 'text' must hold text, got int"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": "cut \\ud83d"}\n', r"line 2: '\ud83d' is half of a"),
+        ("a.jsonl", b'{"text": "x", "\\ude00": 1}\n', r"line 1: '\ude00' is half of a character"),
+        ("a.jsonl", b'\n{"text": ' + b"9" * 5000 + b"}\n", "line 2: holds a number of more than"),
+        ("a.jsonl", b'\n{"text": ' + b"[" * 200_000 + b"\n", "line 2: its brackets nest too deep"),
         ("a.csv", b"text,era\nx,y\nx,y,z\n", "line 3: 3 fields, but 2 columns"),
         ("a.csv", b'text\n"x" y\n', "line 2: not CSV"),
         ("a.csv", b"text,era\n", "is empty"),
         ("a.parquet", b"PAR1 nonsense", "cannot be read as Parquet"),
         ("a.txt.gz", b"no gzip", "is no intact .gz file"),
         ("a.txt.gz", gzip.compress(b"some words" * 99, mtime=0)[:-12], "is no intact .gz file"),
-        ("a.parquet.gz", b"no gzip", "cannot be read as Parquet"),
+        ("a.parquet.gz", b"no gzip", "is no intact .gz file"),
+        ("a.parquet.gz", gzip.compress(b"no Parquet"), "cannot be read as Parquet"),
         (
             "a.docx",
             b"words",
@@ -229,6 +267,35 @@ def test_damaged_and_unknown_files_are_refused(tmp_path, name, content, said):
     path.write_bytes(content)
     refusal = refused(path)
     assert str(path) in refusal and said in refusal
+
+
+def test_a_pair_of_surrogates_is_one_character_and_a_backslash_is_a_backslash(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "\\ud83d\\ude00"}\n{"text": "\\\\ud83d"}\n')
+    assert [d.text for d in load_text(path)] == ["😀", "\\ud83d"]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "a byte within", "the checksum"])
+def test_a_damaged_parquet_gz_names_the_file(tmp_path, damage):
+    path = write(tmp_path / "a.parquet.gz", [{"text": f"{i}" * 99} for i in range(900)])
+    content = bytearray(path.read_bytes())
+    if damage == "cut off":
+        content = content[: len(content) // 2]
+    elif damage == "a byte within":
+        content[10] = 0b111  # a block of a kind that does not exist
+    else:
+        content[-8] ^= 1
+    path.write_bytes(content)
+    assert f"{path} is no intact .gz file" in refused(path)
+
+
+def test_text_of_parquet_that_is_no_utf_8_names_the_file(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    text = pyarrow.array([b"caf\xe9"]).view(pyarrow.string())
+    parquet.write_table(pyarrow.table({"text": text}), tmp_path / "a.parquet")
+    assert f"{tmp_path / 'a.parquet'} cannot be read as Parquet" in refused(tmp_path / "a.parquet")
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
