@@ -349,4 +349,5 @@ def hub_sentences(name: str, stream, column: str, label: str,
             raise ValueError(
                 f"{source} has the class {kind}: this split is not labelled, take another"
             )
-        yield Labelled(text, names[int(kind)] if names else kind, source_of.setdefault(text, source))
+        kind = names[int(kind)] if names else kind
+        yield Labelled(text, kind, source_of.setdefault(text, source))

@@ -107,6 +107,16 @@ def test_a_class_of_one_source_cannot_be_split():
         made([1] * 5).split(0.5)
 
 
+def test_a_class_whose_texts_all_have_another_too_is_told_so():
+    texts = [f"text {i}" for i in range(12)]
+    labels = np.array([0] * 10 + [1] * 2 + [0] * 8 + [1] * 8)
+    sources = [*texts, *texts[:8], *texts[:8]]
+    both = LabelledText("made", sources, labels, ["a", "b"], sources)
+    with pytest.raises(ValueError, match="of the 2 sources of class 'b': each part needs one; 8 "
+                                         "more hold texts of it and at least as many of another"):
+        both.split(0.2)
+
+
 def test_subset_keeps_rows_together():
     part = made([1, 2, 3]).subset([5, 0])
     assert (part.sentences, part.sources) == (["sentence 5", "sentence 0"], ["s2", "s0"])
@@ -173,6 +183,25 @@ def test_gaps_of_parquet_are_gaps_and_its_whole_numbers_stay_whole(tmp_path):
     text = load_labelled_text(tmp_path / "a.parquet")
     assert text.sentences == ["a", "d"] and text.classes == ["1", "2"]
     assert len(text.left_out) == 2
+
+
+def test_bytes_of_parquet_are_text_and_lists_are_refused(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    path, said = tmp_path / "a.parquet", ["good day 🥊", "bad day"]
+    table = {"text": [text.encode() for text in said], "label": [b"1", b"0"],
+             "lists": [["1"], ["0"]], "dicts": [{"a": 1}, {"a": 0}],
+             "old": [b"fine", b"caf\xe9"]}  # fmt: skip
+    parquet.write_table(pyarrow.table(table), path)
+    text = load_labelled_text(path)
+    assert text.sentences == said and text.classes == ["0", "1"]
+    for label, kind in (("lists", "list"), ("dicts", "dict")):
+        with pytest.raises(ValueError, match=f"row 1: column '{label}' must hold text or "
+                                             f"a number, got {kind}"):
+            load_labelled_text(path, label=label)
+    with pytest.raises(ValueError, match="row 2: column 'old' must hold text in UTF-8, got"):
+        load_labelled_text(path, column="old")
 
 
 @pytest.mark.parametrize("kinds, ordered", [
@@ -252,6 +281,21 @@ def test_the_hub_gives_its_names_of_classes(stream):
     text = load_labelled_text("hub:stanfordnlp/sst2", column="sentence")
     assert text.classes == ["bad", "good"] and text.labels.tolist() == [1, 0, 1]
     assert text.sentences == ["fine", "poor", "great"]
+
+
+def test_one_text_twice_on_the_hub_stays_on_one_side(monkeypatch):
+    import datasets
+
+    texts = [f"text {i % 40}" if i % 13 else "" for i in range(120)]
+    rows = {"text": texts, "label": [i % 2 for i in range(120)]}
+    stream = datasets.Dataset.from_dict(rows).to_iterable_dataset()
+    monkeypatch.setattr(hub, "open_stream", lambda *asked: stream)
+    text = load_labelled_text("hub:a/b")
+    first = {said: f"hub:a/b:{texts.index(said) + 1}" for said in texts}
+    assert text.sources == [first[said] for said in texts if said]
+    assert text.left_out[:2] == ["hub:a/b:1", "hub:a/b:14"]
+    training, test = text.split(0.25)
+    assert not set(training.sentences) & set(test.sentences)
 
 
 def test_a_column_that_the_hub_lacks_is_named(stream):
