@@ -20,6 +20,7 @@ from .encoded_text import EncodedText, encode_batch, padded, padded_rows
 from .keys import Keys
 from .sentence import long_sentences
 from .text_files import missing_column
+from .tokenizer import UNK
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -133,10 +134,10 @@ def country_tags(sentence: str) -> list[tuple[str, int]]:
 
 
 def hub_text(name: str, stream, tokens: str, tags: str) -> TaggedText:
-    """The sentences of a stream."""
+    """The sentences of a stream, each with the number of its row as its source."""
     feature = (stream.features or {}).get(tags)
     classes = getattr(getattr(feature, "feature", None), "names", None)
-    words, kinds = [], []
+    words, kinds, sources = [], [], []
     for number, row in enumerate(stream, start=1):
         for column in (tokens, tags):
             if column not in row:
@@ -151,17 +152,20 @@ def hub_text(name: str, stream, tokens: str, tags: str) -> TaggedText:
         if row[tokens]:
             words.append(list(row[tokens]))
             kinds.append(list(row[tags]))
+            sources.append(f"{name}:{number}")
     if not words:
         raise ValueError(f"the text {name!r} is empty: it holds no tagged sentence")
     if classes is None:
         classes = sorted({str(kind) for row in kinds for kind in row}, key=lambda k: (k != "O", k))
         kinds = [[classes.index(str(kind)) for kind in row] for row in kinds]
-    sources = [f"{name}:{number}" for number in range(1, len(words) + 1)]
     return TaggedText(name, words, kinds, list(classes), sources, [frozenset()] * len(words))
 
 
 def encode_tagged(text: TaggedText, tokenizer: Tokenizer, length: int = 128) -> EncodedText:
     """A tagged text as token ids, the tag of a word at its first token.
+
+    A word of which the tokenizer leaves no token, such as a soft hyphen, is [UNK], so that it has a
+    place for its tag.
 
     Args:
         text: N sentences.
@@ -175,11 +179,21 @@ def encode_tagged(text: TaggedText, tokenizer: Tokenizer, length: int = 128) -> 
     Raises:
         ValueError: as `encode_texts`.
     """
-    encodings = encode_batch(text.words, tokenizer, length, words=True)
+    words = with_a_token_each(text.words, tokenizer)
+    encodings = encode_batch(words, tokenizer, length, words=True)
     rows = [first_token_tags(encoding.word_ids, tags)
             for encoding, tags in zip(encodings, text.tags, strict=True)]
     return EncodedText([" ".join(words) for words in text.words], tags=padded_rows(rows, NO_TAG),
                        **padded(encodings, tokenizer))
+
+
+def with_a_token_each(rows: list[list[str]], tokenizer: Tokenizer) -> list[list[str]]:
+    """The words of sentences, [UNK] instead of those of which the tokenizer leaves no token."""
+    words = sorted({word for row in rows for word in row})
+    encodings = encode_batch([[word] for word in words], tokenizer, 3, words=True)
+    silent = {word for word, encoding in zip(words, encodings, strict=True)
+              if not any(part is not None for part in encoding.word_ids)}
+    return [[UNK if word in silent else word for word in row] for row in rows]
 
 
 def first_token_tags(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[int]:

@@ -44,6 +44,23 @@ def test_a_tag_stands_at_the_first_token_of_its_word():
     assert any(len(TOKENIZER.encode(w, add_special_tokens=False).ids) > 1 for w in text.words[1])
 
 
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+@pytest.mark.parametrize("word", ["", " ", "\u200b", "\u00ad", "\ufeff", "\ufe0f"])
+def test_a_word_without_a_token_is_unknown_and_keeps_its_tag(kind, word):
+    tokenizer = train_tokenizer(["peace with spain"], 300, kind)
+    words = [["peace", word, "spain", word], ["spain"]]
+    text = TaggedText("made", words, [[0, 2, 1, 0], [1]], ["O", "B-X", "I-X"], ["s", "s"],
+                      [frozenset()] * 2)  # fmt: skip
+    encoded = encode_tagged(text, tokenizer, 80)
+    assert [[tag for tag in row if tag != -100] for row in encoded.tags.tolist()] == text.tags
+    peace, spain, pieces = (tokenizer.encode(w, add_special_tokens=False).ids
+                            for w in ("peace", "spain", word))  # fmt: skip
+    pieces = pieces or [tokenizer.token_to_id("[UNK]")]
+    whole = [*peace, *pieces, *spain, *pieces]
+    assert encoded.input_ids[0, 1 : len(whole) + 1].tolist() == whole
+    assert words[0][1] == word
+
+
 def test_words_beyond_the_length_are_cut_off():
     encoded = encode_tagged(made(), TOKENIZER, 4)
     assert encoded.tags.shape == (2, 4) and (encoded.tags[:, -1] == -100).all()
@@ -88,6 +105,11 @@ def test_the_hub_gives_words_tags_and_their_names(monkeypatch):
     on_the_hub(monkeypatch, {"tokens": [["Ada", "sees"], []], "ner_tags": [[1, 0], []]}, features)
     text = load_tagged_text("hub:eriktks/conll2003")
     assert (text.words, text.tags, text.classes) == ([["Ada", "sees"]], [[1, 0]], names)
+
+
+def test_a_sentence_of_the_hub_has_the_number_of_its_row(monkeypatch):
+    on_the_hub(monkeypatch, {"tokens": [["a"], [], ["b"]], "ner_tags": [[0], [], [1]]})
+    assert load_tagged_text("hub:a/b").sources == ["hub:a/b:1", "hub:a/b:3"]
 
 
 def test_tags_may_be_text(monkeypatch):

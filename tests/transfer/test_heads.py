@@ -64,6 +64,20 @@ def test_tagging_is_learned_and_the_model_stays(make):
     assert span_scores(*named).f1 > 0.9
 
 
+def test_a_perfect_tagger_is_right_behind_a_word_without_a_token():
+    class Perfect(torch.nn.Embedding):
+        """One score for each of two tags, looked up by token."""
+
+        def forward(self, ids, mask):
+            return super().forward(ids)
+
+    is_spain = torch.arange(200) == TOKENIZER.token_to_id("spain")
+    tagger = Perfect.from_pretrained(torch.stack([~is_spain, is_spain], 1).float())
+    row = ["gold", "\u200b", "spain", "war"]
+    text = TaggedText("made", [row], [[0, 0, 1, 0]], NAMES[:2], ["s"], [frozenset()])
+    assert predicted_tags(tagger, encode_tagged(text, TOKENIZER, 32)) == text.tags
+
+
 @pytest.mark.parametrize("make", MODELS, ids=["bert", "modernbert"])
 def test_a_new_tagger_finds_every_tag_as_likely(make):
     tagger = text_tagger(make(), 3)
