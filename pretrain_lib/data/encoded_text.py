@@ -88,10 +88,14 @@ def encode_text_pairs(first: Sequence[str], second: Sequence[str], tokenizer: To
         its [SEP].
 
     Raises:
-        ValueError: as `encode_texts`, or if there is not one second text for each first.
+        ValueError: if the length leaves no place for a token of each text, there is no text, or not
+            one second text for each first.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} first texts do not fit {len(second)} second ones")
+    if length < 5:
+        raise ValueError("length must be at least 5, for [CLS], a token of each text and a [SEP] "
+                         f"behind each, got {length}")
     encodings = encode_batch(list(zip(first, second, strict=True)), tokenizer, length)
     kinds = padded_rows([encoding.type_ids for encoding in encodings], 0)
     return EncodedText(first, token_type_ids=kinds, **padded(encodings, tokenizer), **columns)

@@ -6,7 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled, encode_texts
+from pretrain_lib.data.encoded_text import (
+    EncodedText,
+    encode_labelled,
+    encode_text_pairs,
+    encode_texts,
+)
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.labelled_text import LabelledText
 from pretrain_lib.data.tokenizer import special_ids, train_tokenizer
@@ -55,6 +60,23 @@ def test_labels_and_sentences_stay_beside_their_rows():
     assert part.sentences == ["powers", "the union"] and part.labels.tolist() == [1, 2]
     assert torch.equal(part.input_ids, encoded.input_ids[[2, 0]])
     assert encoded.subset(range(2)).sentences == text.sentences[:2]
+
+
+@given(SENTENCES, SENTENCES, st.integers(5, 9))
+@settings(max_examples=40, deadline=None)
+def test_of_a_pair_something_of_each_text_stays(first, second, length):
+    pairs = [(a, b) for a, b in zip(first, second, strict=False) if a and b] or [("the", "union")]
+    encoded = encode_text_pairs(*zip(*pairs, strict=True), TOKENIZER, length)
+    for ids, kinds in zip(encoded.input_ids, encoded.token_type_ids, strict=True):
+        real = ~torch.isin(ids, torch.tensor(SPECIAL))
+        assert (real & (kinds == 0)).any() and (real & (kinds == 1)).any()
+        assert (ids == SPECIAL.sep).sum() == 2
+
+
+@pytest.mark.parametrize("length", [3, 4])
+def test_a_length_without_place_for_both_texts_is_refused(length):
+    with pytest.raises(ValueError, match=f"length must be at least 5, .* got {length}"):
+        encode_text_pairs(["the union"], ["of these states"], TOKENIZER, length)
 
 
 def test_what_cannot_be_encoded_is_named():
