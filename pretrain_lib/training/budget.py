@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from .config import TrainConfig
 from .run_folder import CONFIG, read_config
 
 if TYPE_CHECKING:
+    from .distributed import World
     from .trainer import Trainer
 
 TRIED = 12  # updates that are timed, a few of which the machine needs to get going
@@ -52,6 +54,26 @@ def steps_within(minutes: float, trainer_of: Callable[[TrainConfig], Trainer],
         ValueError: if not even one update fits.
     """
     begin = time.perf_counter()
+    world, first, each, evaluation = trial(trainer_of, config)
+    gc.collect()  # parts of a trainer refer to each other, and the run needs the memory
+    ready = first - begin  # building, compiling: it happens once more
+    left = 60 * minutes - (time.perf_counter() - begin) - ready - evaluation
+    evaluating = evaluation / config.evaluate_every if config.evaluate_every else 0
+    steps = world.on_first(lambda: math.floor(left / (each + evaluating)))
+    if steps < 1:
+        raise ValueError(f"{minutes:g} minutes are too few: getting ready takes "
+                         f"{60 * minutes - left:.0f} s, and an update {each:.2g} s")
+    return steps
+
+
+def trial(trainer_of: Callable[[TrainConfig], Trainer],
+          config: TrainConfig) -> tuple[World, float, float, float]:
+    """A run of a few updates, by a trainer that is thrown away.
+
+    Returns:
+        The ranks; the moment after the first update; the seconds of a later one, and of an
+        evaluation.
+    """
     trainer = trainer_of(replace(with_steps(config, TRIED), evaluate_every=0, patience=0,
                                  log_every=TRIED))
     held_out, trainer.held_out = trainer.held_out, None
@@ -69,11 +91,4 @@ def steps_within(minutes: float, trainer_of: Callable[[TrainConfig], Trainer],
     if held_out is not None:
         trainer.evaluate(held_out)
     evaluation = time.perf_counter() - evaluation
-    each = median(seconds) + (evaluation / config.evaluate_every if config.evaluate_every else 0)
-    ready = moments[0] - begin  # building, compiling: it happens once more
-    left = 60 * minutes - (time.perf_counter() - begin) - ready - evaluation
-    steps = trainer.world.on_first(lambda: math.floor(left / each))
-    if steps < 1:
-        raise ValueError(f"{minutes:g} minutes are too few: getting ready takes "
-                         f"{60 * minutes - left:.0f} s, and an update {median(seconds):.2g} s")
-    return steps
+    return trainer.world, moments[0], median(seconds), evaluation

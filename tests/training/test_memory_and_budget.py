@@ -1,5 +1,8 @@
 """Activations computed twice, and a budget of minutes."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from toys import config, mlp, trained, vectors
@@ -77,3 +80,21 @@ def test_minutes_become_the_steps_that_fit_in_them(monkeypatch):
     assert steps == int((300 - tried - 2 - 1) / (2 + 1 / 10))
     with pytest.raises(ValueError, match="minutes are too few"):
         steps_within(0.1, trainer_of, config(steps=100))
+
+
+def test_nothing_of_the_trial_is_left_when_the_run_begins():
+    """Else two models, and what their optimisers keep, would have to fit on the GPU."""
+    models = []
+
+    def trainer_of(train):
+        model = mlp()
+        models.append(weakref.ref(model))
+        return Trainer(model, Reconstruction(), vectors(), train, held_out=vectors(16))
+
+    gc.disable()  # as good as within an update, where it is rare
+    try:
+        steps_within(5, trainer_of, config(steps=100))
+        left = [model() for model in models]
+    finally:
+        gc.enable()
+    assert left == [None]
