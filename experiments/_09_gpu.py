@@ -14,11 +14,11 @@ from torch import nn
 from pretrain_lib import BertConfig, BertForMaskedLM, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, TrainConfig, Trainer
 from pretrain_lib import load_pretrained, save_pretrained
 from pretrain_lib.bench.encoder import SPECIAL, Size
-from pretrain_lib.bench.ladder import peak_flops
+from pretrain_lib.bench.ladder import labels_in_place, peak_flops
 from pretrain_lib.bench.products import Products
 from pretrain_lib.bench.timing import interleaved, ratio
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.objectives.masked_lm import UNUSED, token_loss
+from pretrain_lib.objectives.masked_lm import token_loss
 from pretrain_lib.training.precision import autocast, choose_device
 
 TITLE = "MFU and speed of BERT-base and ModernBERT-base on a GPU, and float16 with loss scaling against float32"
@@ -79,7 +79,7 @@ def steps_of(form: Form, length: int, batch_size: int, device: torch.device, com
     save_pretrained(form.ours(form.config), folder)
     ours = load_pretrained(folder).to(device).train()
     theirs = getattr(transformers, form.theirs).from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32).to(device).train()
-    labels = torch.full_like(batch.inputs["input_ids"], UNUSED).scatter_(1, batch.inputs["positions"], batch.targets["labels"])
+    labels = labels_in_place(batch.inputs["positions"], batch.targets["labels"], length)
     with Products() as products, autocast("bf16", device):
         token_loss(ours(**batch.inputs), batch.targets["labels"]).backward()
     ours.zero_grad(set_to_none=True)
@@ -109,7 +109,7 @@ def trainers(form: Form, length: int, batch_size: int, device: torch.device, com
     def collate(examples: list[dict]) -> dict:
         keys = Keys.of(0, len(examples))
         hidden = mask.mask(torch.stack([example["input_ids"] for example in examples]), keys)
-        labels = torch.full_like(hidden.input_ids, UNUSED).scatter_(1, hidden.positions, hidden.labels)
+        labels = labels_in_place(hidden.positions, hidden.labels, length)
         return {"input_ids": hidden.input_ids, "labels": labels}
 
     def loop() -> None:

@@ -63,6 +63,19 @@ def rungs(changes: dict[str, dict] = CHANGES) -> dict[str, Rung]:
     return ladder
 
 
+def labels_in_place(positions: Tensor, labels: Tensor, length: int) -> Tensor:
+    """The labels at the positions that they belong to, (B, T); -100 everywhere else.
+
+    Args:
+        positions: (B, S) of the labels; a slot whose label is -100 has none, whatever it says.
+        labels: (B, S).
+        length: T.
+    """
+    there = positions.where(labels != UNUSED, length)
+    columns = labels.new_full((len(labels), length + 1), UNUSED)  # the last for unused slots
+    return columns.scatter_(1, there, labels)[:, :-1].contiguous()
+
+
 class Everywhere(Objective):
     """Masked language modelling that computes the logits of every token, and uses those of blanks.
 
@@ -77,8 +90,8 @@ class Everywhere(Objective):
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         batch = self.masked.batch(samples, keys)
         inputs = {name: column for name, column in batch.inputs.items() if name != "positions"}
-        labels = torch.full_like(inputs["input_ids"], UNUSED)  # (B, T)
-        labels.scatter_(1, batch.inputs["positions"], batch.targets["labels"])
+        labels = labels_in_place(batch.inputs["positions"], batch.targets["labels"],
+                                 inputs["input_ids"].shape[1])
         return Batch(inputs, {"labels": labels}, batch.counts)
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pretrain_lib.bench.cost_model import Encoder, ring_all_reduce
 from pretrain_lib.bench.encoder import Size, measure
-from pretrain_lib.bench.ladder import Everywhere, Rung, Task, climb, rungs
+from pretrain_lib.bench.ladder import Everywhere, Rung, Task, climb, labels_in_place, rungs
 from pretrain_lib.bench.memory import peak_bytes
 from pretrain_lib.bench.products import Products, alone
 from pretrain_lib.bench.profile import kind_of, time_shares
@@ -135,6 +135,23 @@ def test_predicting_everywhere_gives_the_same_loss_and_gradients():
     assert counts == counted
     torch.testing.assert_close(loss, everywhere, rtol=1e-12, atol=0)
     torch.testing.assert_close(gradients, others, rtol=1e-10, atol=1e-12)
+
+
+def test_predicting_everywhere_scores_every_label_that_counts():
+    """The first token too, which unused slots of the blanks point at."""
+    task, keys = tiny_task(), Keys.of(2, range(16))
+    blanks = task.objective.batch(task.source.take(keys), keys)
+    positions, labels = blanks.inputs["positions"], blanks.targets["labels"]
+    expected = torch.full((16, TINY["length"]), -100)
+    for row in range(16):
+        for slot in range(labels.shape[1]):
+            if labels[row, slot] != -100:
+                expected[row, positions[row, slot]] = labels[row, slot]
+    assert (expected[:, 0] != -100)[(labels == -100).any(1)].any()
+    assert torch.equal(labels_in_place(positions, labels, TINY["length"]), expected)
+    everywhere = Everywhere(task.objective).batch(task.source.take(keys), keys)
+    assert torch.equal(everywhere.targets["labels"], expected)
+    assert (expected != -100).sum() == everywhere.counts["masked_lm"]
 
 
 @pytest.mark.parametrize("name", [name for name in rungs() if name != "compiled"])
