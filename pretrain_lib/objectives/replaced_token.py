@@ -81,7 +81,7 @@ class ReplacedTokenDetection(Objective):
         """
         noise = -torch.empty_like(logits, dtype=torch.float32).exponential_().log()
         sampled = (logits + noise).argmax(-1)  # (B, S)
-        corrupted = batch.targets["original"].clone()
-        row, slot = (batch.targets["labels"] != UNUSED).nonzero(as_tuple=True)
-        corrupted[row, batch.inputs["positions"][row, slot]] = sampled[row, slot]
-        return corrupted
+        original = batch.targets["original"]
+        used = batch.targets["labels"] != UNUSED
+        at = batch.inputs["positions"].where(used, original.shape[1])  # unused: one past the end
+        return F.pad(original, (0, 1)).scatter(1, at, sampled)[:, :-1].contiguous()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
@@ -15,6 +16,7 @@ from pretrain_lib.models.modern import (
     ModernBertForMaskedLM,
     ModernBertForTokenClassification,
 )
+from pretrain_lib.objectives.base import Batch
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.objectives.replaced_token import ReplacedTokenDetection
 from pretrain_lib.training.config import TrainConfig
@@ -150,6 +152,33 @@ def test_tokens_are_sampled_from_the_generators_distribution():
     for count, p in zip(torch.bincount(sampled, minlength=V).tolist(), probabilities.tolist(),
                         strict=True):
         assert abs(count - n * p) < 5 * math.sqrt(n * p * (1 - p)) + 1
+
+
+def test_samples_are_put_in_place_without_asking_how_many_there_are():
+    """A GPU would be waited for, and a compiled step compiled anew for each other number."""
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.randint(5, V, (6, 8), generator=generator)
+    unused = torch.arange(8) >= torch.arange(3, 9)[:, None]
+    positions = torch.rand(6, T, generator=generator).argsort(1)[:, :8].sort(1).values
+    positions[:, 0] = 0  # where unused slots point as well
+    original = torch.randint(5, V, (6, T), generator=generator)
+    batch = Batch({"positions": positions.masked_fill(unused, 0)},
+                  {"labels": labels.masked_fill(unused, -100), "original": original}, {})
+    logits = torch.randn(6, 8, V, generator=generator)
+    torch.manual_seed(0)
+    noise = -torch.empty(6, 8, V).exponential_().log()
+    expected = original.clone()
+    for row, slot in (~unused).nonzero().tolist():
+        expected[row, positions[row, slot]] = (logits + noise)[row, slot].argmax()
+    task = objective(Fixed(torch.zeros(V)))
+    with FakeTensorMode() as fake:  # whose values nobody knows
+        shapes = Batch(*({name: fake.from_tensor(value) for name, value in part.items()}
+                         for part in (batch.inputs, batch.targets)), {})
+        assert task.corrupt(fake.from_tensor(logits), shapes).shape == (6, T)
+    torch.manual_seed(0)
+    corrupted = task.corrupt(logits, batch)
+    assert torch.equal(corrupted, expected) and not torch.equal(original, expected)
+    assert torch.equal(batch.targets["original"], original)
 
 
 def test_the_sample_is_a_function_of_torchs_random_state():
