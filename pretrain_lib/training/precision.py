@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -30,18 +31,23 @@ class Choice(NamedTuple):
 
 
 def matmul_seconds(name: str, device: torch.device, size: int) -> float:
-    """Seconds that one square matrix product takes: the best of three, after a warm-up."""
-    a = torch.ones(size, size, device=device, dtype=DTYPES[name] or torch.float32)
+    """Seconds that one square matrix product takes: the median of several, after a warm-up.
+
+    The factors are random: a GPU needs less power for ones, and so runs at a higher clock.
+    """
+    generator = torch.Generator(device).manual_seed(0)
+    a = torch.randn(size, size, device=device, generator=generator)
+    a = a.to(DTYPES[name] or torch.float32)
     synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     seconds = []
     with products_in(name, device):
-        for _ in range(4):
+        for _ in range(1 + (20 if device.type == "cuda" else 5)):
             synchronize()
             start = time.perf_counter()
             a @ a
             synchronize()
             seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+    return median(seconds[1:])
 
 
 @lru_cache
@@ -119,6 +125,6 @@ def choose_device(name: str) -> torch.device:
             f"device {name!r} was asked for, but this machine has none: use 'auto' or 'cpu'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
-        raise ValueError(f"device {name!r} was asked for, but the GPUs here, counted from 0, end at "
-                         f"'cuda:{last}': use one of these {last + 1}, or 'auto'")
+        raise ValueError(f"device {name!r} was asked for, but the GPUs here, counted from 0, end "
+                         f"at 'cuda:{last}': use one of these {last + 1}, or 'auto'")
     return device

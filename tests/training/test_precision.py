@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
 from pretrain_lib.data.keys import Keys
@@ -286,6 +287,31 @@ def test_the_real_probe_is_quick_and_chooses_no_trap():
     if chosen != "fp32":
         fast = precision.matmul_seconds(chosen, CPU, 256)
         assert fast < precision.matmul_seconds("fp32", CPU, 256)
+
+
+class Factors(TorchDispatchMode):
+    """Keeps what is multiplied."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.seen += args if function is torch.ops.aten.mm.default else ()
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_product_of_random_factors_is_timed_by_the_median(monkeypatch):
+    took = [90.0, 1.0, 5.0, 2.0, 30.0, 4.0]  # the first is the warm-up
+    clock = iter([moment for seconds in took for moment in (0.0, seconds)])
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: next(clock))
+    with Factors() as factors:
+        seconds = precision.matmul_seconds("bf16", CPU, 64)
+    assert seconds == 4.0
+    assert len(factors.seen) == 2 * len(took)
+    for factor in factors.seen:
+        assert factor.dtype == torch.bfloat16 and factor.shape == (64, 64)
+        assert factor.float().std().item() == pytest.approx(1, abs=0.05)
 
 
 def test_the_probe_draws_no_random_number():
