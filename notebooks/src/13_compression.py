@@ -310,7 +310,7 @@ reveal("13.zeros", faster["half zeros"])
 # this is a smaller *archive*, not a faster model. To be faster, something must go as a whole: an attention head, a unit of a feed-forward layer, a layer.
 #
 # The accuracy above is that of zeros and nothing more. Han et al. trained on after each round of zeros, and so did without eight of nine weights of AlexNet at no loss (2015, abstract): where a report says "half zeros", ask whether it trained on. Ours did not,
-# here and in the ledger; `prune_weights` lets you, and keeps the zeros at zero.
+# here and in the ledger; `prune_weights` lets you, and under a `Trainer` the zeros stay zero.
 #
 # ### Which heads matter
 #
