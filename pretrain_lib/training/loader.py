@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from ..data.source import Source, keys_at
 from ..objectives.base import Batch, Objective
 from .config import TrainConfig
 from .distributed import World
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class MicroBatches(Dataset):
@@ -68,6 +71,21 @@ def leave_signals_to_the_trainer(worker: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+@contextmanager
+def stops_held_back():
+    """Keeps signals to stop waiting; a worker that starts meanwhile does so until it is ready."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def micro_batches(source: Source, objective: Objective, config: TrainConfig, first_step: int,
@@ -77,7 +95,7 @@ def micro_batches(source: Source, objective: Objective, config: TrainConfig, fir
     Workers start with the first batch that is asked for, and end when the generator is closed.
     """
     dataset = MicroBatches(source, objective, config, world)
-    yield from DataLoader(
+    loader = DataLoader(
         dataset,
         batch_size=None,
         sampler=range(first_step * config.accumulation, len(dataset)),
@@ -86,3 +104,6 @@ def micro_batches(source: Source, objective: Objective, config: TrainConfig, fir
         worker_init_fn=leave_signals_to_the_trainer,
         generator=torch.Generator(),  # its own, so that the global one is left alone
     )
+    with stops_held_back():
+        batches = iter(loader)
+    yield from batches

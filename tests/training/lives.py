@@ -24,7 +24,9 @@ import torch._dynamo  # optimisers import it when they are built: once is enough
 from torch.utils.data import get_worker_info
 from toys import Denoising, config, mlp, vectors
 
+from pretrain_lib.training import loader
 from pretrain_lib.training.checkpoint import checkpoint_steps, newest_sound
+from pretrain_lib.training.loader import leave_signals_to_the_trainer
 from pretrain_lib.training.log import read_log
 from pretrain_lib.training.trainer import Trainer
 
@@ -92,6 +94,15 @@ class Mortal(Denoising):
         if Mortal.death:
             Mortal.death.event("forward" if model.training else "evaluation")
         return super().forward(model, batch)
+
+
+def get_ready_late(worker: int) -> None:
+    """The second worker is still starting when the first one has made batches."""
+    time.sleep(0.3 * worker)
+    leave_signals_to_the_trainer(worker)
+
+
+loader.leave_signals_to_the_trainer = get_ready_late
 
 
 def build(folder: Path, workers: int) -> Trainer:
