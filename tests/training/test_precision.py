@@ -207,6 +207,16 @@ def test_matrix_products_and_convolutions_round_alike_and_only_within(name, form
         assert [setting.fp32_precision for setting in settings] == before
 
 
+def test_attention_on_a_gpu_is_not_cudnns_and_only_within():
+    enabled = torch.backends.cuda.cudnn_sdp_enabled
+    assert enabled()
+    with pytest.raises(ZeroDivisionError), precision.products_in("bf16", torch.device("cuda")):
+        assert not enabled()
+        1 / 0
+    with precision.products_in("bf16", CPU):
+        assert enabled()
+
+
 class Within(nn.Module):
     """Notes, at each pass forwards or backwards, how products were to be rounded."""
 
