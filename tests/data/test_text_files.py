@@ -254,7 +254,7 @@ def test_of_many_columns_an_error_lists_some(tmp_path):
         ("a.txt.gz", b"no gzip", "is no intact .gz file"),
         ("a.txt.gz", gzip.compress(b"some words" * 99, mtime=0)[:-12], "is no intact .gz file"),
         ("a.parquet.gz", b"no gzip", "is no intact .gz file"),
-        ("a.parquet.gz", gzip.compress(b"no Parquet"), "cannot be read as Parquet"),
+        ("a.parquet.gz", gzip.compress(b"no Parquet", mtime=0), "cannot be read as Parquet"),
         (
             "a.docx",
             b"words",
