@@ -13,7 +13,7 @@ import pytest
 
 from pretrain_lib.course import plots
 from pretrain_lib.course.build import WIDGET, clean_outputs
-from pretrain_lib.course.kernel import execute
+from pretrain_lib.course.kernel import NotebookFailed, execute
 
 from .copied import ROOT
 
@@ -196,9 +196,17 @@ slider.value = {value}
 
 
 def executed(folder, cells):
-    """The notebook of these cells, executed as `build` does it."""
+    """The notebook of these cells, executed as `build` does it.
+
+    Once in many runs nbclient waits for ever for the reply of a kernel with widgets: it gets a second chance.
+    """
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    execute(notebook, folder, "smoke")
+    try:
+        execute(notebook, folder, "smoke", timeout=90)
+    except NotebookFailed as error:
+        if "it took longer than" not in str(error):
+            raise
+        execute(notebook, folder, "smoke", timeout=90)
     return notebook
 
 
