@@ -442,7 +442,7 @@ for name, found in (*tasks.items(), ("docstring-library, adapted teacher", adapt
     print(f"ledger, {name}: {lost[0]} points lost as cut, {lost[1]} after training on")
 
 # %% [markdown]
-# Training on makes up for some of what was cut on era, and for none of it under the teacher that has read docstrings: that one lost little by the cut, and something by half a pass more. What was cut can be grown again only where it was missed.
+# Training on makes up for some of what was cut on era, and for none of it under the teacher that has read docstrings: that one lost little by the cut, and something by half a pass more.
 
 # %% [markdown]
 # ## 4 · Eight bits

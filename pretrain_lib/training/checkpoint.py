@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 from itertools import count
@@ -24,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..data.shard_writer import sync
 from .distributed import World, is_sharded, own_rows, spread_as
 
 MANIFEST = "manifest.json"
@@ -79,17 +79,6 @@ def replace_text(path: Path, text: str) -> None:
         raise not_written(path, error) from error
 
 
-def _sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -120,20 +109,20 @@ def _write(place: Path, tensors: dict[str, Tensors], world: World) -> dict[str, 
             save_file(mine, written[-1])
             shutil.copymode(place / STATE, written[-1])  # safetensors lets the owner alone read
     for file in written:
-        _sync(file)
+        sync(file)
     return {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in written}
 
 
 def _finish(beside: Path, manifest: dict[str, dict]) -> None:
     (beside / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     for path in (beside / MANIFEST, beside):
-        _sync(path)
+        sync(path)
 
 
 def _put_in_place(place: Path, beside: Path) -> None:
     replaced = _set_aside(place) if place.exists() else None
     beside.rename(place)
-    _sync(place.parent)
+    sync(place.parent)
     if replaced:
         shutil.rmtree(replaced)
 
