@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pretrain_lib import Augmented, Columns, ConvAutoencoder, ConvAutoencoderConfig, few_label_curve, load_images
 from pretrain_lib import FineTuning, LinearProbe, Reconstruction, TrainConfig, Trainer
-from pretrain_lib.data.augment import RandomCrop, RandomRotate, RandomScale
+from pretrain_lib.data.images.augment import RandomCrop, RandomRotate, RandomScale
 from pretrain_lib.evaluation.linear import pca
 from pretrain_lib.transfer.features import features
 

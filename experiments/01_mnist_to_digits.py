@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pretrain_lib import Augmented, Classification, Columns, ConvAutoencoder, ConvAutoencoderConfig, few_label_curve
 from pretrain_lib import FineTuning, LinearProbe, Reconstruction, TrainConfig, Trainer, load_images
-from pretrain_lib.data.augment import RandomCrop, RandomRotate, RandomScale
+from pretrain_lib.data.images.augment import RandomCrop, RandomRotate, RandomScale
 from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.fine_tune import Classifier
 

@@ -20,7 +20,7 @@ from pretrain_lib import (  # fmt: skip
     Trainer,
     load_images,
 )
-from pretrain_lib.data.augment import RandomRotate, RandomScale
+from pretrain_lib.data.images.augment import RandomRotate, RandomScale
 from pretrain_lib.evaluation.linear import pca
 from pretrain_lib.evaluation.reconstruction import reconstruction_error
 

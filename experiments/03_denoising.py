@@ -8,7 +8,7 @@ import torch
 
 from pretrain_lib import Autoencoder, AutoencoderConfig, Columns, Denoising, FineTuning, LinearProbe
 from pretrain_lib import TrainConfig, Trainer, load_images
-from pretrain_lib.data.images import labelled_subset
+from pretrain_lib.data.splits import labelled_subset
 from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.tuning import accuracy, fit_tuned
 

@@ -8,7 +8,7 @@ import torch
 
 from pretrain_lib import Columns, FineTuning, LinearProbe, MaskedAutoencoder, MaskedAutoencoderConfig
 from pretrain_lib import MaskedImage, Reconstruction, TrainConfig, Trainer, load_images
-from pretrain_lib.data.images import labelled_subset
+from pretrain_lib.data.splits import labelled_subset
 from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.tuning import accuracy, fit_tuned
 

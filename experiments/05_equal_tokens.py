@@ -14,7 +14,7 @@ import numpy as np
 
 from pretrain_lib import Keys, MaskedLM, PackedBlocks, TokenDataset, TwoSidedBigram
 from pretrain_lib import load_text, load_tokenizer
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.zoo import held_out_sources
 

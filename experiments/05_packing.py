@@ -10,8 +10,8 @@ import torch
 
 from pretrain_lib import Keys, ModernBertConfig, ModernBertForMaskedLM, PackedBlocks, TokenDataset
 from pretrain_lib import load_text, load_tokenizer
-from pretrain_lib.data.text import split_sentences
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.data.text.document import split_sentences
+from pretrain_lib.data.text.tokenizer import special_ids
 
 TITLE = "Padding wasted and won back by packing (after Krell et al. 2021, abstract and Figure 1)"
 

@@ -30,7 +30,7 @@ PROGRAM = """
 import sys, time
 from itertools import islice
 from pretrain_lib import load_text, load_tokenizer, prepare
-from pretrain_lib.data.shards import batches, plain_copy
+from pretrain_lib.data.text.shards import batches, plain_copy
 
 what, text, folder, shard_tokens = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 tokenizer, corpus = load_tokenizer("sotu-8192"), load_text(text)
@@ -110,7 +110,7 @@ def killed_and_called_again(text: str, folder: Path, shard_tokens: int) -> Path:
 def run(scale: str) -> dict:
     """Memory and speed at each size; the bare tokenizer in turns at the smallest; whether a kill changes a byte."""
     from pretrain_lib import load_text
-    from pretrain_lib.data.document import split_sentences
+    from pretrain_lib.data.text.document import split_sentences
 
     sizes, seeds = ((0.004,), SEEDS[:1]) if scale == "smoke" else (SIZES, SEEDS)
     sentences = [sentence for document in load_text("sotu") for sentence in split_sentences(document.text)]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pretrain_lib import BertConfig, Classification, Columns, Keys, MaskedLM, TrainConfig, Trainer
 from pretrain_lib import initialise, load_images, load_text
-from pretrain_lib.data.tokenizer import SPECIAL_TOKENS, SpecialIds
+from pretrain_lib.data.text.tokenizer import SPECIAL_TOKENS, SpecialIds
 from pretrain_lib.models.bert import BertEmbeddings, BertLayer
 from pretrain_lib.models.layers import at_positions
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain_lib import Keys, MaskedLM, TrainConfig, Trainer
-from pretrain_lib.data.counting import TwoSidedBigram, Unigram, token_counts
-from pretrain_lib.data.synthetic import SPECIAL, BayesOptimal, HiddenMarkovLanguage
+from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, token_counts
+from pretrain_lib.data.text.hidden_markov import SPECIAL, HiddenMarkovLanguage
+from pretrain_lib.evaluation.bayes import BayesOptimal
 from pretrain_lib.models.mode import evaluation_mode
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
 

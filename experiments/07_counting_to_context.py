@@ -12,12 +12,12 @@ from statistics import mean
 from torch import nn
 
 from pretrain_lib import MaskedLM, TrainConfig, Trainer
-from pretrain_lib.data.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
-from pretrain_lib.data.packing import PackedBlocks
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
+from pretrain_lib.data.text.packing import PackedBlocks
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.sotu import NAME, held_out
-from pretrain_lib.models.history import (
+from pretrain_lib.evaluation.common_blanks import NAME, held_out
+from pretrain_lib.models.before_transformers import (
     BidirectionalLSTM,
     BidirectionalLSTMConfig,
     NeuralProbabilisticLM,
@@ -26,8 +26,8 @@ from pretrain_lib.models.history import (
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForCausalLM, ModernBertForMaskedLM
 from pretrain_lib.objectives.base import Batch
-from pretrain_lib.pretraining import prepared, split
-from pretrain_lib.recipe import TextConfig
+from pretrain_lib.programs.pretrain import prepared, split
+from pretrain_lib.programs.recipe import TextConfig
 
 TITLE = "Held-out loss on the same blanks at equal training FLOPs, from counts to a masked transformer"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from statistics import mean
 
 from pretrain_lib import MaskedLM, TrainConfig, Trainer
-from pretrain_lib.data.counting import token_counts
-from pretrain_lib.data.packing import PackedBlocks
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.evaluation.counting import token_counts
+from pretrain_lib.data.text.packing import PackedBlocks
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import masked_scores
-from pretrain_lib.evaluation.sotu import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, held_out
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
-from pretrain_lib.pretraining import prepared, split
-from pretrain_lib.recipe import TextConfig
+from pretrain_lib.programs.pretrain import prepared, split
+from pretrain_lib.programs.recipe import TextConfig
 
 TITLE = "Masking rate in training and size of the model, scored at one common rate (after Wettig et al. 2023)"
 

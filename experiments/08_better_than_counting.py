@@ -11,14 +11,14 @@ from statistics import median
 import torch
 
 from pretrain_lib import Trainer
-from pretrain_lib.data.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
+from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.packing import PackedBlocks
-from pretrain_lib.data.tokenizer import save_tokenizer, special_ids
+from pretrain_lib.data.text.packing import PackedBlocks
+from pretrain_lib.data.text.tokenizer import save_tokenizer, special_ids
 from pretrain_lib.evaluation.masked import MaskedScores, MaskedSet, masked_scores
-from pretrain_lib.evaluation.sotu import NAME, held_out
-from pretrain_lib.pretraining import build_model, build_objective, prepared, split
-from pretrain_lib.recipe import read_recipe
+from pretrain_lib.evaluation.common_blanks import NAME, held_out
+from pretrain_lib.programs.pretrain import build_model, build_objective, prepared, split
+from pretrain_lib.programs.recipe import read_recipe
 
 TITLE = "Held-out masked loss against the clock: the laptop recipe, Hugging Face's Trainer, and counting"
 

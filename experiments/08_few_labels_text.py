@@ -7,11 +7,11 @@ import torch
 
 from pretrain_lib import FineTuning, Keys, LinearProbe, ModernBertConfig, ModernBertModel, TrainConfig
 from pretrain_lib import load_labelled_text, load_pretrained, load_tokenizer
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
-from pretrain_lib.data.labelled_text import LabelledText
+from pretrain_lib.data.tasks.encoded import EncodedText, encode_labelled
+from pretrain_lib.data.tasks.labelled import LabelledText
 from pretrain_lib.evaluation.classification import accuracy, macro_f1, majority_class, paired_bootstrap
 from pretrain_lib.transfer.features import features
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tfidf import TfidfClassifier
 from pretrain_lib.transfer.tuning import fit_tuned
 from pretrain_lib.zoo import held_out_sources

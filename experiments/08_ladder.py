@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain_lib import BertConfig, BertForMaskedLM, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, TrainConfig, Trainer
-from pretrain_lib.data.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
-from pretrain_lib.data.packing import PackedBlocks
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
+from pretrain_lib.data.text.packing import PackedBlocks
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.sotu import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, held_out
 from pretrain_lib.models.init import initialise, start_at_unigram
 from pretrain_lib.models.layers import Attention, FeedForward, GatedFeedForward, at_positions, rotation, visible
-from pretrain_lib.pretraining import prepared, split
-from pretrain_lib.recipe import TextConfig
+from pretrain_lib.programs.pretrain import prepared, split
+from pretrain_lib.programs.recipe import TextConfig
 
 TITLE = "Held-out masked loss after equally many tokens, from the BERT of 2018 to today's recipe, one change a rung"
 

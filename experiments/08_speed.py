@@ -14,8 +14,8 @@ from pretrain_lib.bench.products import Products, alone
 from pretrain_lib.bench.profile import time_shares
 from pretrain_lib.bench.timing import interleaved, ratio
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.evaluation.sotu import NAME
-from pretrain_lib.objectives.masked_lm import token_loss
+from pretrain_lib.evaluation.common_blanks import NAME
+from pretrain_lib.objectives.text import token_loss
 from pretrain_lib.zoo import ZOO
 
 TITLE = "Tokens a second: the same BERT in this library and in transformers, and both trainers"

@@ -32,19 +32,19 @@ from pretrain_lib import (
     load_labelled_text,
 )
 from pretrain_lib.bench.products import Products
-from pretrain_lib.data.counting import TwoSidedBigram, Unigram, token_counts
-from pretrain_lib.data.encoded_text import encode_labelled
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, token_counts
+from pretrain_lib.data.tasks.encoded import encode_labelled
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.sentence_pairs import pair_scores
-from pretrain_lib.evaluation.sotu import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, held_out
 from pretrain_lib.models.bert import start_at_neighbours
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.objectives.base import Objective, Step
-from pretrain_lib.pretraining import prepared, split
-from pretrain_lib.recipe import TextConfig
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.programs.pretrain import prepared, split
+from pretrain_lib.programs.recipe import TextConfig
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
 
 TITLE = "Sentence tasks, whole-word masking and replaced tokens against plain masking, at equal training FLOPs"

@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from pretrain_lib.bench.ladder import climb, rungs, task_of
-from pretrain_lib.recipe import read_recipe
+from pretrain_lib.programs.recipe import read_recipe
 
 TITLE = "Tokens a second, peak memory, model FLOPs utilisation and held-out loss, one change a rung, at equal tokens"
 

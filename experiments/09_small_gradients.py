@@ -14,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from pretrain_lib import Keys, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, PackedBlocks, TokenDataset
 from pretrain_lib import load_pretrained, load_text
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.sotu import held_out
+from pretrain_lib.evaluation.common_blanks import held_out
 
 TITLE = "Gradients below fp16's smallest number, and loss scaling (after Micikevicius et al. 2018, sections 3.1 and 3.2)"
 

@@ -6,7 +6,7 @@ from statistics import mean
 
 from pretrain_lib import load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.labelled_text import LabelledText
+from pretrain_lib.data.tasks.labelled import LabelledText
 
 few_labels = load_experiment("08-few-labels-text")
 

@@ -7,12 +7,12 @@ import torch
 
 from pretrain_lib import FineTuning, LinearProbe, ModernBertConfig, ModernBertModel, TfidfClassifier, TrainConfig
 from pretrain_lib import load_labelled_text, load_pretrained, load_tokenizer
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
+from pretrain_lib.data.tasks.encoded import EncodedText, encode_labelled
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.labelled_text import LabelledText
+from pretrain_lib.data.tasks.labelled import LabelledText
 from pretrain_lib.evaluation.classification import accuracy, paired_bootstrap
 from pretrain_lib.transfer.features import features
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
 from pretrain_lib.zoo import held_out_sources
 

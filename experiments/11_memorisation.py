@@ -9,14 +9,14 @@ import torch
 
 from pretrain_lib import Keys, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, PackedBlocks, TokenDataset, TrainConfig, Trainer
 from pretrain_lib import LinearProbe, load_labelled_text, load_text, load_tokenizer
-from pretrain_lib.data.counting import Unigram, token_counts
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.evaluation.counting import Unigram, token_counts
+from pretrain_lib.data.tasks.encoded import EncodedText, encode_labelled
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.calibration import reliability
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.evaluation.masked import UNUSED, MaskedSet, masked_scores
 from pretrain_lib.evaluation.memorisation import exposure, loss_gap, secret_scores
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
 from pretrain_lib.zoo import held_out_sources
 

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from pretrain_lib import Columns, Keys, load_pretrained, load_text, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.synthetic import BayesOptimal, HiddenMarkovLanguage, normalised
-from pretrain_lib.data.tokenizer import continues_word
+from pretrain_lib.data.text.hidden_markov import HiddenMarkovLanguage, normalised
+from pretrain_lib.evaluation.bayes import BayesOptimal
+from pretrain_lib.data.text.tokenizer import continues_word
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib.transfer.control_task import draw_tokens, layer_states, probe_with_control
 from pretrain_lib.zoo import held_out_sources

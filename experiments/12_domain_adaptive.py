@@ -14,16 +14,16 @@ from torch import nn
 from pretrain_lib import FineTuning, LinearProbe, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, TrainConfig, Trainer
 from pretrain_lib import PackedBlocks, TfidfClassifier, load_labelled_text, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.counting import token_counts
-from pretrain_lib.data.encoded_text import encode_labelled
+from pretrain_lib.evaluation.counting import token_counts
+from pretrain_lib.data.tasks.encoded import encode_labelled
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.classification import accuracy, majority_class, paired_bootstrap
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.models.init import start_at_unigram
-from pretrain_lib.pretraining import prepared, split
-from pretrain_lib.recipe import TextConfig
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.programs.pretrain import prepared, split
+from pretrain_lib.programs.recipe import TextConfig
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
 
 few_labels = load_experiment("08-few-labels-text")

@@ -9,11 +9,11 @@ import torch
 
 from pretrain_lib import FineTuning, LinearProbe, LoraConfig, TfidfClassifier, TrainConfig, add_lora, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.encoded_text import encode_labelled
-from pretrain_lib.data.labelled_text import LabelledText
+from pretrain_lib.data.tasks.encoded import encode_labelled
+from pretrain_lib.data.tasks.labelled import LabelledText
 from pretrain_lib.evaluation.classification import accuracy, majority_class, paired_bootstrap
 from pretrain_lib.transfer.encoders import text_classifier
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
 
 few_labels = load_experiment("08-few-labels-text")

@@ -11,7 +11,7 @@ from torch import nn
 
 from pretrain_lib import FineTuning, LinearProbe, MaskedLM, TfidfClassifier, TrainConfig, Trainer, load_labelled_text, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.encoded_text import encode_labelled
+from pretrain_lib.data.tasks.encoded import encode_labelled
 from pretrain_lib.evaluation.masked import masked_scores
 
 TITLE = "LoRA and full fine-tuning on docstrings' libraries, of the zoo's model after it has read docstrings without labels"

@@ -7,9 +7,9 @@ from statistics import mean
 
 from pretrain_lib import FineTuning, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.encoded_text import encode_labelled
+from pretrain_lib.data.tasks.encoded import encode_labelled
 from pretrain_lib.evaluation.classification import accuracy
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
 
 TITLE = "LoRA on docstrings' libraries with 1,000 labels, at three learning rates with clipped gradients"

@@ -9,7 +9,7 @@ from torch import nn
 
 from pretrain_lib import Classification, FineTuning, LinearProbe, TfidfClassifier, Trainer, add_lora, load_pretrained, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled
+from pretrain_lib.data.tasks.encoded import EncodedText, encode_labelled
 from pretrain_lib.transfer.encoders import text_classifier
 
 TITLE = "LoRA against full fine-tuning on the sentiment of a hidden word; and on docstrings, with embeddings trained or not"

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 
 from pretrain_lib import ModernBertModel, TrainConfig, Trainer, load_pretrained, load_tokenizer, train_tokenizer
-from pretrain_lib.data.tokenizer import special_ids
-from pretrain_lib.data.translation import PACKAGED, ParallelText, encode_pairs, load_translation
+from pretrain_lib.data.text.tokenizer import special_ids
+from pretrain_lib.data.tasks.translation import (
+    PACKAGED,
+    ParallelText,
+    encode_pairs,
+    load_translation,
+)
 from pretrain_lib.evaluation.classification import paired_bootstrap
 from pretrain_lib.evaluation.translation import chrf, exact_matches, sentence_chrf
 from pretrain_lib.models.init import start_at_unigram

@@ -15,11 +15,11 @@ from pretrain_lib.compression.distill import inherit_words
 from pretrain_lib.compression.importance import importance
 from pretrain_lib.compression.saved import bytes_on_disk, save_compressed
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.encoded_text import encode_labelled, encode_texts
+from pretrain_lib.data.tasks.encoded import encode_labelled, encode_texts
 from pretrain_lib.evaluation.classification import accuracy, macro_f1, paired_bootstrap
 from pretrain_lib.transfer.encoders import text_classifier
 from pretrain_lib.transfer.features import logits
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
 
 TITLE = "Accuracy and bytes of a fine-tuned encoder, of its student, pruned, and in int8"

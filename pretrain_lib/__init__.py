@@ -3,24 +3,32 @@
 from .compression.distill import distill
 from .compression.prune import prune
 from .compression.quantise import quantize
-from .data.augment import Augmented
-from .data.counting import TwoSidedBigram, Unigram
-from .data.encoded_text import encode_labelled, encode_text_pairs
-from .data.images import ImageDataset, labelled_subset, load_images
+from .data.images.augment import Augmented
+from .data.images.dataset import ImageDataset
+from .data.images.load import load_images
 from .data.keys import Keys
-from .data.labelled_text import load_labelled_text
 from .data.mixture import Mixture
-from .data.packing import PackedBlocks
-from .data.pairs import SentencePairs
-from .data.shards import prepare
 from .data.source import Columns
-from .data.synthetic import HiddenMarkovLanguage
-from .data.tagged_text import encode_tagged, load_tagged_text
-from .data.text import load_text
-from .data.token_dataset import TokenDataset
-from .data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
-from .data.translation import encode_pairs, load_translation
+from .data.splits import labelled_subset
+from .data.tasks.encoded import encode_labelled, encode_text_pairs
+from .data.tasks.labelled import load_labelled_text
+from .data.tasks.tagged import encode_tagged, load_tagged_text
+from .data.tasks.translation import encode_pairs, load_translation
+from .data.text.hidden_markov import HiddenMarkovLanguage
+from .data.text.load import load_text
+from .data.text.packing import PackedBlocks
+from .data.text.pairs import SentencePairs
+from .data.text.shards import prepare
+from .data.text.token_dataset import TokenDataset
+from .data.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from .evaluation.counting import TwoSidedBigram, Unigram
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
+from .models.before_transformers import (
+    BidirectionalLSTM,
+    BidirectionalLSTMConfig,
+    NeuralProbabilisticLM,
+    NeuralProbabilisticLMConfig,
+)
 from .models.bert import (
     BertConfig,
     BertForMaskedLM,
@@ -34,12 +42,6 @@ from .models.convolutional import (
     ConvAutoencoderConfig,
     MaskedAutoencoder,
     MaskedAutoencoderConfig,
-)
-from .models.history import (
-    BidirectionalLSTM,
-    BidirectionalLSTMConfig,
-    NeuralProbabilisticLM,
-    NeuralProbabilisticLMConfig,
 )
 from .models.init import initialise
 from .models.modern import (
@@ -68,7 +70,8 @@ from .training.trainer import Trainer
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
 from .transfer.heads import fine_tune_pairs, fine_tune_regressor, fine_tune_tagger
-from .transfer.lora import LoraConfig, add_lora, load_lora, merge_lora, save_lora
+from .transfer.lora import LoraConfig, add_lora, merge_lora
+from .transfer.peft_format import load_lora, save_lora
 from .transfer.probe import LinearProbe
 from .transfer.tfidf import TfidfClassifier
 

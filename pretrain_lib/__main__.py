@@ -6,7 +6,7 @@ import os
 import sys
 
 from .commands import COMMANDS, explain
-from .data.token_dataset import ShardError
+from .data.text.token_dataset import ShardError
 from .training.checkpoint import CheckpointError
 from .training.distributed import PeerError, launched, rank
 from .training.finite import NonFiniteError

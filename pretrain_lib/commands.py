@@ -9,8 +9,8 @@ from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated
 
-from .finetuning import finetune
-from .recipe import TextConfig, read_recipe
+from .programs.finetune import finetune
+from .programs.recipe import TextConfig, read_recipe
 from .training.checkpoint import NotWrittenError
 from .training.distributed import PeerError, launched, rank
 
@@ -21,7 +21,7 @@ def prepare(words: list[str]) -> None:
     """Tokenises a text once, into files that training maps into memory."""
     import tyro
 
-    from .pretraining import prepared, prepared_folder
+    from .programs.pretrain import prepared, prepared_folder
 
     text = tyro.cli(TextConfig, args=words, prog="python -m pretrain_lib prepare",
                     description="Tokenises a text once, into files that training maps into memory. "
@@ -34,7 +34,7 @@ def prepare(words: list[str]) -> None:
 
 def pretrain(words: list[str]) -> None:
     """Trains a model from a recipe."""
-    from .pretraining import pretrain as carry_out
+    from .programs.pretrain import pretrain as carry_out
 
     path, rest = first_word(words, "pretrain", "RECIPE.toml", known_recipes())
     recipe, folder, resume, minutes = recipe_and_options(path, rest)
@@ -56,9 +56,9 @@ def evaluate(words: list[str]) -> None:
     """Scores a model on blanks that are the same for everybody."""
     import tyro
 
+    from .data.text.tokenizer import load_tokenizer, tokenizer_hash
     from .evaluation.masked import MaskedSet, masked_scores
     from .pretrained import find, load_pretrained
-    from .data.tokenizer import load_tokenizer, tokenizer_hash
     from .zoo import ZOO
 
     name, rest = first_word(words, "evaluate", "MODEL", "a folder, a run's folder, or a zoo name")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from .data.tokenizer import SpecialIds
+from .data.text.tokenizer import SpecialIds
 from .models import bert, modern
 from .models.state import load_state, state_tensors
 
@@ -200,6 +200,18 @@ def fields_out(config) -> dict:
         values["rope_parameters"] = {kind: {"rope_type": "default", "rope_theta": theta}
                                      for kind, theta in thetas.items()}
     return values
+
+
+def their_names(model: nn.Module, name: str) -> list[str]:
+    """What `transformers` calls a layer of ours, or the layers of which ours is made."""
+    family = family_of(model)
+    full = f"encoder.{name}.weight" if is_encoder(model) else f"{name}.weight"
+    theirs = family.theirs(full).removesuffix(".weight")
+    if is_encoder(model):
+        theirs = theirs.removeprefix(family.prefix)
+    if ".self.qkv" in theirs:
+        return [theirs.replace("qkv", third) for third in THIRDS]
+    return [theirs]
 
 
 # ------------------------------------------------------------------------------------------- in

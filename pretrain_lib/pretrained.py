@@ -8,8 +8,6 @@ its place and renamed into it, so it is never half there.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .data.tokenizer import save_tokenizer, special_ids
+from .data.text.tokenizer import save_tokenizer, special_ids
+from .files import new_folder
 from .hf import FAMILIES, family_of, from_hugging_face, to_hugging_face
 from .models import autoencoder as ae
 from .models import convolutional as conv
@@ -89,21 +88,13 @@ def require_room(folder: Path) -> None:
 
 def write_folder(folder: Path, config: dict, tensors: dict[str, Tensor],
                  write_more: Callable[[Path], None] | None) -> None:
+    """Writes the files of a saved model into a folder, replacing a model that is there."""
     require_room(folder)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
-    try:
-        beside.mkdir(parents=True)
-        save_file(tensors, beside / WEIGHTS, metadata={"format": "pt"})
-        (beside / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    with new_folder(folder) as place:
+        save_file(tensors, place / WEIGHTS, metadata={"format": "pt"})
+        (place / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if write_more is not None:
-            write_more(beside)
-        if folder.exists():
-            folder.rename(replaced)
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+            write_more(place)
 
 
 def load_pretrained(name: str | Path) -> nn.Module:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers.models.bert import modeling_bert
 
 import pretrain_lib as pl
-from pretrain_lib.data.document import split_sentences
+from pretrain_lib.data.text.document import split_sentences
 from pretrain_lib.hf import THIRDS, family_of
 from pretrain_lib.pretrained import load_pretrained, save_pretrained
 

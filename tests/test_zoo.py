@@ -6,12 +6,12 @@ import pytest
 import torch
 import transformers
 
-from pretrain_lib.data.text import load_text
-from pretrain_lib.data.tokenizer import load_tokenizer, tokenizer_hash
+from pretrain_lib.data.text.load import load_text
+from pretrain_lib.data.text.tokenizer import load_tokenizer, tokenizer_hash
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.sotu import NAME, choose_held_out, draw, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, choose_held_out, draw, held_out
 from pretrain_lib.pretrained import WEIGHTS, load_pretrained
-from pretrain_lib.recipe import read_recipe
+from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.zoo import ZOO, held_out_sources
 
 MODELS = sorted(path.parent for path in ZOO.glob(f"*/{WEIGHTS}"))

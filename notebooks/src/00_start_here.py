@@ -10,8 +10,8 @@ import torch
 
 from pretrain_lib import ConvAutoencoder, ConvAutoencoderConfig
 from pretrain_lib.course import SCALE, check, claim, dial, headline, plots, predict, reveal
-from pretrain_lib.data.augment import Augmented, RandomCrop, RandomRotate, RandomScale
-from pretrain_lib.data.images import load_images
+from pretrain_lib.data.images.augment import Augmented, RandomCrop, RandomRotate, RandomScale
+from pretrain_lib.data.images.load import load_images
 from pretrain_lib.objectives.reconstruction import Reconstruction
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.trainer import Trainer

@@ -26,8 +26,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
-from pretrain_lib.data.augment import Augmented, RandomCrop, RandomRotate, RandomScale
-from pretrain_lib.data.images import labelled_subset, load_images
+from pretrain_lib.data.images.augment import Augmented, RandomCrop, RandomRotate, RandomScale
+from pretrain_lib.data.images.load import load_images
+from pretrain_lib.data.splits import labelled_subset
 from pretrain_lib.data.source import Columns
 from pretrain_lib.evaluation.reconstruction import reconstruction_error
 from pretrain_lib.models.convolutional import ConvAutoencoder, ConvAutoencoderConfig

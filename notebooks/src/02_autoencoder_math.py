@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from pretrain_lib.course import check, claim, dial, explore, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch02 import training_logs
-from pretrain_lib.data.images import load_images
+from pretrain_lib.data.images.load import load_images
 from pretrain_lib.evaluation.linear import linear_bound, pca
 from pretrain_lib.evaluation.reconstruction import reconstruction_error
 from pretrain_lib.models.autoencoder import Autoencoder, AutoencoderConfig

@@ -42,7 +42,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from pretrain_lib import Keys, load_text, train_tokenizer
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch04 import CHOICES, reports
-from pretrain_lib.data.text import split_sentences
+from pretrain_lib.data.text.document import split_sentences
 
 # %% [markdown]
 # ## 1 · From text to ids

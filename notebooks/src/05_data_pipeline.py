@@ -38,11 +38,12 @@ from pretrain_lib import Keys, MaskedLM, ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib import SentencePairs, TokenDataset, load_text, load_tokenizer, prepare
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch05 import pair_makers, samples, splits
-from pretrain_lib.data.dedup import deduplicate
-from pretrain_lib.data.document import Corpus, Document
+from pretrain_lib.data.text.dedup import deduplicate
+from pretrain_lib.data.text.document import Corpus, Document
 from pretrain_lib.data.source import epoch_order, keys_at
-from pretrain_lib.data.text import quality_report, split_sentences
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.data.text.document import split_sentences
+from pretrain_lib.data.text.quality import quality_report
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.zoo import held_out_sources
 
 # %% [markdown]
@@ -405,7 +406,7 @@ except RuntimeError as error:
 program = """
 import os, sys
 from pretrain_lib import load_text, load_tokenizer, prepare
-from pretrain_lib.data.document import Corpus
+from pretrain_lib.data.text.document import Corpus
 
 def read():
     for number, document in enumerate(load_text("sotu")):

@@ -49,12 +49,16 @@ from pretrain_lib import (
 )
 from pretrain_lib.course import check, claim, dial, explore, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch07 import CHOICES, printed_logs, tiny_language
-from pretrain_lib.data.counting import WithOwnToken, own_evidence, token_counts
-from pretrain_lib.data.synthetic import SPECIAL, BayesOptimal
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.evaluation.counting import WithOwnToken, own_evidence, token_counts
+from pretrain_lib.data.text.hidden_markov import SPECIAL
+from pretrain_lib.evaluation.bayes import BayesOptimal, bayes_loss
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import masked_scores
-from pretrain_lib.evaluation.sotu import held_out
-from pretrain_lib.models.history import BidirectionalLSTMConfig, NeuralProbabilisticLMConfig
+from pretrain_lib.evaluation.common_blanks import held_out
+from pretrain_lib.models.before_transformers import (
+    BidirectionalLSTMConfig,
+    NeuralProbabilisticLMConfig,
+)
 from pretrain_lib.models.init import start_at_unigram
 
 # %% [markdown]
@@ -173,7 +177,7 @@ print(f"{sum(map(len, tokens)):,} tokens counted; a loss of {lines['unigram'].lo
 # In logarithms: start from $\ln P(w)$, and add for each neighbour how much more probable it makes
 # $w$, the *association* $\ln P(w \mid n)/P(w)$. They are not independent, of course, so what both say
 # is counted twice; one weight on the associations, fitted on documents set apart, mends most of
-# it. Pairs that were never seen fall back to the unigram (the docstrings in `data/counting.py` have
+# it. Pairs that were never seen fall back to the unigram (the docstrings in `evaluation/counting.py` have
 # the details). Where a neighbour is itself hidden, it says nothing.
 
 # %%
@@ -869,7 +873,7 @@ predict("07.channel", ..., unit="nats (optimum under 80/10/10 less that under 10
 
 # %%
 both = MaskedLM(SPECIAL, vocabulary, 0.15).batch(language.held_out(len(keys)).take(keys), keys)
-channel = language.bayes_loss(both.inputs["input_ids"], both.inputs["positions"], both.targets["labels"], 0.15, replace)
+channel = bayes_loss(language, both.inputs["input_ids"], both.inputs["positions"], both.targets["labels"], 0.15, replace)
 reveal("07.channel", channel - bounds["optimum"])
 blind = BayesOptimal(language, 0.15, replace)
 blind.replace = ALL_MASK  # expects lies elsewhere, but does not look at the blank's own token

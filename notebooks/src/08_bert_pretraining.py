@@ -58,16 +58,16 @@ from pretrain_lib import (
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch08 import CHOICES, CLS, SEP
 from pretrain_lib.course.results import ROOT
-from pretrain_lib.data.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
-from pretrain_lib.data.tokenizer import special_ids
+from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
+from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import masked_scores
 from pretrain_lib.evaluation.sentence_pairs import pair_scores
-from pretrain_lib.evaluation.sotu import held_out
+from pretrain_lib.evaluation.common_blanks import held_out
 from pretrain_lib.models.bert import BertConfig
 from pretrain_lib.models.init import start_at_unigram
-from pretrain_lib.recipe import read_recipe
+from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.training.muon import orthogonalise as muon_rounds
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tfidf import TfidfClassifier
 from pretrain_lib.transfer.tuning import fit_tuned
 

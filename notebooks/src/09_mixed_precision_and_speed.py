@@ -42,8 +42,8 @@ from pretrain_lib.bench.timing import interleaved
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch09 import COLUMNS, DIAGNOSES, DTYPES, FORMATS, patterns, printed_logs
 from pretrain_lib.course.results import processor
-from pretrain_lib.data.tokenizer import special_ids
-from pretrain_lib.evaluation.sotu import held_out
+from pretrain_lib.data.text.tokenizer import special_ids
+from pretrain_lib.evaluation.common_blanks import held_out
 from pretrain_lib.training.loss_scaling import DOUBLED_AFTER, LossScaler
 from pretrain_lib.training.muon import Muon
 from pretrain_lib.training.precision import autocast, choose_device, fastest_precision

@@ -54,7 +54,7 @@ from pretrain_lib.course import check, claim, dial, headline, plots, predict, re
 from pretrain_lib.course.exercises.ch10 import DIAGNOSES, LOGS, adam
 from pretrain_lib.course.processes import RankFailed, run_ranks
 from pretrain_lib.course.results import ROOT
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.bert import BertConfig
 from pretrain_lib.training.checkpoint import load_checkpoint
 from pretrain_lib.training.distributed import own_rows
@@ -920,7 +920,7 @@ PROGRAM = """
 import os, signal, sys
 from safetensors.torch import load_file
 from pretrain_lib import BertForMaskedLM, Columns, MaskedLM, TrainConfig, Trainer
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.bert import BertConfig
 
 class Fragile(MaskedLM):

@@ -49,10 +49,11 @@ from pretrain_lib import (
 )
 from pretrain_lib.course import check, claim, dial, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch11 import DIAGNOSES, MASK, REPORTS, mystery_labels
-from pretrain_lib.data.counting import token_counts
-from pretrain_lib.data.encoded_text import EncodedText, encode_labelled, encode_texts
-from pretrain_lib.data.synthetic import SPECIAL, BayesOptimal
-from pretrain_lib.data.tokenizer import continues_word, special_ids
+from pretrain_lib.evaluation.counting import token_counts
+from pretrain_lib.data.tasks.encoded import EncodedText, encode_labelled, encode_texts
+from pretrain_lib.data.text.hidden_markov import SPECIAL
+from pretrain_lib.evaluation.bayes import BayesOptimal, bayes_loss
+from pretrain_lib.data.text.tokenizer import continues_word, special_ids
 from pretrain_lib.evaluation.calibration import fit_temperature, reliability
 from pretrain_lib.evaluation.classification import accuracy, paired_bootstrap
 from pretrain_lib.evaluation.cloze import cloze_log_probabilities, log_odds
@@ -60,11 +61,11 @@ from pretrain_lib.evaluation.masked import MaskedSet
 from pretrain_lib.evaluation.memorisation import loss_gap, secret_scores
 from pretrain_lib.evaluation.memorisation import exposure as library_exposure
 from pretrain_lib.evaluation.pseudo_perplexity import pseudo_log_likelihoods, pseudo_perplexity, scored_tokens
-from pretrain_lib.evaluation.sotu import held_out
+from pretrain_lib.evaluation.common_blanks import held_out
 from pretrain_lib.models.mode import evaluation_mode
 from pretrain_lib.transfer.control_task import probe_with_control, with_labels
 from pretrain_lib.transfer.features import features
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
 
 
@@ -317,7 +318,7 @@ claim((closed - exact).abs().max() < 1e-5, "fed the exact posterior, the pseudo-
 # %%
 many = language.held_out(4000).take(Keys.of(9, dial(smoke=400, laptop=4000)))["input_ids"]
 place = torch.arange(len(many))[:, None] % 16
-bound = language.bayes_loss(many.scatter(1, place, SPECIAL.mask), place, many.gather(1, place))
+bound = bayes_loss(language, many.scatter(1, place, SPECIAL.mask), place, many.gather(1, place))
 surprise = -pseudo_log_likelihoods(BayesOptimal(language), language.take(Keys.of(7, 400))["input_ids"], SPECIAL).mean(1)  # one number a sentence
 error = (surprise.std() / len(surprise) ** 0.5).item()
 print(f"one blank a sentence, {len(many)} sentences: {bound:.3f} nats; every token in turn, {len(surprise)} sentences: {surprise.mean():.3f} ± {error:.3f}")

@@ -64,7 +64,7 @@ from pretrain_lib.evaluation.translation import chrf, exact_matches
 from pretrain_lib.training.optimizer import rate_factors
 from pretrain_lib.transfer.encoders import text_classifier
 from pretrain_lib.transfer.features import logits
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.heads import predicted_tags
 from pretrain_lib.transfer.lora import unmerge_lora
 from pretrain_lib.zoo import held_out_sources

@@ -39,12 +39,12 @@ from pretrain_lib.compression.prune import Kept, cut, prune_weights, sparsity
 from pretrain_lib.compression.saved import bytes_on_disk, load_compressed, save_compressed
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch13 import DIAGNOSES, REPORTS
-from pretrain_lib.data.encoded_text import encode_labelled, encode_texts
+from pretrain_lib.data.tasks.encoded import encode_labelled, encode_texts
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.evaluation.correlation import spearman
 from pretrain_lib.transfer.encoders import text_classifier
 from pretrain_lib.transfer.features import logits
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.zoo import held_out_sources
 
 # %% [markdown]

@@ -10,11 +10,12 @@ from torch import nn
 
 from ..data.keys import Keys
 from ..data.source import Columns
-from ..data.tokenizer import SpecialIds
+from ..data.text.tokenizer import SpecialIds
 from ..models.bert import BertConfig, BertForMaskedLM
 from ..models.modern import ModernBertConfig, ModernBertForMaskedLM
 from ..objectives.base import Batch
-from ..objectives.masked_lm import MaskedLM, token_loss
+from ..objectives.masked_lm import MaskedLM
+from ..objectives.text import token_loss
 from ..training.config import TrainConfig
 from ..training.log import History
 from ..training.trainer import Trainer

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..data.keys import Keys
-from ..data.source import Samples, Source
+from ..data.source import UNSCORED, Samples, Source
 from ..evaluation.masked import MaskedSet, masked_scores
 from ..objectives.base import Batch, Objective
-from ..objectives.masked_lm import UNUSED, MaskedLM, token_loss
-from ..pretraining import build_model, masked_lm, prepared, split, views
-from ..recipe import Recipe
+from ..objectives.masked_lm import MaskedLM
+from ..objectives.text import token_loss
+from ..programs.pretrain import build_model, masked_lm, prepared, split, views
+from ..programs.recipe import Recipe
 from ..training.config import TrainConfig
 from ..training.precision import matmul_seconds
 from ..training.trainer import Trainer
@@ -71,8 +72,8 @@ def labels_in_place(positions: Tensor, labels: Tensor, length: int) -> Tensor:
         labels: (B, S).
         length: T.
     """
-    there = positions.where(labels != UNUSED, length)
-    columns = labels.new_full((len(labels), length + 1), UNUSED)  # the last for unused slots
+    there = positions.where(labels != UNSCORED, length)
+    columns = labels.new_full((len(labels), length + 1), UNSCORED)  # the last for unused slots
     return columns.scatter_(1, there, labels)[:, :-1].contiguous()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from ..recipe import Recipe
+from ..programs.recipe import Recipe
 from .cost_model import (
     BACKWARD,
     Encoder,

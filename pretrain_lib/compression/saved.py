@@ -6,7 +6,6 @@ is kept under our own names. No list of what was cut is needed: the tensors' sha
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,10 +13,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..data.tokenizer import save_tokenizer
+from ..data.text.tokenizer import save_tokenizer
 from ..hf import FAMILIES, family_of, label_names, require_no_adapters
 from ..models.state import load_state, state_tensors
-from ..pretrained import CONFIG, WEIGHTS, check_vocabulary, library_version, read_config, write_folder
+from ..pretrained import (
+    CONFIG,
+    WEIGHTS,
+    check_vocabulary,
+    library_version,
+    read_config,
+    write_folder,
+)
 from .prune import with_weights
 from .quantise import Int8Embedding, Int8Linear
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from .kernel import NotebookFailed, execute
+from ..files import write_text
 from .chapters import UnknownChapter, select_chapters
+from .kernel import NotebookFailed, execute
 from .sources import (
     NOTEBOOKS,
     ROOT,
@@ -137,9 +138,7 @@ def set_aside(place: Path, notebook: NotebookNode, source: str) -> None:
 def write(place: Path, notebook: NotebookNode) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    beside = place.with_suffix(".partial")
-    beside.write_text(text, encoding="utf-8", newline="\n")
-    beside.replace(place)
+    write_text(place, text)
 
 
 def is_current(place: Path, inputs: dict[str, str]) -> bool:

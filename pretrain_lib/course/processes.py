@@ -37,6 +37,8 @@ from types import CodeType, ModuleType
 import torch
 import torch.distributed as dist
 
+from ..files import new_file
+
 PLAIN = (bool, int, float, str, bytes, type(None))
 PRELOADED = ["torch.distributed.fsdp", "torch.nn.parallel", "torch._dynamo", "pretrain_lib"]  # what takes long to import
 
@@ -194,14 +196,13 @@ def names_of(path: Path) -> dict:
 
 
 def save_result(result, path: Path) -> None:
-    beside = path.with_suffix(".partial")
-    torch.save(result, beside)
-    try:
-        torch.load(beside, weights_only=True)
-    except Exception:
-        raise TypeError(f"a rank can return tensors, numbers, texts, and lists or dictionaries of them, "
-                        f"not {type(result).__name__}") from None
-    beside.replace(path)
+    with new_file(path) as partial:
+        torch.save(result, partial)
+        try:
+            torch.load(partial, weights_only=True)
+        except Exception:
+            raise TypeError(f"a rank can return tensors, numbers, texts, and lists or dictionaries of them, "
+                            f"not {type(result).__name__}") from None
 
 
 def shortened(text: str, folder: Path) -> str:

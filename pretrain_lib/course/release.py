@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from ..files import new_file
 from .sources import ROOT
 
 NAME = "pretraining-course"
@@ -75,13 +76,12 @@ def release(folder: Path) -> Path:
     """Writes the archive of a student's course; where it is."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{NAME}.zip"
-    beside = archive.with_suffix(".partial")
-    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as opened:
+    with (new_file(archive) as partial,
+          zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as opened):
         for path in course_files():
             entry = zipfile.ZipInfo(f"{NAME}/{path.relative_to(ROOT).as_posix()}", BEGINNING)
             entry.external_attr = 0o644 << 16
             opened.writestr(entry, content(path), zipfile.ZIP_DEFLATED)
-    beside.replace(archive)
     return archive
 
 

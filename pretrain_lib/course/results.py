@@ -22,6 +22,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from ..files import write_text
 from .dial import SCALES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,9 +107,7 @@ def reproduce(id: str, scale: str = "laptop") -> Path:
     folder = ROOT / "build" / "results" if scale == "smoke" else ROOT / "results"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{id}.json"
-    beside = path.with_suffix(".partial")
-    beside.write_text(json.dumps(entry, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_text(path, json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
     return path
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from .keys import Keys
 
 Samples = dict[str, Tensor]
+UNSCORED = -100  # a label that no loss counts, as torch's cross-entropy has it
 
 
 class Source(Protocol):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..data.encoded_text import encode_texts
-from ..data.tokenizer import special_ids
+from ..data.tasks.encoded import encode_texts
+from ..data.text.tokenizer import special_ids
 from ..models.mode import evaluation_mode
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.keys import Keys
-from ..data.source import Source
+from ..data.source import UNSCORED, Source
 from ..models.mode import evaluation_mode
-from ..objectives.masked_lm import UNUSED, MaskedLM
+from ..objectives.masked_lm import MaskedLM
 
 FILE = "masked.safetensors"
 
@@ -55,7 +55,7 @@ class MaskedSet:
     @property
     def blanks(self) -> int:
         """Number of tokens to predict."""
-        return int((self.labels != UNUSED).sum())
+        return int((self.labels != UNSCORED).sum())
 
     def save(self, folder: str | Path) -> None:
         """Writes `masked.safetensors`, without the places that follow from it.
@@ -129,7 +129,7 @@ def masked_scores(model: nn.Module, masked: MaskedSet, batch_size: int = 64) -> 
             labels = rows.pop("labels")
             if one_text:
                 del rows["attention_mask"], rows["position_ids"]
-            used = labels != UNUSED
+            used = labels != UNSCORED
             logits = model(**rows)
             logits = getattr(logits, "masked_lm", logits)[used].float()  # (n, V)
             loss += F.cross_entropy(logits, labels[used], reduction="sum").item()

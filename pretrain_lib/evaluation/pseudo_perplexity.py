@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..data.tokenizer import SpecialIds
+from ..data.text.tokenizer import SpecialIds
 from ..models.mode import evaluation_mode
 
 

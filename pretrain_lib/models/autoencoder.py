@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .validation import require
+from ..validation import require
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "linear"]
 Output = Literal["linear", "sigmoid"]

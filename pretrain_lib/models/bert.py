@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .init import initialise
-from .layers import Attention, FeedForward, at_positions, visible
-from .validation import (
+from ..validation import (
     require,
     require_at_least,
     require_pad_token,
     require_positive,
     require_share,
 )
+from .init import initialise
+from .layers import Attention, FeedForward, at_positions, visible
 
 
 @dataclass(frozen=True)

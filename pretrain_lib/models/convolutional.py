@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..validation import require
 from .autoencoder import (
     ACTIVATIONS,
     AutoencoderBase,
@@ -18,7 +19,6 @@ from .autoencoder import (
     require_code_size,
     require_sizes,
 )
-from .validation import require
 
 
 def downsample(channels: tuple[int, ...]) -> nn.Sequential:

@@ -16,6 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..validation import (
+    require,
+    require_at_least,
+    require_pad_token,
+    require_positive,
+    require_share,
+)
 from .init import initialise
 from .layers import (
     Attention,
@@ -25,13 +32,6 @@ from .layers import (
     one_later,
     rotation,
     visible,
-)
-from .validation import (
-    require,
-    require_at_least,
-    require_pad_token,
-    require_positive,
-    require_share,
 )
 
 LayerType = Literal["full_attention", "sliding_attention"]

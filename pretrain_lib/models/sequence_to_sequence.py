@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..validation import require, require_at_least, require_positive, require_share
 from .init import initialise
 from .layers import Attention, FeedForward, Rotation, rotation, visible
 from .mode import evaluation_mode
-from .validation import require, require_at_least, require_positive, require_share
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from ..data.keys import Keys
 from ..data.source import Samples
 
-TEXT = ("input_ids", "attention_mask")  # the columns that an encoder of texts reads
-
 
 @dataclass
 class Batch:
@@ -60,11 +58,6 @@ def take_column(samples: Samples, name: str) -> Tensor:
     return samples[name]
 
 
-def take_text(samples: Samples) -> dict[str, Tensor]:
-    """The columns that an encoder of texts reads, (B, T) each."""
-    return {name: take_column(samples, name) for name in TEXT}
-
-
 class Objective(nn.Module):
     """A pretext task: corrupt samples, let the model predict, return sums of losses.
 
@@ -102,3 +95,19 @@ class Step(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return self.objective(self.model, batch)
+
+
+def total_counts(batches: list[Batch]) -> dict[str, float]:
+    """The count of each term over all micro-batches."""
+    return totals([batch.counts for batch in batches])
+
+
+def totals(parts: list[dict[str, float]]) -> dict[str, float]:
+    """The sum of each entry over dictionaries of numbers."""
+    names = {name: None for part in parts for name in part}
+    return {name: sum(part.get(name, 0) for part in parts) for name in names}
+
+
+def weighted_mean(sums: dict, counts: dict[str, float], weights: dict[str, float]):
+    """Σ over terms of weight · sum / count; a term that counts nothing weighs nothing."""
+    return sum(weights.get(name, 1.0) / (counts[name] or 1) * sums[name] for name in counts)

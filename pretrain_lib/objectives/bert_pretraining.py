@@ -8,7 +8,8 @@ from ..data.keys import Keys
 from ..data.source import Samples
 from ..models.bert import PreTrainingLogits
 from .base import Batch, Objective, take_column
-from .masked_lm import MaskedLM, token_loss
+from .masked_lm import MaskedLM
+from .text import token_loss
 
 
 class BertPretraining(Objective):

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.keys import Keys
-from ..data.source import Samples
+from ..data.source import UNSCORED, Samples
 from .base import Batch, Objective, take_column
-from .masked_lm import UNUSED, text_inputs, token_loss
+from .text import text_inputs, token_loss
 
 
 class CausalLM(Objective):
@@ -27,7 +27,7 @@ class CausalLM(Objective):
         input_ids = take_column(samples, "input_ids")  # (B, T)
         labels = next_tokens(input_ids, samples.get("attention_mask"))
         inputs = {"input_ids": input_ids} | text_inputs(samples)
-        counts = {"causal_lm": float((labels != UNUSED).sum())}
+        counts = {"causal_lm": float((labels != UNSCORED).sum())}
         return Batch(inputs, {"labels": labels}, counts)
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -43,4 +43,4 @@ def next_tokens(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
     """
     text = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     goes_on = F.pad((text[:, 1:] == text[:, :-1]) & (text[:, 1:] > 0), (1, 0))  # (B, T)
-    return input_ids.masked_fill(~goes_on, UNUSED)
+    return input_ids.masked_fill(~goes_on, UNSCORED)

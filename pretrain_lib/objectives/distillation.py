@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.keys import Keys
-from ..data.source import Samples
+from ..data.source import UNSCORED, Samples
 from ..models.init import initialise
 from ..models.outputs import outputs_of
 from ..models.state import state_tensors
-from .base import Batch, Objective, take_text
-from .masked_lm import UNUSED
+from .base import Batch, Objective
+from .text import take_text
 
 
 def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -103,7 +103,7 @@ class Distillation(Objective):
             batch = Batch(take_text(samples), {}, {"soft": float(len(keys))})
         else:
             batch = self.task.batch(samples, keys)
-            batch.counts["soft"] = float((batch.targets["labels"] != UNUSED).sum())
+            batch.counts["soft"] = float((batch.targets["labels"] != UNSCORED).sum())
         if self.layers:
             batch.counts["hidden"] = float(real_tokens(batch).sum())
         return batch
@@ -121,7 +121,7 @@ class Distillation(Objective):
                              f"with {tuple(wanted.shape)}: both need the same classes")
         soft = soft_loss(answer, wanted, self.temperature)  # (B,) or (B, S)
         if self.task:
-            soft = soft.masked_fill(batch.targets["labels"] == UNUSED, 0.0)
+            soft = soft.masked_fill(batch.targets["labels"] == UNSCORED, 0.0)
         terms["soft"] = soft.sum()
         if self.layers:
             terms["hidden"] = self.disagreement(ours, theirs, real_tokens(batch))

@@ -11,15 +11,14 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..data.keys import Keys
-from ..data.source import Samples
-from ..data.tokenizer import SpecialIds, continues_word, special_ids
+from ..data.source import UNSCORED, Samples
+from ..data.text.tokenizer import SpecialIds, continues_word, special_ids
 from .base import Batch, Objective, take_column
+from .text import text_inputs, token_loss
 
 Unit = Literal["token", "word", "span"]
-UNUSED = -100
 LONGEST_SPAN = 10
 SPAN_ENDS = 0.2
 
@@ -191,42 +190,14 @@ class MaskedLM(Objective):
         corrupted = input_ids.clone()
         row, slot = used.nonzero(as_tuple=True)
         corrupted[row, positions[row, slot]] = shown[row, slot]
-        return Masked(corrupted, positions, truth.masked_fill(~used, UNUSED))
+        return Masked(corrupted, positions, truth.masked_fill(~used, UNSCORED))
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         masked = self.mask(take_column(samples, "input_ids"), keys)
         inputs = text_inputs(samples) | {"input_ids": masked.input_ids,
                                          "positions": masked.positions}
-        counts = {"masked_lm": float((masked.labels != UNUSED).sum())}
+        counts = {"masked_lm": float((masked.labels != UNSCORED).sum())}
         return Batch(inputs, {"labels": masked.labels}, counts)
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return {"masked_lm": token_loss(model(**batch.inputs), batch.targets["labels"])}
-
-
-def text_inputs(samples: Samples) -> dict[str, Tensor]:
-    """The columns of a text that a model reads; a mask that hides nothing is left out."""
-    names = ("attention_mask", "token_type_ids", "position_ids")
-    inputs = {name: samples[name] for name in names if name in samples}
-    mask = inputs.get("attention_mask")
-    if mask is not None and bool((mask == 1).all()):
-        del inputs["attention_mask"]
-        place = inputs.get("position_ids")
-        if place is not None and bool((place == torch.arange(place.shape[1])).all()):
-            del inputs["position_ids"]
-    return inputs
-
-
-def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """The summed cross-entropy of logits (…, V) and labels (…), in nats; -100 does not count.
-
-    Raises:
-        ValueError: if the logits are not one row for each label.
-    """
-    if not isinstance(logits, Tensor) or logits.shape[:-1] != labels.shape:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-        raise ValueError(f"{tuple(labels.shape)} labels need logits of that shape and one more "
-                         f"axis, the vocabulary; the model answered with {got}")
-    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return F.cross_entropy(precise.flatten(0, -2), labels.flatten(), reduction="sum",
-                           ignore_index=UNUSED)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Samples
-from .base import Batch, Objective, take_column, take_text
+from .base import Batch, Objective, take_column
+from .text import take_text
 
 
 class Regression(Objective):

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.keys import Keys
-from ..data.source import Samples
+from ..data.source import UNSCORED, Samples
 from .base import Batch, Objective, take_column
-from .masked_lm import UNUSED, MaskedLM, token_loss
+from .masked_lm import MaskedLM
+from .text import token_loss
 
 
 class ReplacedTokenDetection(Objective):
@@ -82,6 +83,6 @@ class ReplacedTokenDetection(Objective):
         noise = -torch.empty_like(logits, dtype=torch.float32).exponential_().log()
         sampled = (logits + noise).argmax(-1)  # (B, S)
         original = batch.targets["original"]
-        used = batch.targets["labels"] != UNUSED
+        used = batch.targets["labels"] != UNSCORED
         at = batch.inputs["positions"].where(used, original.shape[1])  # unused: one past the end
         return F.pad(original, (0, 1)).scatter(1, at, sampled)[:, :-1].contiguous()

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.keys import Keys
-from ..data.source import Samples
-from ..data.tagged_text import NO_TAG
-from .base import Batch, Objective, take_column, take_text
+from ..data.source import UNSCORED, Samples
+from .base import Batch, Objective, take_column
+from .text import take_text
 
 
 class Tagging(Objective):
@@ -20,11 +20,11 @@ class Tagging(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         tags = take_column(samples, "tags").long()
-        tagged = int((tags != NO_TAG).sum())
+        tagged = int((tags != UNSCORED).sum())
         return Batch(take_text(samples), {"tags": tags}, {"cross_entropy": tagged})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits = model(**batch.inputs).flatten(0, 1)  # (B T, tags)
         tags = batch.targets["tags"].flatten()  # (B T,)
-        total = F.cross_entropy(logits, tags, reduction="sum", ignore_index=NO_TAG)
+        total = F.cross_entropy(logits, tags, reduction="sum", ignore_index=UNSCORED)
         return {"cross_entropy": total}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..data.keys import Keys
-from ..data.source import Samples
-from .base import Batch, Objective, take_column, take_text
-from .masked_lm import UNUSED, token_loss
+from ..data.source import UNSCORED, Samples
+from .base import Batch, Objective, take_column
+from .text import take_text, token_loss
 
 
 class Translation(Objective):
@@ -26,8 +26,8 @@ class Translation(Objective):
         target, mask = (take_column(samples, name) for name in ("target_ids", "target_mask"))
         inputs = take_text(samples)
         inputs["decoder_input_ids"] = target[:, :-1]  # [CLS] y₁ … (B, U - 1)
-        labels = target[:, 1:].masked_fill(mask[:, 1:] == 0, UNUSED)  # y₁ … [SEP]
-        return Batch(inputs, {"labels": labels}, {"translation": float((labels != UNUSED).sum())})
+        labels = target[:, 1:].masked_fill(mask[:, 1:] == 0, UNSCORED)  # y₁ … [SEP]
+        return Batch(inputs, {"labels": labels}, {"translation": float((labels != UNSCORED).sum())})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return {"translation": token_loss(model(**batch.inputs), batch.targets["labels"])}

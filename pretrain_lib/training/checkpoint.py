@@ -11,11 +11,9 @@ rows are put together, so any number of ranks can take up what any other number 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import re
 import shutil
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -23,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..data.shard_writer import sync
+from ..files import free_name, put_in_place, remove_left_overs, sha256_of, sync, write_text
 from .distributed import World, is_sharded, own_rows, spread_as
 
 MANIFEST = "manifest.json"
@@ -53,35 +51,21 @@ def checkpoint_steps(folder: Path) -> list[int]:
     return sorted(int(match[1]) for name in names if (match := STEP_FOLDER.fullmatch(name)))
 
 
-def free_name(path: Path) -> Path:
-    """`path` with the first number behind it that is not taken: "earlier-1", "earlier-2", …"""
-    names = (path.with_name(f"{path.name}-{number}") for number in count(1))
-    return next(name for name in names if not name.exists())
-
-
 def not_written(path: Path, error: OSError) -> NotWrittenError:
     """The error for a file of the run that could not be written."""
     return NotWrittenError(f"{path} could not be written: {error.strerror}")
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a text file beside its place and renames it into it: it is never half written.
+    """Writes a text file of the run, which is never half written.
 
     Raises:
         CheckpointError: if it cannot be written; what was there before still is.
     """
-    beside = path.with_name(f".partial-{path.name}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        write_text(path, text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise not_written(path, error) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _compact(tensor: Tensor) -> Tensor:
@@ -90,8 +74,7 @@ def _compact(tensor: Tensor) -> Tensor:
 
 
 def _begin(place: Path, state: dict) -> None:
-    for left_over in place.parent.glob(".partial-step-*"):
-        shutil.rmtree(left_over, ignore_errors=True)
+    remove_left_overs(place.parent)
     place.mkdir(parents=True)
     (place / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
 
@@ -110,7 +93,7 @@ def _write(place: Path, tensors: dict[str, Tensors], world: World) -> dict[str, 
             shutil.copymode(place / STATE, written[-1])  # safetensors lets the owner alone read
     for file in written:
         sync(file)
-    return {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in written}
+    return {file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)} for file in written}
 
 
 def _finish(beside: Path, manifest: dict[str, dict]) -> None:
@@ -120,11 +103,9 @@ def _finish(beside: Path, manifest: dict[str, dict]) -> None:
 
 
 def _put_in_place(place: Path, beside: Path) -> None:
-    replaced = _set_aside(place) if place.exists() else None
-    beside.rename(place)
-    sync(place.parent)
-    if replaced:
-        shutil.rmtree(replaced)
+    if place.exists() and not is_sound(place):
+        place.rename(free_name(place.with_name(f"damaged-{place.name}")))
+    put_in_place(beside, place)
 
 
 def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state: dict,
@@ -158,14 +139,13 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state:
     return place
 
 
-def _set_aside(place: Path) -> Path | None:
-    """Moves a checkpoint out of the way; returns where it is now if it was sound."""
+def is_sound(place: Path) -> bool:
+    """Whether a checkpoint is whole."""
     try:
         verify(place)
     except CheckpointError:
-        place.rename(free_name(place.with_name(f"damaged-{place.name}")))
-        return None
-    return place.rename(free_name(place.with_name(f"replaced-{place.name}")))
+        return False
+    return True
 
 
 def _why_not_written(folder: Path, step: int, tensors: dict[str, Tensors], error: Exception) -> str:
@@ -201,7 +181,7 @@ def verify(place: Path) -> None:
             raise CheckpointError(f"{file} is missing")
         if file.stat().st_size != size:
             raise CheckpointError(f"{file} is truncated: {file.stat().st_size} bytes of {size}")
-        if _sha256(file) != digest:
+        if sha256_of(file) != digest:
             raise CheckpointError(f"{file} is altered: its SHA-256 is not the manifest's")
 
 

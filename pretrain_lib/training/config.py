@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
+
+from ..validation import is_a, require, require_kinds
 
 Optimizer = Literal["adamw", "muon", "sgd"]
 Schedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 Parallel = Literal["ddp", "fsdp"]
 
-KINDS = {bool: "True or False", int: "an int", float: "a finite number", str: "a string"}
 AT_LEAST = {
     "steps": 1, "batch_size": 1, "accumulation": 1, "weight_decay": 0, "l2": 0, "momentum": 0,
     "warmup_steps": 0, "final_learning_rate": 0, "gradient_clipping": 0, "seed": 0, "workers": 0,
@@ -98,49 +98,35 @@ class TrainConfig:
     tensorboard: bool = False
 
     def __post_init__(self):
-        for name, hint in get_type_hints(type(self)).items():
-            value, choices = getattr(self, name), get_args(hint)
-            if hint in KINDS:
-                self._require(is_a(hint, value), name, KINDS[hint])
-            elif name != "betas":
-                self._require(value in choices, name, "one of " + ", ".join(choices))
-        for name, least in AT_LEAST.items():
-            self._require(getattr(self, name) >= least, name, f"at least {least}")
-        self._require(self.learning_rate > 0, "learning_rate", "above 0")
-        self._require(self.eps > 0, "eps", "above 0")
-        pair = isinstance(self.betas, (tuple, list)) and len(self.betas) == 2
-        self._require(pair and all(is_a(float, b) and 0 <= b < 1 for b in self.betas), "betas",
-                      "two numbers, each at least 0 and below 1")
-        self._require(self.momentum < 1, "momentum", "below 1")
-        self._require(self.final_learning_rate <= 1, "final_learning_rate", "at most 1")
-        self._require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1")
-        self._require(self.layer_decay == 1 or self.optimizer != "muon", "layer_decay",
-                      "1 under muon, which has one rate for all matrices")
-        self._require(self.warmup_steps <= self.steps, "warmup_steps",
-                      f"at most steps={self.steps}")
-        self._require(self.seed < 2**32, "seed", "below 2**32")
-        self._require(self.batch_size % self.accumulation == 0, "accumulation",
-                      f"a divisor of batch_size={self.batch_size}")
-        self._require(not (self.optimizer == "sgd" and self.weight_decay), "weight_decay",
-                      "0 under sgd, where it is the same thing as l2: set l2")
-        self._require(not self.patience or self.evaluate_every, "patience",
-                      "0 unless evaluate_every is set: early stopping compares evaluations")
+        def must(holds: bool, name: str, allowed: str) -> None:
+            require(holds, name, getattr(self, name), allowed)
 
-    def _require(self, valid: bool, name: str, allowed: str) -> None:
-        if not valid:
-            raise ValueError(f"{name} must be {allowed}, got {getattr(self, name)!r}")
+        require_kinds(self)
+        for name, least in AT_LEAST.items():
+            must(getattr(self, name) >= least, name, f"at least {least}")
+        must(self.learning_rate > 0, "learning_rate", "above 0")
+        must(self.eps > 0, "eps", "above 0")
+        pair = isinstance(self.betas, (tuple, list)) and len(self.betas) == 2
+        must(pair and all(is_a(float, b) and 0 <= b < 1 for b in self.betas), "betas",
+             "two numbers, each at least 0 and below 1")
+        must(self.momentum < 1, "momentum", "below 1")
+        must(self.final_learning_rate <= 1, "final_learning_rate", "at most 1")
+        must(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1")
+        must(self.layer_decay == 1 or self.optimizer != "muon", "layer_decay",
+             "1 under muon, which has one rate for all matrices")
+        must(self.warmup_steps <= self.steps, "warmup_steps", f"at most steps={self.steps}")
+        must(self.seed < 2**32, "seed", "below 2**32")
+        must(self.batch_size % self.accumulation == 0, "accumulation",
+             f"a divisor of batch_size={self.batch_size}")
+        must(not (self.optimizer == "sgd" and self.weight_decay), "weight_decay",
+             "0 under sgd, where it is the same thing as l2: set l2")
+        must(not self.patience or self.evaluate_every, "patience",
+             "0 unless evaluate_every is set: early stopping compares evaluations")
 
     @property
     def micro_batch_size(self) -> int:
         """Samples in one forward pass, over all processes."""
         return self.batch_size // self.accumulation
-
-
-def is_a(kind: type, value) -> bool:
-    """Whether a value is of a kind of `KINDS`; an int is also a number, True and False are not."""
-    if kind is float:
-        return is_a(int, value) or (isinstance(value, float) and math.isfinite(value))
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "keep_last", "tensorboard",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from ..objectives.base import Batch, Step
-from .distributed import World, replicate
+from .distributed import World, blocks, replicate
 from .precision import autocast, products_in
 
 
@@ -49,3 +52,13 @@ def throw_away_a_pass(passes: nn.Module, batch: Batch, module: Step, precision: 
         sum(passes(batch.to(device)).values()).backward()
     for buffer, before in zip(module.buffers(), buffers, strict=True):
         buffer.copy_(before)
+
+
+def checkpoint_activations(module: nn.Module) -> None:
+    """Lets each block keep nothing but its input for the backward pass, and compute the rest anew.
+
+    A block is a member of an `nn.ModuleList`. Gradients are the same to the bit: dropout draws the
+    same numbers again (Chen et al., "Training deep nets with sublinear memory cost", 2016).
+    """
+    for block in blocks(module):
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

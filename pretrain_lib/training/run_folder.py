@@ -7,8 +7,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from ..files import free_name, remove_left_overs
 from ..objectives.base import Objective
-from .checkpoint import CheckpointError, free_name, not_written, replace_text
+from .checkpoint import CheckpointError, not_written, replace_text
 from .config import differences
 
 CONFIG = "config.json"
@@ -38,6 +39,7 @@ def claim(folder: Path, mine: dict) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_written(folder, error) from error
+    remove_left_overs(folder)
     replace_text(path, json.dumps(mine, indent=1))
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..data.source import Source
 from ..models.state import load_state, state_tensors
-from ..objectives.base import Batch, Objective, Step
+from ..objectives.base import Batch, Objective, Step, total_counts, totals, weighted_mean
 from . import checkpoint as ckpt
 from .config import TrainConfig
 from .distributed import (
@@ -32,10 +32,8 @@ from .interrupt import stop_on_signal
 from .loader import MicroBatches, micro_batches, require_shares
 from .log import History, Pace, progress_bar
 from .loss_scaling import LossScaler
-from .means import total_counts, totals, weighted_mean
-from .memory import checkpoint_activations
 from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
-from .passes import make_passes
+from .passes import checkpoint_activations, make_passes
 from .precision import Choice, autocast, choose_precision, products_in
 from .random_state import random_state_kept, seed_dropout
 from .run_folder import claim, description_of, library_versions, move_aside

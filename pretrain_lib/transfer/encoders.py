@@ -23,7 +23,7 @@ from ..models.modern import (
     ModernBertModel,
     mean_over_tokens,
 )
-from ..objectives.base import TEXT
+from ..objectives.text import TEXT
 
 IMAGES = ("images",)
 CLASSIFIERS = {

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.images import labelled_subset
-from ..data.keys import Keys
 from ..data.source import Columns
+from ..data.splits import labelled_subset
 from ..evaluation.classification import accuracy
 from .tuning import Learner, fit_tuned
 
@@ -42,29 +40,3 @@ def few_label_curve(learners: dict[str, Learner], train: Columns, test: Columns,
                 predict = fit_tuned(learner, labelled, seed)
                 curves[name][row, column] = accuracy(predict(test), test.labels)
     return curves
-
-
-def balanced_ids(labels: np.ndarray, number: int, seed: int = 0) -> np.ndarray:
-    """The positions of a few labelled samples, drawn at random, of each class about equally many.
-
-    The first of them are balanced too: with one seed, fewer labels are the beginning of more.
-
-    Args:
-        labels: (N,) classes.
-        number: how many samples.
-        seed: which random choice.
-
-    Raises:
-        ValueError: if a class has too few samples for its share.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    share = -(-number // len(classes))
-    if number < 1 or share > counts.min():
-        scarce = classes[counts.argmin()]
-        raise ValueError(f"number must be between 1 and {len(classes) * counts.min()}, of which "
-                         f"class {scarce} can give its share, got {number}")
-    chance = Keys.of(seed, len(labels)).uniform("balanced labels").numpy()
-    order = np.argsort(chance, kind="stable")
-    rounds = np.stack([order[labels[order] == label][:share] for label in classes], axis=1)
-    turns = Keys.of(seed, share).permutation("balanced classes", len(classes)).numpy()
-    return np.take_along_axis(rounds, turns, axis=1).flatten()[:number]  # a class in turn

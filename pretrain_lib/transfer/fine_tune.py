@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Columns, Source
+from ..data.splits import stratified_hold_out
 from ..objectives.classification import Classification
 from ..training.config import TrainConfig
 from ..training.trainer import Trainer
 from .encoders import columns_of, text_classifier, text_encoder
 from .features import logits
 from .lora import LoraConfig, add_lora
-from .tuning import hold_out
 
 EARLY_STOPPING = 0.2  # share of the labelled samples that tells when to stop
 
@@ -123,7 +123,7 @@ class FineTuning:
         config = replace(config, learning_rate=setting, seed=seed)
         held_out = None
         if config.patience:
-            labelled, held_out = hold_out(labelled, EARLY_STOPPING)
+            labelled, held_out = stratified_hold_out(labelled, EARLY_STOPPING)
         return fine_tune(start, self.view(labelled), self.num_classes, config, held_out, self.lora)
 
     def fit(self, labelled: Columns, setting: float, seed: int = 0) -> Callable[[Columns], Tensor]:

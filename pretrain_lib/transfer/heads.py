@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.encoded_text import EncodedText
 from ..data.keys import Keys
-from ..data.source import Source
-from ..data.tagged_text import NO_TAG
+from ..data.source import UNSCORED, Source
+from ..data.tasks.encoded import EncodedText
 from ..models.mode import evaluation_mode
 from ..objectives.classification import Classification
 from ..objectives.regression import Regression
@@ -51,7 +50,7 @@ def predicted_tags(tagger: nn.Module, tagged: EncodedText,
         for ids in np.array_split(np.arange(len(tagged)), -(-len(tagged) // batch_size)):
             samples = tagged.take(Keys.of(0, ids))
             logits = tagger(*(samples[name].to(device) for name in TEXT))  # (B, T, tags)
-            first = samples["tags"] != NO_TAG  # (B, T)
+            first = samples["tags"] != UNSCORED  # (B, T)
             found += [row[mask].tolist() for row, mask in
                       zip(logits.argmax(2).cpu(), first, strict=True)]
     return found

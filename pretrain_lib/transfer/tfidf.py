@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..data.encoded_text import EncodedText
+from ..data.tasks.encoded import EncodedText
 
 
 class TfidfClassifier:

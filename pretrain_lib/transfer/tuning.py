@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..data.source import Columns
+from ..data.splits import stratified_folds
 from ..evaluation.classification import accuracy
 
 FOLDS = 3
@@ -22,43 +22,6 @@ class Learner(Protocol):
 
     def fit(self, labelled: Columns, setting: float, seed: int) -> Callable[[Columns], Tensor]:
         """Returns a function from N samples to N predicted labels."""
-
-
-def stratified_folds(labels: Tensor, folds: int, groups: np.ndarray) -> list[np.ndarray]:
-    """Splits the positions 0 … N-1 into folds that hold every class about equally often.
-
-    Args:
-        labels: (N,).
-        folds: how many.
-        groups: (N,) integers from 0 on; what has the same stays in one fold, and counts for the
-            class of its first.
-    """
-    first = np.unique(groups, return_index=True)[1]  # (G,)
-    fold = np.empty(len(first), dtype=np.int64)
-    fold[np.argsort(labels.numpy()[first], kind="stable")] = np.arange(len(first)) % folds
-    by_class = np.argsort(labels.numpy(), kind="stable")
-    return [by_class[fold[groups[by_class]] == number] for number in range(folds)]
-
-
-def hold_out(labelled: Columns, share: float) -> tuple[Columns, Columns]:
-    """Parts labelled samples, the second holding about `share` of every class, at least one.
-
-    A class with one sample stays in the first part.
-
-    Raises:
-        ValueError: if every class has one sample only, so there is nothing to hold out.
-    """
-    labels = labelled.labels.numpy()
-    second = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        number = min(max(1, round(share * len(members))), len(members) - 1)
-        second.append(members[len(members) - number:])
-    second = np.sort(np.concatenate(second))
-    if not len(second):
-        raise ValueError("every class has one sample: holding out a part needs two of some class")
-    first = np.setdiff1d(np.arange(len(labelled)), second)
-    return labelled.subset(first), labelled.subset(second)
 
 
 def choose_setting(learner: Learner, labelled: Columns, seed: int, folds: int = FOLDS,

@@ -18,7 +18,7 @@ from pretrain_lib.bench.cost_model import (
 )
 from pretrain_lib.bench.encoder import Size
 from pretrain_lib.bench.products import Products
-from pretrain_lib.objectives.masked_lm import token_loss
+from pretrain_lib.objectives.text import token_loss
 
 LINK = Link(latency=1e-5, bandwidth=1e9)
 

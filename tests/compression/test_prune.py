@@ -19,7 +19,7 @@ from pretrain_lib.compression.prune import (
 )
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.bert import BertConfig, BertForMaskedLM, BertForSequenceClassification
 from pretrain_lib.models.modern import (
     ModernBertConfig,

@@ -10,7 +10,7 @@ from pretrain_lib.compression.prune import Kept, cut, prune
 from pretrain_lib.compression.quantise import quantize
 from pretrain_lib.compression.saved import bytes_on_disk, load_compressed, save_compressed
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import load_tokenizer
+from pretrain_lib.data.text.tokenizer import load_tokenizer
 from pretrain_lib.models.bert import BertConfig, BertForSequenceClassification
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForSequenceClassification
 from pretrain_lib.objectives.classification import Classification

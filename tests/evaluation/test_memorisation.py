@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import pretrain_lib as pl
-from pretrain_lib.data.synthetic import SPECIAL, HiddenMarkovLanguage
-from pretrain_lib.data.tokenizer import train_tokenizer
+from pretrain_lib.data.text.hidden_markov import SPECIAL, HiddenMarkovLanguage
+from pretrain_lib.data.text.tokenizer import train_tokenizer
 from pretrain_lib.evaluation.cloze import cloze_log_probabilities, log_odds
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.memorisation import exposure, loss_gap, secret_scores

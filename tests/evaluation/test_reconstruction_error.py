@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain_lib.data.images import ImageDataset, load_images
+from pretrain_lib.data.images.dataset import ImageDataset
+from pretrain_lib.data.images.load import load_images
 from pretrain_lib.data.source import Columns
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.evaluation.linear import linear_bound, pca

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from pretrain_lib import save_pretrained
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.bert import (
     BertConfig,
     BertForMaskedLM,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.bert import BertConfig, BertForSequenceClassification
 from pretrain_lib.models.modern import (
     ModernBertConfig,
@@ -20,7 +20,9 @@ from pretrain_lib.models.modern import (
 )
 from pretrain_lib.objectives.classification import Classification
 from pretrain_lib.objectives.distillation import Distillation, fingerprint, soft_loss, states_after
-from pretrain_lib.objectives.masked_lm import UNUSED, MaskedLM, token_loss
+from pretrain_lib.data.source import UNSCORED
+from pretrain_lib.objectives.masked_lm import MaskedLM
+from pretrain_lib.objectives.text import token_loss
 from pretrain_lib.training.checkpoint import CheckpointError
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.trainer import Trainer
@@ -118,7 +120,7 @@ def test_a_masked_lm_is_taught_at_the_blanks_alone():
     batch = batch_of(objective, texts())
     terms = objective(student, batch)
     labels = batch.targets["labels"]
-    used = labels != UNUSED
+    used = labels != UNSCORED
     assert batch.counts["soft"] == batch.counts["masked_lm"] == used.sum() < used.numel()
     answer, wanted = student(**batch.inputs)[used], teacher.eval()(**batch.inputs)[used]
     torch.testing.assert_close(terms["soft"], soft_loss(answer, wanted, 2.0).sum())

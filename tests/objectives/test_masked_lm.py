@@ -11,15 +11,10 @@ from torch.nn import functional as F
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import SpecialIds, continues_word, train_tokenizer
+from pretrain_lib.data.text.tokenizer import SpecialIds, continues_word, train_tokenizer
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
-from pretrain_lib.objectives.masked_lm import (
-    LONGEST_SPAN,
-    MaskedLM,
-    choose_positions,
-    text_inputs,
-    token_loss,
-)
+from pretrain_lib.objectives.masked_lm import LONGEST_SPAN, MaskedLM, choose_positions
+from pretrain_lib.objectives.text import text_inputs, token_loss
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.loader import micro_batches
 from pretrain_lib.training.trainer import Trainer

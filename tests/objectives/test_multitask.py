@@ -7,7 +7,7 @@ from torch import nn
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.mixture import Mixture
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.bert import BertConfig, BertForMaskedLM, BertForSequenceClassification
 from pretrain_lib.objectives.base import Objective
 from pretrain_lib.objectives.classification import Classification

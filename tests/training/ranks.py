@@ -9,7 +9,7 @@ import torch.distributed as dist
 from test_processes import CASES
 from torch.nn.parallel import DistributedDataParallel
 
-from pretrain_lib.training.means import total_counts, weighted_mean
+from pretrain_lib.objectives.base import total_counts, weighted_mean
 
 UPDATES = 5
 

@@ -23,7 +23,7 @@ import torch
 from toys import config
 
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.bert import BertConfig, BertForPreTraining
 from pretrain_lib.objectives.bert_pretraining import BertPretraining
 from pretrain_lib.objectives.masked_lm import MaskedLM

@@ -12,7 +12,7 @@ from pretrain_lib.objectives.base import Step
 from pretrain_lib.objectives.reconstruction import Reconstruction
 from pretrain_lib.training import budget
 from pretrain_lib.training.budget import steps_within, with_steps
-from pretrain_lib.training.memory import checkpoint_activations
+from pretrain_lib.training.passes import checkpoint_activations
 from pretrain_lib.training.trainer import Trainer
 
 

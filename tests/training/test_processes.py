@@ -24,7 +24,7 @@ from pretrain_lib.data.source import Columns
 from pretrain_lib.objectives.base import Step
 from pretrain_lib.objectives.reconstruction import Denoising
 from pretrain_lib.training.loader import micro_batches
-from pretrain_lib.training.means import total_counts, weighted_mean
+from pretrain_lib.objectives.base import total_counts, weighted_mean
 from pretrain_lib.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import pretrain_lib as pl
-from pretrain_lib.data.encoded_text import encode_text_pairs, encode_texts
+from pretrain_lib.data.tasks.encoded import encode_text_pairs, encode_texts
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.pairs import SentencePairs
-from pretrain_lib.data.tagged_text import TaggedText, encode_tagged
-from pretrain_lib.data.token_dataset import TokenDataset
-from pretrain_lib.data.tokenizer import special_ids, train_tokenizer
+from pretrain_lib.data.text.pairs import SentencePairs
+from pretrain_lib.data.tasks.tagged import TaggedText, encode_tagged
+from pretrain_lib.data.text.token_dataset import TokenDataset
+from pretrain_lib.data.text.tokenizer import special_ids, train_tokenizer
 from pretrain_lib.evaluation.correlation import spearman
 from pretrain_lib.evaluation.spans import span_scores
 from pretrain_lib.training.config import TrainConfig

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import pretrain_lib as pl
-from pretrain_lib.data.encoded_text import encode_texts
-from pretrain_lib.data.tokenizer import train_tokenizer
+from pretrain_lib.data.tasks.encoded import encode_texts
+from pretrain_lib.data.text.tokenizer import train_tokenizer
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.trainer import Trainer
 from pretrain_lib.transfer.features import logits
@@ -22,11 +22,10 @@ from pretrain_lib.transfer.lora import (
     LowRankLinear,
     adapters_of,
     add_lora,
-    load_lora,
     merge_lora,
-    save_lora,
     unmerge_lora,
 )
+from pretrain_lib.transfer.peft_format import load_lora, save_lora
 
 WORDS = ["gold silver coin bank money tax", "army war soldier fort enemy peace"]
 TOKENIZER = train_tokenizer(WORDS, 150)

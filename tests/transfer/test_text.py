@@ -7,18 +7,19 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 import pretrain_lib as pl
-from pretrain_lib.data.encoded_text import encode_texts
+from pretrain_lib.data.tasks.encoded import encode_texts
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.tokenizer import train_tokenizer
+from pretrain_lib.data.text.tokenizer import train_tokenizer
 from pretrain_lib.models.modern import ModernBertForCausalLM
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.transfer.encoders import text_classifier
 from pretrain_lib.transfer.features import features, logits
-from pretrain_lib.transfer.few_labels import balanced_ids
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.fine_tune import FineTuning, fine_tune
 from pretrain_lib.transfer.probe import LinearProbe
 from pretrain_lib.transfer.tfidf import TfidfClassifier
-from pretrain_lib.transfer.tuning import choose_setting, fit_tuned, hold_out
+from pretrain_lib.data.splits import stratified_hold_out
+from pretrain_lib.transfer.tuning import choose_setting, fit_tuned
 
 TOPICS = ["gold silver coin bank money tax", "army war soldier fort enemy peace",
           "river canal road rail bridge land"]  # fmt: skip
@@ -176,12 +177,12 @@ def test_early_stopping_holds_out_a_part_of_the_same_labels(monkeypatch):
 
 def test_holding_out_takes_a_share_of_every_class_that_has_two():
     labelled = pl.Columns(x=torch.arange(13), labels=torch.tensor([0] * 10 + [1] * 3))
-    first, second = hold_out(labelled, 0.2)
+    first, second = stratified_hold_out(labelled, 0.2)
     assert torch.bincount(second.labels).tolist() == [2, 1]
     assert sorted(torch.cat([first.x, second.x]).tolist()) == list(range(13))
-    assert hold_out(labelled.subset(range(11)), 0.2)[1].labels.tolist() == [0, 0]
+    assert stratified_hold_out(labelled.subset(range(11)), 0.2)[1].labels.tolist() == [0, 0]
     with pytest.raises(ValueError, match="every class has one sample"):
-        hold_out(labelled.subset([0, 10]), 0.2)
+        stratified_hold_out(labelled.subset([0, 10]), 0.2)
 
 
 @pytest.mark.parametrize("number", [20, 50])

@@ -12,7 +12,8 @@ from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.few_labels import few_label_curve
 from pretrain_lib.transfer.fine_tune import Classifier, FineTuning, fine_tune
 from pretrain_lib.transfer.probe import LinearProbe
-from pretrain_lib.transfer.tuning import choose_setting, stratified_folds
+from pretrain_lib.data.splits import stratified_folds
+from pretrain_lib.transfer.tuning import choose_setting
 
 CLASSES = 3
 

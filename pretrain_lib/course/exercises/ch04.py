@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ...data.tokenizer import CLS, CONTINUATION, SEP, SPECIAL_TOKENS, UNK
+from ...data.text.tokenizer import CLS, CONTINUATION, SEP, SPECIAL_TOKENS, UNK
 from . import Exercise, Mistake, grade_letters
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from ...data.counting import TwoSidedBigram, Unigram, token_counts
 from ...data.keys import Keys
 from ...data.source import Columns
-from ...data.synthetic import SPECIAL, BayesOptimal, HiddenMarkovLanguage
+from ...data.text.hidden_markov import SPECIAL, HiddenMarkovLanguage
+from ...evaluation.bayes import BayesOptimal
+from ...evaluation.counting import TwoSidedBigram, Unigram, token_counts
 from ...models.mode import evaluation_mode
 from ...models.modern import ModernBertConfig, ModernBertForMaskedLM
 from ...objectives.base import Batch

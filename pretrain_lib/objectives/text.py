@@ -1,0 +1,45 @@
+"""What objectives on text share: the columns that an encoder reads, and the loss of a token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data.source import UNSCORED, Samples
+from .base import take_column
+
+TEXT = ("input_ids", "attention_mask")  # the columns that an encoder of texts reads
+
+
+def take_text(samples: Samples) -> dict[str, Tensor]:
+    """The columns that an encoder of texts reads, (B, T) each."""
+    return {name: take_column(samples, name) for name in TEXT}
+
+
+def text_inputs(samples: Samples) -> dict[str, Tensor]:
+    """The columns of a text that a model reads; a mask that hides nothing is left out."""
+    names = ("attention_mask", "token_type_ids", "position_ids")
+    inputs = {name: samples[name] for name in names if name in samples}
+    mask = inputs.get("attention_mask")
+    if mask is not None and bool((mask == 1).all()):
+        del inputs["attention_mask"]
+        place = inputs.get("position_ids")
+        if place is not None and bool((place == torch.arange(place.shape[1])).all()):
+            del inputs["position_ids"]
+    return inputs
+
+
+def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The summed cross-entropy of logits (…, V) and labels (…), in nats; -100 does not count.
+
+    Raises:
+        ValueError: if the logits are not one row for each label.
+    """
+    if not isinstance(logits, Tensor) or logits.shape[:-1] != labels.shape:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise ValueError(f"{tuple(labels.shape)} labels need logits of that shape and one more "
+                         f"axis, the vocabulary; the model answered with {got}")
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(precise.flatten(0, -2), labels.flatten(), reduction="sum",
+                           ignore_index=UNSCORED)

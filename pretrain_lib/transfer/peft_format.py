@@ -1,0 +1,175 @@
+"""Adapters as the package `peft` saves them: it reads ours, and those that it trained can be read here."""
+
+from __future__ import annotations
+
+from typing import get_args
+from ..hf import their_names
+from .lora import Target, is_target
+import copy
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..hf import family_of, is_encoder
+from ..models.state import shortened
+from .encoders import text_classifier
+from .lora import OCCUPIED, adapters_of, freeze_encoder, put_adapter
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+TASKS = {"Model": "FEATURE_EXTRACTION", "ForSequenceClassification": "SEQ_CLS",
+         "ForTokenClassification": "TOKEN_CLS"}
+# What peft can do besides, with the values under which it is plain LoRA and no other beginning of
+# A and B has changed the weights beside them.
+PLAIN = {"peft_type": ("LORA",), "bias": ("none",), "use_rslora": (False, None),
+         "use_dora": (False, None), "fan_in_fan_out": (False, None), "rank_pattern": ({}, None),
+         "alpha_pattern": ({}, None),
+         "init_lora_weights": (True, False, "gaussian", None)}
+
+
+def head_names(model: nn.Module) -> dict[str, str]:
+    """The names of the tensors outside the encoder: ours to theirs."""
+    family = family_of(model)
+    return {} if is_encoder(model) else {name: family.theirs(name) for name in model.state_dict()
+                                         if not name.startswith("encoder.")}
+
+
+def task_of(model: nn.Module) -> str:
+    """peft's name for what a model does."""
+    kind = next((end for end in TASKS if type(model).__name__.endswith("Bert" + end)), None)
+    if kind is None:
+        raise TypeError("adapters of classifiers and of encoders alone can be saved, got those of a "
+                        + type(model).__name__)
+    return TASKS[kind]
+
+
+def save_lora(model: nn.Module, folder: str | Path, base: str | Path) -> None:
+    """Writes adapters and head, without the weights that they stand beside, as `peft` does.
+
+    `peft.PeftModel.from_pretrained(base_model, folder)` reads them, where `base_model` is
+    `transformers`' model of the folder `base`.
+
+    Args:
+        model: a classifier or encoder with adapters.
+        folder: where to; it is made if need be.
+        base: the saved model that the adapters were trained on.
+
+    Raises:
+        TypeError: if `peft` would not know what the model does.
+        ValueError: if it has no adapters, or of several ranks.
+    """
+    adapters, task = adapters_of(model), task_of(model)
+    shapes = {(adapter.A.shape[1], adapter.scale) for adapter in adapters.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"one rank and alpha can be saved, and the model has {len(shapes)} of them")
+    (rank, scale), = shapes
+    tensors = {theirs: model.get_parameter(name) for name, theirs in head_names(model).items()}
+    targets = []
+    for name, adapter in adapters.items():
+        for part, theirs in enumerate(their_names(model, name)):
+            tensors[f"{theirs}.lora_A.weight"] = adapter.A[part]
+            tensors[f"{theirs}.lora_B.weight"] = adapter.B[part]
+            targets.append(theirs)
+    heads = {name.split(".")[0] for name in head_names(model)}
+    config = {"peft_type": "LORA", "task_type": task, "base_model_name_or_path": str(base),
+              "r": rank, "lora_alpha": scale * rank, "lora_dropout": 0.0, "bias": "none",
+              "target_modules": targets, "modules_to_save": sorted(heads) or None,
+              "inference_mode": True}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({PREFIX + name: tensor.detach().cpu().float().contiguous()
+               for name, tensor in tensors.items()}, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
+    """A copy of a model with the adapters and the head of a folder, by `save_lora` or by `peft`.
+
+    Args:
+        model: what the adapters were trained on. Where the folder holds a classifier of sequences,
+            it may be the encoder, with or without another head.
+        folder: with `adapter_config.json` and `adapter_model.safetensors`.
+
+    Raises:
+        FileNotFoundError: if one of the two files is missing.
+        ValueError: if they hold something other than plain LoRA, or do not fit the model, or it has
+            adapters already.
+    """
+    folder = Path(folder)
+    for file in (CONFIG, WEIGHTS):
+        if not (folder / file).is_file():
+            raise FileNotFoundError(f"{folder} holds no adapters: it has no {file}; save_lora "
+                                    "writes it")
+    if adapters_of(model):
+        raise ValueError(OCCUPIED)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    require_plain(config, folder / CONFIG)
+    tensors = {name.removeprefix(PREFIX): tensor.float()
+               for name, tensor in load_file(folder / WEIGHTS).items()}
+    is_classifier = type(model).__name__.endswith("Classification")
+    task = config.get("task_type")
+    if "classifier.weight" in tensors and task == "SEQ_CLS" and not is_classifier:
+        model = text_classifier(model, len(tensors["classifier.weight"]))
+    else:
+        model = copy.deepcopy(model)
+    if is_classifier and task not in (None, task_of(model)):
+        raise ValueError(f"{folder} holds adapters for the task {task}, and {type(model).__name__} "
+                         f"does {task_of(model)}: load them on a model of their task")
+    freeze_encoder(model)
+    fill_heads(model, tensors, folder)
+    fill_adapters(model, tensors, config["r"], config["lora_alpha"], folder)
+    if tensors:
+        raise ValueError(f"{folder} holds tensors that {type(model).__name__} has no place for: "
+                         + shortened(sorted(tensors)))
+    return model
+
+
+def require_plain(config: dict, file: Path) -> None:
+    """Raises where peft's configuration says more than rank and alpha, or not even these."""
+    for field, known in PLAIN.items():
+        if config.get(field, known[0]) not in known:
+            raise ValueError(f"{file} has {field}={config[field]!r}: known here is "
+                             + " or ".join(map(repr, known)))
+    for field, kind in (("r", int), ("lora_alpha", (int, float))):
+        value = config.get(field)
+        if not isinstance(value, kind) or not value > 0:
+            raise ValueError(f"{file} must have a number {field} above 0, got {value!r}")
+
+
+@torch.no_grad()
+def fill_heads(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Takes the tensors outside the encoder out of `tensors` into the model; others stay its own."""
+    for name, theirs in head_names(model).items():
+        if theirs in tensors:
+            fill(model.get_parameter(name), tensors, theirs, folder)
+
+
+@torch.no_grad()
+def fill_adapters(model: nn.Module, tensors: dict[str, Tensor], rank: int, alpha: float,
+                  folder: Path) -> None:
+    """Takes adapters out of `tensors` into the model; a part that has none keeps zeros."""
+    layers = [name for name, module in model.named_modules()
+              if isinstance(module, nn.Linear) and is_target(name, get_args(Target))]
+    for name in layers:
+        theirs = their_names(model, name)
+        if not any(f"{part}.lora_A.weight" in tensors for part in theirs):
+            continue
+        adapter = put_adapter(model, name, rank, alpha)
+        for number, part in enumerate(theirs):
+            if f"{part}.lora_A.weight" in tensors:
+                fill(adapter.A[number], tensors, f"{part}.lora_A.weight", folder)
+                fill(adapter.B[number], tensors, f"{part}.lora_B.weight", folder)
+
+
+def fill(ours: Tensor, tensors: dict[str, Tensor], name: str, folder: Path) -> None:
+    """Takes a tensor of our shape out of `tensors` into ours."""
+    if name not in tensors:
+        raise ValueError(f"{folder} has no {name}: an adapter is a lora_A and a lora_B")
+    tensor = tensors.pop(name)
+    if ours.shape != tensor.shape:
+        raise ValueError(f"{folder} holds {name} of shape {tuple(tensor.shape)}: the model and "
+                         f"{CONFIG} need {tuple(ours.shape)}")
+    ours.copy_(tensor)

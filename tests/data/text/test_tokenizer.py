@@ -1,0 +1,322 @@
+"""Tokenizers: trained the same way twice, encoded as defined, saved as Hugging Face reads them."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pretrain_lib.data.text import tokenizer as module
+from pretrain_lib.data.text.document import Corpus, Document, split_sentences
+from pretrain_lib.data.text.load import load_text
+from pretrain_lib.data.text.tokenizer import (
+    continues_word,
+    load_tokenizer,
+    save_tokenizer,
+    special_ids,
+    tokenizer_hash,
+    train_tokenizer,
+)
+
+KINDS = ("wordpiece", "bpe")
+CASES = [(kind, lowercase) for kind in KINDS for lowercase in (True, False)]
+
+
+@pytest.fixture(scope="module")
+def speeches():
+    return [d.text for d in load_text("sotu")][::30]
+
+
+@pytest.fixture(scope="module")
+def trained(speeches):
+    return {
+        (kind, lowercase): train_tokenizer(speeches, 1500, kind, lowercase)
+        for kind, lowercase in CASES
+    }
+
+
+# --- Training -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind, lowercase", CASES)
+def test_special_tokens_come_first_and_the_size_is_kept(trained, kind, lowercase):
+    tokenizer = trained[kind, lowercase]
+    assert special_ids(tokenizer) == (0, 1, 2, 3, 4)
+    assert tokenizer.get_vocab_size() == 1500
+    assert sorted(tokenizer.get_vocab().values()) == list(range(1500))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_texts_give_the_same_tokenizer_in_any_process(trained, speeches, kind):
+    again = train_tokenizer(iter(speeches), 1500, kind)
+    assert again.to_str() == trained[kind, True].to_str()
+    code = (
+        "from pretrain_lib.data.text.load import load_text; "
+        "from pretrain_lib.data.text.tokenizer import train_tokenizer, tokenizer_hash; "
+        "texts = [d.text for d in load_text('sotu')][::30]; "
+        f"print(tokenizer_hash(train_tokenizer(texts, 1500, {kind!r})))"
+    )
+    env = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONHASHSEED": "7"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == tokenizer_hash(trained[kind, True])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_corpus_is_as_good_as_its_texts(kind):
+    texts = ["to be or not to be", "that is the question"] * 3
+    corpus = Corpus("two", lambda: [Document(text, "a") for text in texts])
+    assert train_tokenizer(corpus, 280, kind).to_str() == train_tokenizer(texts, 280, kind).to_str()
+
+
+def longest_match(word, vocabulary):
+    """WordPiece encoding as it is defined: the longest piece that fits, from left to right."""
+    pieces, start = [], 0
+    while start < len(word):
+        prefix = "##" if start else ""
+        ends = [e for e in range(len(word), start, -1) if prefix + word[start:e] in vocabulary]
+        if not ends:
+            return ["[UNK]"]
+        pieces.append(prefix + word[start : ends[0]])
+        start = ends[0]
+    return pieces
+
+
+def test_wordpiece_takes_the_longest_match(trained, speeches):
+    tokenizer = trained["wordpiece", False]
+    vocabulary = tokenizer.get_vocab()
+    words = sorted({w for text in speeches for w in text.split() if w.isalpha()})
+    words += ["zebra", "Ünïcode", "漢"]
+    assert len(words) > 3000
+    for word in words:
+        pieces = longest_match(word, vocabulary)
+        assert tokenizer.encode(word, add_special_tokens=False).tokens == pieces
+
+
+def test_merges_are_the_most_frequent_pairs():
+    """The first merge of either kind joins the commonest pair of neighbours in a word."""
+    texts = ["ab ab ab ab cab", "ba ca"]
+    tokens = list(train_tokenizer(texts, 30, "wordpiece").get_vocab())
+    assert "ab" in tokens
+    merges = json.loads(train_tokenizer(texts, 262, "bpe").to_str())["model"]["merges"]
+    assert merges[0] == ["a", "b"]
+
+
+@settings(max_examples=100)
+@given(text=st.text(max_size=40))
+def test_bpe_never_meets_an_unknown_and_loses_nothing(trained, text):
+    tokenizer = trained["bpe", False]
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    if not any(token in text for token in module.SPECIAL_TOKENS):
+        assert module.UNK not in encoding.tokens
+        assert tokenizer.decode(encoding.ids) == text
+
+
+def test_rare_characters_are_unknown_to_wordpiece_and_never_crowd_out_words():
+    rare = [chr(0x4E00 + i) for i in range(300)]
+    tokenizer = train_tokenizer(["the cat and the hat sat on the mat"] * 50 + rare, 90)
+    single = [t for t in tokenizer.get_vocab() if len(t.removeprefix("##")) == 1]
+    assert len({t.removeprefix("##") for t in single}) == 30
+    assert tokenizer.encode("the cat", add_special_tokens=False).tokens[0] == "the"
+    assert tokenizer.token_to_id(rare[-1]) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_and_the_mask(trained, kind):
+    tokenizer = trained[kind, True]
+    pad, unk, cls, sep, mask = special_ids(tokenizer)
+    single = tokenizer.encode("All men are [MASK].")
+    assert single.ids[0] == cls and single.ids[-1] == sep
+    dot = tokenizer.encode("x.", add_special_tokens=False).ids[-1]
+    assert single.ids[-3:] == [mask, dot, sep]
+    are = tokenizer.encode("All men are", add_special_tokens=False).ids
+    assert single.ids == [cls, *are, mask, dot, sep]
+    pair = tokenizer.encode("We met.", "You left.")
+    first = tokenizer.encode("We met.", add_special_tokens=False).ids
+    second = tokenizer.encode("You left.", add_special_tokens=False).ids
+    assert pair.ids == [cls, *first, sep, *second, sep]
+    assert pair.type_ids == [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_case(trained, kind):
+    lower, upper = (trained[kind, lowercase] for lowercase in (True, False))
+    assert lower.encode("The CONGRESS").ids == lower.encode("the congress").ids
+    assert upper.encode("The CONGRESS").ids != upper.encode("the congress").ids
+
+
+@pytest.mark.parametrize(
+    "texts, options, said",
+    [
+        (["a"], {"kind": "unigram"}, "kind must be one of wordpiece, bpe, got 'unigram'"),
+        (["a"], {"vocab_size": 260, "kind": "bpe"}, "at least 261 for 'bpe', got 260"),
+        (["a"], {"vocab_size": 5}, "at least 15 for 'wordpiece', got 5"),
+        ([], {}, "no word to learn a vocabulary from"),
+        ([" \n", ""], {"kind": "bpe"}, "no word to learn a vocabulary from"),
+        ("a string", {}, "texts must be several texts, got a single string"),
+    ],
+)
+def test_what_cannot_be_trained(texts, options, said):
+    with pytest.raises(ValueError, match=said):
+        train_tokenizer(texts, **options)
+
+
+# --- Words ----------------------------------------------------------------------------------
+
+
+def test_tokens_that_continue_a_word(trained):
+    for kind in KINDS:
+        tokenizer = trained[kind, True]
+        continues = continues_word(tokenizer)
+        assert continues.shape == (1500,) and continues.dtype == torch.bool
+        assert not continues[list(special_ids(tokenizer))].any()
+        text = " the unconstitutional nonperformance of administrations"
+        encoding = tokenizer.encode(text, add_special_tokens=False)
+        begins = [start for (start, _), continued
+                  in zip(encoding.offsets, continues[encoding.ids], strict=True) if not continued]
+        words = [text.find(f" {word}") for word in text.split()]
+        if kind == "wordpiece":
+            words = [start + 1 for start in words]
+        assert begins == words and len(encoding.ids) > len(words)
+
+
+# --- Folders --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded_it_is_the_same(trained, tmp_path, kind):
+    tokenizer = trained[kind, True]
+    save_tokenizer(tokenizer, tmp_path / "deep" / "folder")
+    loaded = load_tokenizer(tmp_path / "deep" / "folder")
+    assert tokenizer_hash(loaded) == tokenizer_hash(tokenizer)
+    assert loaded.to_str() == tokenizer.to_str()
+
+
+@pytest.mark.parametrize("ends_at", [1, 2])
+def test_ended_within_any_write_it_is_all_there_or_not_there(
+        trained, tmp_path, monkeypatch, ends_at):
+    """`tokenizer.json` tells that there is a tokenizer, so it comes last, and never by halves."""
+    save_tokenizer(trained["wordpiece", True], tmp_path / "there")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()}
+    assert before.keys() == {"tokenizer.json", "tokenizer_config.json"}
+    written, write_text = [], Path.write_text
+
+    def half(path, text, **settings):
+        written.append(path.name)
+        ends = len(written) == ends_at
+        write_text(path, text[: len(text) // 2] if ends else text, **settings)
+        if ends:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", half)
+    for place in ("new", "there"):
+        written.clear()
+        with pytest.raises(KeyboardInterrupt):
+            save_tokenizer(trained["bpe", True], tmp_path / place)
+        assert not before.keys() & set(written)
+    assert not (tmp_path / "new" / "tokenizer.json").exists()
+    assert {p.name: p.read_bytes() for p in (tmp_path / "there").iterdir()} == before
+
+
+def test_the_hash_is_of_what_decides_the_ids(trained, speeches):
+    hashes = {tokenizer_hash(tokenizer) for tokenizer in trained.values()}
+    assert len(hashes) == len(trained)
+    padded = train_tokenizer(speeches, 1500)
+    padded.enable_padding()
+    padded.enable_truncation(16)
+    assert tokenizer_hash(padded) == tokenizer_hash(trained["wordpiece", True])
+
+
+def test_what_is_no_tokenizer(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="there is no tokenizer.json in '.*nowhere'"):
+        load_tokenizer(tmp_path / "nowhere")
+    (tmp_path / "tokenizer.json").write_text('{"model": 1')
+    with pytest.raises(ValueError, match="tokenizer.json describes no tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_model_of_the_zoo_is_found_by_name(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ZOO", tmp_path)
+    save_tokenizer(trained["bpe", True], tmp_path / "bert-tiny")
+    assert tokenizer_hash(load_tokenizer("bert-tiny")) == tokenizer_hash(trained["bpe", True])
+    with pytest.raises(FileNotFoundError, match="in 'bert-huge'; the zoo has bert-tiny"):
+        load_tokenizer("bert-huge")
+
+
+def test_a_tokenizer_without_a_mask_is_refused(tmp_path):
+    from tokenizers import Tokenizer, models
+
+    bare = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "a": 2}, unk_token="[UNK]"))
+    for use in (special_ids, lambda t: save_tokenizer(t, tmp_path)):
+        with pytest.raises(ValueError, match=r"has no \[CLS\], \[SEP\], \[MASK\]"):
+            use(bare)
+    assert not list(tmp_path.iterdir())
+
+
+# --- Hugging Face ---------------------------------------------------------------------------
+
+
+def assert_same_in_transformers(tokenizer, folder, sentences):
+    from transformers import AutoTokenizer
+
+    save_tokenizer(tokenizer, folder)
+    theirs = AutoTokenizer.from_pretrained(folder)
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(sentences)]
+    assert theirs(sentences)["input_ids"] == ids
+    pairs = list(zip(sentences, sentences[1:], strict=False))
+    mine = tokenizer.encode_batch(pairs)
+    both = theirs(*map(list, zip(*pairs, strict=True)))
+    assert both["input_ids"] == [encoding.ids for encoding in mine]
+    assert both["token_type_ids"] == [encoding.type_ids for encoding in mine]
+    special = special_ids(tokenizer)
+    named = (theirs.pad_token_id, theirs.unk_token_id, theirs.cls_token_id, theirs.sep_token_id,
+             theirs.mask_token_id)
+    assert named == special and len(theirs) == tokenizer.get_vocab_size()
+    padded = theirs(sentences[:8], padding=True)
+    width = max(map(len, ids[:8]))
+    assert padded["input_ids"] == [row + [special.pad] * (width - len(row)) for row in ids[:8]]
+    assert [sum(mask) for mask in padded["attention_mask"]] == list(map(len, ids[:8]))
+    return theirs
+
+
+@pytest.mark.parametrize("model_type", [None, "bert", "modernbert"])
+@pytest.mark.parametrize("kind, lowercase", CASES)
+def test_transformers_gives_the_same_ids(trained, tmp_path, kind, lowercase, model_type):
+    if model_type:
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    sentences = [
+        "The CONGRESS of the United States.", "All men are [MASK].", "[MASK] we, [MASK][MASK]",
+        "Ünïcode — “quotes” … 漢字 🥊", "don't  stop\n\nnow ", "", "[CLS] x [SEP]", "1,234.5 (½)",
+    ]  # fmt: skip
+    theirs = assert_same_in_transformers(trained[kind, lowercase], tmp_path, sentences)
+    assert "CONGRESS" in theirs.decode(theirs("The CONGRESS")["input_ids"]) or lowercase
+
+
+@pytest.mark.parametrize("token_types", [True, False])
+def test_what_a_model_reads_is_what_transformers_gives_it(trained, tmp_path, token_types):
+    """ModernBERT knows no token types, and a call with them is an error there."""
+    from transformers import AutoTokenizer
+
+    save_tokenizer(
+        trained["wordpiece", True], tmp_path, token_types=token_types, max_length=16
+    )
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    encoded = theirs("word " * 99, truncation=True)
+    assert ("token_type_ids" in encoded) == token_types
+    assert len(encoded["input_ids"]) == 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_transformers_gives_the_same_ids_on_ten_thousand_sentences(tmp_path, kind):
+    speeches = load_text("sotu")
+    sentences = [s for speech in speeches for s in split_sentences(speech.text)]
+    sentences = random.Random(0).sample(sentences, 10_000)
+    assert_same_in_transformers(train_tokenizer(speeches, kind=kind), tmp_path, sentences)
