@@ -191,6 +191,8 @@ def slug(text: TextConfig) -> str:
 def split(dataset: TokenDataset, hold_out: str) -> tuple[TokenDataset, TokenDataset]:
     """The documents to train on, and those held out.
 
+    A document that is held out word for word elsewhere in the text is not trained on either.
+
     Raises:
         ValueError: if one of the two would be empty.
     """
@@ -204,11 +206,24 @@ def split(dataset: TokenDataset, hold_out: str) -> tuple[TokenDataset, TokenData
     else:
         few = numbers[-2:] if len(numbers) > 3 else numbers[-1:]
         out = set(numbers[EVERY - 1::EVERY] if len(numbers) >= 2 * EVERY else few)
-    rest = [i for i in numbers if i not in out]
+    repeats = copies(dataset, out)
+    rest = [i for i in numbers if i not in out | repeats]
+    if repeats:
+        print(f"{len(repeats)} documents are not trained on: the same words are held out")
     if not rest:
-        raise ValueError("the text has one document, which cannot be both trained on and held out: "
-                         "cut it into several")
+        raise ValueError("the text has one document, once repeats are left out, which cannot be both "
+                         "trained on and held out: cut it into several")
     return dataset.subset(rest), dataset.subset(sorted(out))
+
+
+def copies(dataset: TokenDataset, documents: set[int]) -> set[int]:
+    """The other documents that have the very tokens of one of these."""
+    def fingerprint(i: int) -> bytes:
+        return hashlib.blake2b(dataset.document(i).tobytes(), digest_size=16).digest()
+
+    known = {fingerprint(i) for i in documents}
+    others = set(range(dataset.num_documents)) - documents
+    return {i for i in others if fingerprint(i) in known}
 
 
 def build_model(recipe: Recipe, training: TokenDataset) -> nn.Module:

@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -421,6 +422,24 @@ def test_a_part_without_a_pair_is_named_before_training(tmp_path, capsys):
     assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 1
     assert "the held-out documents do not suffice: no pair" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_held_out_is_not_trained_on_in_another_document(capsys):
+    """Fifty documents, each of which stands twice."""
+    documents = [[5 + i, 60, 61, i % 7] for i in range(50)] * 2
+    dataset = TokenDataset.in_memory([np.array(d) for d in documents], 80)
+    training, held_out = pretrain_program.split(dataset, "")
+    trained, kept_apart = ({tuple(part.document(i).tolist()) for i in range(part.num_documents)}
+                           for part in (training, held_out))
+    assert held_out.num_documents == 5 and not trained & kept_apart
+    assert len(trained | kept_apart) == 50 and training.num_documents == 90
+    assert "5 documents are not trained on: the same words are held out" in capsys.readouterr().out
+
+
+def test_one_document_many_times_is_one_document():
+    dataset = TokenDataset.in_memory([np.array([5, 6, 7])] * 9, 80)
+    with pytest.raises(ValueError, match="one document, once repeats are left out"):
+        pretrain_program.split(dataset, "")
 
 
 def test_two_documents_are_enough(tmp_path):

@@ -31,7 +31,7 @@ def load_images(
     *,
     config: str | None = None,
     revision: str | None = None,
-    fallback: str | None = "mnist",
+    fallback: str | None = None,
 ) -> ImageDataset:
     """Images by name: "mnist", "digits", "hub:owner/name", or the path of a folder.
 

@@ -206,7 +206,7 @@ def test_the_hub_out_of_reach(monkeypatch, caplog):
         "someone/pictures" in caplog.messages[0] and "Using 'digits' instead" in caplog.messages[0]
     )
     with pytest.raises(ConnectionError, match="connect to the internet"):
-        load_images("hub:someone/pictures", fallback=None)
+        load_images("hub:someone/pictures")
 
 
 def test_tables_of_the_hub():

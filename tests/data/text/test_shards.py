@@ -202,6 +202,24 @@ def test_killed_before_each_step_of_writing_it_writes_the_same_bytes(wordpiece, 
     assert step > 2 * 7, "two shards of six files and their folder, at least"
 
 
+@posix
+def test_two_processes_may_prepare_one_folder_at_the_same_moment(wordpiece, tmp_path):
+    """One of them works, and all end with what one alone makes."""
+    docs, folder, gate = corpus(texts(40)), tmp_path / "shared", fork.Barrier(3)
+    expected = prepare(docs, wordpiece, tmp_path / "alone", shard_tokens=200)
+
+    def together():
+        gate.wait()
+        found = prepare(docs, wordpiece, folder, shard_tokens=200)
+        assert found.tokens == expected.tokens
+
+    processes = [in_a_fork(together) for _ in range(3)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert files(folder) == files(tmp_path / "alone")
+
+
 def test_finished_shards_are_kept(wordpiece, tmp_path):
     docs = texts(40)
     prepare(corpus(docs), wordpiece, tmp_path, shard_tokens=200)
