@@ -41,7 +41,7 @@ def moved(images) -> Augmented:
 def pretrain(images, seed: int, steps: int) -> ConvAutoencoder:
     """Reconstruction of turned, scaled and shifted images; labels are never read."""
     model = fresh_network(seed)
-    config = TrainConfig(steps=steps, batch_size=128, learning_rate=2e-3, warmup_steps=20, seed=seed)
+    config = TrainConfig(steps=steps, batch_size=128, learning_rate=2e-3, warmup_steps=20, seed=seed, precision="fp32")
     Trainer(model, Reconstruction(), moved(images), config).fit()
     return model
 
@@ -54,7 +54,7 @@ def with_features(data, seen_by: dict) -> Columns:
 
 def arms(pretrained, steps: int) -> dict:
     """Every way to learn from the labels, each tuned over four settings on those labels."""
-    config = TrainConfig(steps=steps, batch_size=32, warmup_steps=10)
+    config = TrainConfig(steps=steps, batch_size=32, warmup_steps=10, precision="fp32")
     return {
         "raw pixels": LinearProbe(None),
         "scratch": FineTuning(fresh_network, 10, config, RATES, view=moved),

@@ -41,7 +41,7 @@ def pretrain(images, seed: int, steps: int, labels: bool) -> ConvAutoencoder:
     """The same network, images and number of updates; the loss reads the labels or it does not."""
     network = fresh_network(seed)
     model, objective = (Classifier(network, 16, 10), Classification()) if labels else (network, Reconstruction())
-    config = TrainConfig(steps=steps, batch_size=128, learning_rate=2e-3, warmup_steps=20, seed=seed)
+    config = TrainConfig(steps=steps, batch_size=128, learning_rate=2e-3, warmup_steps=20, seed=seed, precision="fp32")
     Trainer(model, objective, moved(images), config).fit()
     return network
 
@@ -60,7 +60,7 @@ def one_seed(seed: int, pretraining_steps: int, tuning_steps: int, per_class) ->
         codes = {name: features(network, data) for name, network in networks.items()}
         return Columns(images=data.images, labels=data.labels, **codes)
 
-    config = TrainConfig(steps=tuning_steps, batch_size=32, warmup_steps=10)
+    config = TrainConfig(steps=tuning_steps, batch_size=32, warmup_steps=10, precision="fp32")
     arms = {"raw pixels": LinearProbe(None)}
     for name in networks:
         arms[f"{name}, frozen"] = LinearProbe(None, name)

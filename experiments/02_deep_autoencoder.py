@@ -87,7 +87,7 @@ def climb(rung: Rung, train, test, steps: int, seed: int) -> dict:
     )
     settings = {"learning_rate": 1e-3, **rung.settings}
     config = TrainConfig(
-        steps=steps, batch_size=100, warmup_steps=min(100, steps // 2), seed=seed, **settings
+        steps=steps, batch_size=100, warmup_steps=min(100, steps // 2), seed=seed, **settings, precision="fp32"
     )
     Trainer(model, Reconstruction(), source, config).fit()
     return {

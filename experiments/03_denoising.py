@@ -42,7 +42,7 @@ def run(scale: str) -> dict:
     small = scale == "smoke"
     per_class, seeds = ((5,), SEEDS[:1]) if small else ((10, 200), SEEDS)
     pretraining = dict(steps=20 if small else 800, batch_size=100, learning_rate=1e-3)
-    tuning = TrainConfig(steps=20 if small else 300, batch_size=50)
+    tuning = TrainConfig(steps=20 if small else 300, batch_size=50, precision="fp32")
     train, test = load_images("mnist"), load_images("mnist", "test")
     names = ["no pretraining", *CORRUPTIONS]
     losses = {name: [] for name in CORRUPTIONS}
@@ -53,7 +53,7 @@ def run(scale: str) -> dict:
         layers = {"no pretraining": layer(seed)}
         for name, corruption in CORRUPTIONS.items():
             layers[name] = layer(seed)
-            history = Trainer(layers[name], Denoising(*corruption), train, TrainConfig(**pretraining, seed=seed)).fit()
+            history = Trainer(layers[name], Denoising(*corruption), train, TrainConfig(**pretraining, seed=seed, precision="fp32")).fit()
             losses[name].append(history.losses[-1])
         for row, count in enumerate(per_class):
             labelled = labelled_subset(train, count, seed)

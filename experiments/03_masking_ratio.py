@@ -38,7 +38,7 @@ def run(scale: str) -> dict:
     small = scale == "smoke"
     seeds, per_class = (SEEDS[:1], 5) if small else (SEEDS, PER_CLASS)
     pretraining = dict(steps=10 if small else 500, batch_size=64, learning_rate=2e-3, warmup_steps=5 if small else 50)
-    tuning = TrainConfig(steps=10 if small else 150, batch_size=50)
+    tuning = TrainConfig(steps=10 if small else 150, batch_size=50, precision="fp32")
     train, test = load_images("mnist"), load_images("mnist", "test")
     measured = {kind: [[] for _ in RATIOS] for kind in ("probe", "fine_tuned", "training_loss")}
     measured |= {kind: [] for kind in ("random_probe", "scratch", "raw_pixels")}
@@ -56,7 +56,7 @@ def run(scale: str) -> dict:
         for row, ratio in enumerate(RATIOS):
             model = network(seed)
             objective = MaskedImage(ratio, PATCH) if ratio else Reconstruction()
-            history = Trainer(model, objective, train, TrainConfig(**pretraining, seed=seed)).fit()
+            history = Trainer(model, objective, train, TrainConfig(**pretraining, seed=seed, precision="fp32")).fit()
             measured["training_loss"][row].append(history.losses[-1])
             measured["probe"][row].append(mean(probe(model, draw, test, seed) for draw in draws))
             measured["fine_tuned"][row].append(fine_tuned(model))

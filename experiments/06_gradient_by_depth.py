@@ -121,7 +121,7 @@ def train(norm: str, learning_rate: float, warm_up: int, seed: int, small: bool)
     seen, held_out = load_images("digits"), load_images("digits", "test")
     steps = 10 if small else TRAINING["steps"]
     config = TrainConfig(steps=steps, batch_size=32, learning_rate=learning_rate, schedule="linear",
-                         betas=(0.9, 0.98), warmup_steps=min(warm_up, steps), seed=seed, log_every=10, device="cpu")
+                         betas=(0.9, 0.98), warmup_steps=min(warm_up, steps), seed=seed, log_every=10, precision="fp32", device="cpu")
     trainer = Trainer(Digits(norm, seed), Classification(), seen, config)
     losses = trainer.fit().losses
     return trainer.evaluate(held_out)["loss"], list(losses)

@@ -47,7 +47,7 @@ def train(language: HiddenMarkovLanguage, steps: int, seed: int, score) -> tuple
     """The held-out loss along the way, (sentences, loss), the last the final one; the model; CPU seconds."""
     config = TrainConfig(steps=steps, batch_size=BATCH, optimizer="muon", learning_rate=1e-2, betas=(0.9, 0.98),
                          weight_decay=0.01, schedule="linear", warmup_steps=steps // 20, gradient_clipping=1.0, seed=seed,
-                         evaluate_every=max(1, steps // 10), device="cpu")
+                         evaluate_every=max(1, steps // 10), precision="fp32", device="cpu")
     model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=language.vocab_size, **MODEL), seed)
     objective = MaskedLM(SPECIAL, language.vocab_size, RATE, replace=ALL_MASK)
     curve, spent = [], 0.0

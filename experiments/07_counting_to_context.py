@@ -145,7 +145,7 @@ def train(arm: Arm, blocks: PackedBlocks, tokenizer, counts, budget: float, rate
     start_at_unigram(output_bias(model), counts)
     config = TrainConfig(steps=steps, batch_size=BATCH, optimizer=arm.optimizer, learning_rate=rate, betas=(0.9, 0.98),
                          weight_decay=0.01, schedule="linear", warmup_steps=max(1, steps // 20), gradient_clipping=1.0,
-                         seed=seed, device="cpu")
+                         seed=seed, precision="fp32", device="cpu")
     objective = (EveryToken if arm.looks_back else MaskedLM).of(tokenizer, rate=RATE)
     start = time.process_time()
     Trainer(model, objective, blocks, config).fit()

@@ -58,7 +58,7 @@ def run(scale: str) -> dict:
                     start_at_unigram(model.decoder_bias, counts)
                     config = TrainConfig(steps=steps, batch_size=BATCH, optimizer="muon", learning_rate=1e-2, betas=(0.9, 0.98),
                                          weight_decay=0.01, schedule="linear", warmup_steps=max(1, steps // 20),
-                                         gradient_clipping=1.0, seed=seed, device="cpu")
+                                         gradient_clipping=1.0, seed=seed, precision="fp32", device="cpu")
                     Trainer(model, MaskedLM.of(tokenizer, rate=rate), blocks, config).fit()
                     losses[size][str(rate)].append(masked_scores(model, blanks).loss)
                     print(seed, size, rate, losses[size][str(rate)][-1], flush=True)

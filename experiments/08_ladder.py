@@ -157,7 +157,7 @@ def train(rung: Rung, blocks, tokenizer, counts: Tensor, learning_rate: float, s
         start_at_unigram(model.bias, counts)
     config = TrainConfig(steps=steps, batch_size=BATCH, optimizer=rung.optimizer, learning_rate=learning_rate, betas=(0.9, 0.98),
                          weight_decay=0.01, schedule="linear", warmup_steps=max(1, steps // 20), gradient_clipping=1.0,
-                         seed=seed, device="cpu")
+                         seed=seed, precision="fp32", device="cpu")
     Trainer(model, MaskedLM.of(tokenizer, rate=rung.rate), blocks, config).fit()
     return model
 

@@ -151,7 +151,7 @@ class Era:
 
     def scores(self, model: nn.Module, draws: int) -> dict[str, list[float]]:
         """Accuracy of a probe on the frozen model, and of the model fine-tuned, one number a draw of the labels."""
-        config = TrainConfig(steps=44, batch_size=16, warmup_steps=4, schedule="linear", device="cpu")
+        config = TrainConfig(steps=44, batch_size=16, warmup_steps=4, schedule="linear", precision="fp32", device="cpu")
         ways = {"frozen": LinearProbe(model, grid=STRENGTHS), "fine-tuned": FineTuning(model, self.classes, config, RATES)}
         found = {name: [] for name in ways}
         for draw in range(draws):

@@ -30,7 +30,7 @@ BASE = {"layers": 12, "hidden_size": 768, "length": 16, "batch_size": 4}
 def one_update(parallel: str, shape: dict, seed: int) -> list[float]:
     """On each rank: bytes of parameters, bytes of the optimiser's state, and the loss of the first update."""
     size = Size(**shape)
-    config = TrainConfig(steps=1, batch_size=size.batch_size, parallel=parallel, seed=seed, device="cpu")
+    config = TrainConfig(steps=1, batch_size=size.batch_size, parallel=parallel, seed=seed, precision="fp32", device="cpu")
     torch.manual_seed(seed)
     trainer = Trainer(size.model(), size.objective(), size.texts(size.batch_size), config)
     history = trainer.fit()

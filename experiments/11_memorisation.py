@@ -139,7 +139,7 @@ def one_run(seed: int, epochs: tuple[int, ...]) -> dict:
             return {"masked_lm": gap.unseen, "loss": gap.unseen}
 
     config = TrainConfig(steps=each * epochs[-1], batch_size=BATCH, optimizer="muon", learning_rate=1e-2, betas=(0.9, 0.98), weight_decay=0.01,
-                         schedule="constant", warmup_steps=20, gradient_clipping=1.0, seed=seed, evaluate_every=each, device="cpu")
+                         schedule="constant", warmup_steps=20, gradient_clipping=1.0, seed=seed, evaluate_every=each, precision="fp32", device="cpu")
     untrained = era(model)
     start = time.process_time()
     Watched(model, MaskedLM.of(tokenizer, rate=0.3), seen, config, held_out=unseen).fit()

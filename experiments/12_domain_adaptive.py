@@ -74,7 +74,7 @@ def pretrained(plan: tuple[str, ...], blocks: dict, counts, tokenizer, seed: int
     start_at_unigram(model.decoder_bias, counts)
     each = steps // len(plan)
     config = TrainConfig(steps=each, batch_size=BATCH, optimizer="muon", learning_rate=0.01, betas=(0.9, 0.98), weight_decay=0.01,
-                         schedule="linear", warmup_steps=max(1, each // 20), gradient_clipping=1.0, seed=seed, device="cpu")  # fmt: skip
+                         schedule="linear", warmup_steps=max(1, each // 20), gradient_clipping=1.0, seed=seed, precision="fp32", device="cpu")  # fmt: skip
     for phase, text in enumerate(plan):
         Trainer(model, MaskedLM.of(tokenizer, rate=RATE), blocks[text], replace(config, seed=seed + 1000 * phase)).fit()
     return model
@@ -89,7 +89,7 @@ def training(start: str):
 
     def config(labels: int) -> TrainConfig:
         steps = max(1, EPOCHS[start] * labels // 16)
-        return TrainConfig(steps=steps, batch_size=16, warmup_steps=steps // 10, schedule="linear", device="cpu")
+        return TrainConfig(steps=steps, batch_size=16, warmup_steps=steps // 10, schedule="linear", precision="fp32", device="cpu")
 
     return config
 

@@ -48,7 +48,7 @@ def training(epochs: int, layer_decay: float = 1.0):
     def config(labels: int) -> TrainConfig:
         steps = max(1, epochs * labels // BATCH)
         return TrainConfig(steps=steps, batch_size=BATCH, warmup_steps=steps // 10, schedule="linear", layer_decay=layer_decay,
-                           device="cpu")  # fmt: skip
+                           precision="fp32", device="cpu")  # fmt: skip
 
     return config
 

@@ -83,7 +83,7 @@ def trained(task: Task, arm: str, rate: float, seed: int, steps: int) -> Encoder
     model, pairs = EncoderDecoder(encoder(arm, seed), shape, seed), task.encode(task.training)
     start_at_unigram(model.decoder.bias, torch.bincount(pairs.target_ids[pairs.target_mask > 0], minlength=shape.vocab_size))
     config = TrainConfig(steps=steps, batch_size=BATCH, learning_rate=rate, warmup_steps=steps // 10, schedule="linear", weight_decay=0.01,
-                         gradient_clipping=1.0, device="cpu", seed=seed)  # fmt: skip
+                         gradient_clipping=1.0, precision="fp32", device="cpu", seed=seed)  # fmt: skip
     Trainer(model, Translation(), pairs, config).fit()
     return model
 

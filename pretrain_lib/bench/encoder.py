@@ -122,7 +122,7 @@ def trainer_loop(size: Size, steps: int):
     """The same updates by the trainer."""
     model, objective, texts = size.model(), size.objective(), size.texts(4 * size.batch_size)
     config = TrainConfig(steps=steps, batch_size=size.batch_size, learning_rate=1e-4, device="cpu",
-                         schedule="constant", gradient_clipping=1.0)
+                         schedule="constant", gradient_clipping=1.0, precision="fp32")
 
     def loop() -> History:
         return Trainer(model, objective, texts, replace(config)).fit()

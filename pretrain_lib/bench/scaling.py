@@ -75,7 +75,7 @@ def launch(ranks: int, size: Size) -> dict[str, float]:
 def measure(size: Size) -> dict[str, float]:
     """On each rank: seconds of a step, and of all-reduces."""
     config = TrainConfig(steps=UPDATES, batch_size=size.batch_size, learning_rate=1e-4,
-                         gradient_clipping=1.0, device="cpu", log_every=1)
+                         gradient_clipping=1.0, precision="fp32", device="cpu", log_every=1)
     trainer = Trainer(size.model(), size.objective(), size.texts(4 * size.batch_size), config)
     rates = [record["samples_per_second"] for record in trainer.fit().records][2:]
     bytes_ = 4 * sum(p.numel() for p in trainer.model.parameters())

@@ -1,5 +1,6 @@
 """The ledger of results."""
 
+import ast
 import importlib
 import json
 
@@ -72,3 +73,12 @@ def test_results_are_of_several_seeds_and_judged_by_their_experiment(path):
     assert (entry["title"], entry["prediction"]) == (experiment.TITLE, experiment.PREDICTION)
     assert entry["verdict"] == experiment.verdict(entry["measured"])
     assert len(entry["seeds"]) >= 3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.py")), ids=lambda path: path.stem)
+def test_an_experiment_says_in_which_precision_it_trains(path):
+    """A default may change, and what is measured again would be something else."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    configs = [call for call in calls if getattr(call.func, "id", "") == "TrainConfig"]
+    silent = [call.lineno for call in configs if "precision" not in {keyword.arg for keyword in call.keywords}]
+    assert silent == []

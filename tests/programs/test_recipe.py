@@ -1,5 +1,6 @@
 """Recipes: what a file says is what is done, and what it gets wrong is named."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ from pretrain_lib.programs.recipe import (
 )
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_that_results_were_measured_with_says_its_precision(path):
+    assert "precision" in tomllib.loads(path.read_text(encoding="utf-8"))["train"]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
