@@ -14,7 +14,8 @@ from pretrain_lib.data.tasks.encoded import EncodedText, encode_labelled
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.calibration import reliability
 from pretrain_lib.evaluation.classification import accuracy
-from pretrain_lib.evaluation.masked import UNUSED, MaskedSet, masked_scores
+from pretrain_lib.data.source import UNSCORED
+from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.memorisation import exposure, loss_gap, secret_scores
 from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
@@ -117,7 +118,7 @@ def one_run(seed: int, epochs: tuple[int, ...]) -> dict:
         part = blanks[1].every(4)
         with torch.no_grad():
             logits = model(part.input_ids, part.attention_mask, position_ids=part.position_ids, positions=part.positions)
-        used = part.labels != UNUSED
+        used = part.labels != UNSCORED
         bins = reliability(logits[used], part.labels[used])
         mean = [(bins.count * values.nan_to_num()).sum().item() / bins.count.sum().item() for values in (bins.confidence, bins.accuracy)]
         return {"error": bins.error, "confidence": mean[0], "right": mean[1]}

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pretrain_lib import Columns, Keys, load_pretrained, load_text, load_tokenizer
 from pretrain_lib.course.results import load_experiment
-from pretrain_lib.data.text.hidden_markov import HiddenMarkovLanguage, normalised
-from pretrain_lib.evaluation.bayes import BayesOptimal
+from pretrain_lib.data.text.hidden_markov import HiddenMarkovLanguage
+from pretrain_lib.evaluation.bayes import BayesOptimal, as_distributions
 from pretrain_lib.data.text.tokenizer import continues_word
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib.transfer.control_task import draw_tokens, layer_states, probe_with_control
@@ -77,8 +77,8 @@ def hidden_markov(seed: int, small: bool) -> dict:
     parts = [slice(held_out), slice(held_out, None)]
     texts = [(ids[part], None, {task: (where[part], labels[part]) for task, (where, labels) in tasks.items()}) for part in parts]
     optimal = BayesOptimal(language)
-    posterior = normalised(optimal.states(ids) * optimal.likelihood[ids])  # what all tokens say, the own one too, (N, T, K)
-    alone = normalised(language.model.initial * optimal.likelihood[ids])  # what the own token says
+    posterior = as_distributions(optimal.states(ids) * optimal.likelihood[ids])  # what all tokens say, the own one too, (N, T, K)
+    alone = as_distributions(language.model.initial * optimal.likelihood[ids])  # what the own token says
     by_topic = [p.unflatten(-1, (-1, 2)).sum(-1) for p in (posterior, alone)]
     ceilings = {}
     for task, answers in {"topic": by_topic, "state": (posterior, alone)}.items():
