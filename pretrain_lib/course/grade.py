@@ -199,13 +199,13 @@ def best_rows(
     """A student's results, one a chapter; of several notebooks of a chapter the best counts."""
     rows = []
     for chapter in chapters:
-        best, own = None, chapters_own(chapter)
+        best, own = None, {line for cell in chapters_own(chapter) for line in cell.splitlines()}
         for path, cells in handed_in.notebooks.items():
             if chapter_of(cells) != chapter:
                 continue
             row = Row(student, chapter, path.name, grader.mark(cells, chapter, handed_in.folder))
             notes = [row.marks.accident] if row.marks.accident else []
-            if any(ANSWERS.search(cell) for cell in cells if cell not in own):
+            if any(ANSWERS.search(line) for cell in cells for line in cell.splitlines() if line not in own):
                 notes.append("look at it: it mentions the library's own answers")
             row.note = "; ".join(notes)
             if best is None or len(row.ids("passes")) > len(best.ids("passes")):

@@ -13,6 +13,8 @@ import pickle
 import re
 import shutil
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from . import plain
@@ -35,6 +37,28 @@ class Ask(ast.NodeTransformer):
         if isinstance(id, str) and ID.fullmatch(id):
             node.func.id = "__ask_the_grader__"
         return node
+
+
+class WhereItIsNow(ast.NodeTransformer):
+    """Lets a notebook import what has moved within the library since it was given out."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | list[ast.ImportFrom]:
+        if node.level or node.module.partition(".")[0] != "pretrain_lib":
+            return node
+        return [ast.copy_location(ast.ImportFrom(where_it_is(node.module, alias.name), [alias], 0), node)
+                for alias in node.names]
+
+
+def where_it_is(module: str, name: str) -> str:
+    """The module of the library that has a name: the one that is asked, or else the one that defines it."""
+    try:
+        if hasattr(import_module(module), name) or find_spec(f"{module}.{name}"):
+            return module
+    except ImportError:
+        pass
+    library = [part for path, part in sys.modules.items() if path.startswith("pretrain_lib.")]
+    return next((part.__name__ for part in library
+                 if getattr(vars(part).get(name), "__module__", None) == part.__name__), module)
 
 
 class Grader:
@@ -105,7 +129,7 @@ def run(cells: list[str], grader: Grader) -> None:
     import pretrain_lib.course
 
     shell = InteractiveShell.instance()
-    shell.ast_transformers.append(Ask())
+    shell.ast_transformers += [Ask(), WhereItIsNow()]
     shell.push({"__ask_the_grader__": grader.check})
     pretrain_lib.course.check = sys.modules["pretrain_lib.course.check"].check = grader.check
     for cell in cells:

@@ -316,3 +316,17 @@ def test_it_is_a_command():
     command = [sys.executable, "-P", "-m", "pretrain_lib.course.grade", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert "--trusted" in said.stdout
+
+
+@pytest.mark.parametrize(("module", "name", "now"), [
+    ("pretrain_lib.data.images", "load_images", "pretrain_lib.data.images.load"),
+    ("pretrain_lib.data.counting", "TwoSidedBigram", "pretrain_lib.evaluation.counting"),
+    ("pretrain_lib.data", "keys", "pretrain_lib.data"),
+    ("pretrain_lib.data.keys", "Keys", "pretrain_lib.data.keys"),
+    ("pretrain_lib.data.keys", "no_such_name", "pretrain_lib.data.keys"),
+])
+def test_what_has_moved_since_a_notebook_was_given_out_is_found(module, name, now):
+    import pretrain_lib  # noqa: F401
+    from pretrain_lib.course.sandboxed import where_it_is
+
+    assert where_it_is(module, name) == now
