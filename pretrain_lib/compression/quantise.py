@@ -11,13 +11,26 @@ inference", CVPR 2018, section 2.1, have one scale for a whole array, and an off
 from __future__ import annotations
 
 import copy
+import time
 from functools import cache
+from statistics import median
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 LARGEST = 127
+EXACT = 2**24 // LARGEST**2  # so many products of two are added up exactly in float32
+SIGNED, UNSIGNED = 0, 128  # zero points: what is added to activations before they are multiplied
+HOPELESS, WORTH_IT = 0.1, 1.2  # times the speed of floats
+ROUNDS, MOST_ROWS = 5, 256  # of timing
+
+
+def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The whole numbers of `quantise_rows`, still of the type of x, and the scales."""
+    scale = x.abs().amax(-1, keepdim=True) / LARGEST
+    scale = torch.where(scale > 0, scale, 1.0)
+    return (x / scale).round_(), scale
 
 
 def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,9 +43,16 @@ def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
         q (…, N) int8 from −127 to 127 and the scales (…, 1), such that q · scale is nearly x: off
         by at most half a scale. A row of zeros has scale 1.
     """
-    scale = x.abs().amax(-1, keepdim=True) / LARGEST
-    scale = torch.where(scale > 0, scale, 1.0)
-    return (x / scale).round_().to(torch.int8), scale
+    q, scale = rounded(x)
+    return q.to(torch.int8), scale
+
+
+def meant(int8: Tensor, scale: Tensor) -> Tensor:
+    """The numbers that whole numbers (…, N) and their scales (…, 1) stand for.
+
+    A product of int8 and floats is several times slower than one of floats, casting included.
+    """
+    return int8.to(scale.dtype).mul_(scale)
 
 
 class Int8Linear(nn.Module):
@@ -62,25 +82,23 @@ class Int8Linear(nn.Module):
     @property
     def weight(self) -> Tensor:
         """(N, K) the weights that the whole numbers stand for."""
-        return self.int8 * self.scale
+        return meant(self.int8, self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, scale = quantise_rows(x)  # (…, K), (…, 1)
-        y = self.product(q, x.dtype).mul_(scale)  # (…, N)
-        return (y if self.bias is None else y.add_(self.bias)).to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the sums
+            q, scale = rounded(x)  # (…, K), (…, 1)
+            y = self.product(q).mul_(scale)  # (…, N)
+            return (y if self.bias is None else y.add_(self.bias)).to(x.dtype)
 
-    def product(self, q: Tensor, dtype: torch.dtype) -> Tensor:
-        """q W ᵀ for whole q, (…, K), times the scales of W: by a sound kernel for int8, if any.
-
-        It is in float32 or better, for half precision cannot hold the sums.
-        """
-        if q.device.type != "cpu" or dtype != torch.float32 or not has_kernel():
-            precise = torch.promote_types(dtype, torch.float32)
-            exact = torch.float64 if self.in_features > 2**24 // LARGEST**2 else precise
-            return F.linear(q.to(exact), self.int8.to(exact)).to(precise) * self.scale[:, 0]
+    def product(self, q: Tensor) -> Tensor:
+        """q W ᵀ for whole q, (…, K), times the scales of W, in float32 or better."""
+        q = q.to(torch.promote_types(q.dtype, torch.float32))
+        scale, zero_point = self.scale[:, 0].to(q.dtype), chosen_for(q, self.out_features)
+        if zero_point is None:
+            return in_floats(q, self.int8, scale)
         if self.packed is None:
-            self.packed = torch.ops.onednn.qlinear_prepack(self.int8, None)
-        return kernel(q, self.packed, self.scale[:, 0])
+            self.packed = pack(self.int8)
+        return kernel(q, self.packed, scale, zero_point)
 
     def __deepcopy__(self, memo: dict) -> Int8Linear:
         return Int8Linear(*(None if t is None else t.clone()
@@ -113,10 +131,10 @@ class Int8Embedding(nn.Module):
     @property
     def weight(self) -> Tensor:
         """(V, D) the vectors that the whole numbers stand for: what a tied output multiplies by."""
-        return self.int8 * self.scale
+        return meant(self.int8, self.scale)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.int8[ids] * self.scale[ids]  # (…, D)
+        return meant(self.int8[ids], self.scale[ids])  # (…, D)
 
 
 def quantize(model: nn.Module) -> nn.Module:
@@ -136,24 +154,113 @@ def quantize(model: nn.Module) -> nn.Module:
     return small
 
 
-def kernel(q: Tensor, packed: Tensor, scale: Tensor) -> Tensor:
-    """oneDNN's product of int8 matrices, (…, K) and packed (N, K), times one scale a column."""
+# ------------------------------------------------------------------------- which product to use
+
+
+def in_floats(q: Tensor, int8: Tensor, scale: Tensor) -> Tensor:
+    """q W ᵀ, times one scale a column, by products of floats short enough to be exact.
+
+    Args:
+        q: (…, K) whole numbers in float32 or float64.
+        int8: (N, K) whole weights.
+        scale: (N,).
+    """
+    pieces = zip(q.split(EXACT, -1), int8.split(EXACT, -1), strict=True)
+    sums = [F.linear(a, b.to(a.dtype)) for a, b in pieces]
+    whole = sums[0] if len(sums) == 1 else sum(part.long() for part in sums).to(q.dtype)
+    return whole * scale
+
+
+def pack(int8: Tensor) -> Tensor:
+    """Weights (N, K) in the order in which oneDNN reads them."""
+    return torch.ops.onednn.qlinear_prepack(int8, None)
+
+
+def kernel(q: Tensor, packed: Tensor, scale: Tensor, zero_point: int) -> Tensor:
+    """The same by oneDNN's product of int8 matrices, from packed weights.
+
+    It is told of the zero point, and takes off again what that adds.
+    """
+    shifted = (q + zero_point).to(torch.uint8) if zero_point else q.to(torch.int8)
     zeros = torch.zeros(len(scale), dtype=torch.int32)
-    return torch.ops.onednn.qlinear_pointwise(q, 1.0, 0, packed, scale, zeros, None, 1.0, 0,
-                                              torch.float32, "none", [], "")
+    return torch.ops.onednn.qlinear_pointwise(shifted, 1.0, zero_point, packed, scale, zeros, None,
+                                              1.0, 0, torch.float32, "none", [], "")
+
+
+def chosen_for(q: Tensor, outputs: int) -> int | None:
+    """What `fastest` says of the product of q, (…, K), with N rows of weights.
+
+    The number of rows is rounded up to a power of two, and more than `MOST_ROWS` are as good as so
+    many. A graph that is traced, to be compiled or exported, is not for this processor: it gets
+    products of floats, as other devices do.
+    """
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return None
+    if q.device.type != "cpu" or q.dtype != torch.float32 or not q.numel():
+        return None
+    rows = min(MOST_ROWS, 1 << (q.numel() // q.shape[-1] - 1).bit_length())
+    return fastest(rows, outputs, q.shape[-1], torch.get_num_threads())
 
 
 @cache
-def has_kernel() -> bool:
-    """Whether this processor multiplies int8 matrices exactly.
+def fastest(rows: int, outputs: int, inputs: int, threads: int) -> int | None:
+    """The zero point of the kernel that is exact and clearly faster than floats at this shape.
 
-    Not every torch has the kernel, and older processors add pairs of products in 16 bits, which
-    overflow. So it is tried out on the largest numbers there are.
+    All give the same numbers, so what is chosen changes the time and nothing else.
+
+    Args:
+        rows: of activations.
+        outputs: N.
+        inputs: K.
+        threads: how many torch computes with; the times depend on it.
+
+    Returns:
+        `SIGNED`, `UNSIGNED`, or None: floats.
     """
-    q = torch.full((4, 64), LARGEST, dtype=torch.int8)
+    times = {zero_point: times_as_fast(zero_point, rows, outputs, inputs)
+             for zero_point in usable_kernels()}
+    best = max(times, key=times.get, default=None)
+    return best if times.get(best, 0) > WORTH_IT else None
+
+
+@cache
+def usable_kernels() -> list[int]:
+    """Zero points of the kernels that are exact on this processor, and not hopelessly slow.
+
+    That there is a kernel says neither. Not every torch has it. Older processors add pairs of
+    products in 16 bits, which overflow. And where only unsigned numbers have an instruction, signed
+    ones are multiplied one by one, hundreds of times slower than floats. So both are tried out, on
+    a product so small that even that is over soon.
+    """
+    return [zero_point for zero_point in (UNSIGNED, SIGNED)
+            if times_as_fast(zero_point, rows=32, outputs=256, inputs=256) > HOPELESS]
+
+
+@torch.no_grad()
+def times_as_fast(zero_point: int, rows: int, outputs: int, inputs: int) -> float:
+    """How many times as fast as floats a kernel is, timed in turns; 0 where it is not exact."""
+    q, scale = extremes(rows, inputs), torch.ones(outputs)
+    int8 = extremes(outputs, inputs).to(torch.int8)
     try:
-        packed = torch.ops.onednn.qlinear_prepack(q, None)
-        found = kernel(q, packed, torch.ones(4))
+        packed = pack(int8)
+        found = kernel(q, packed, scale, zero_point)
     except (AttributeError, RuntimeError):
-        return False
-    return bool((found == 64 * LARGEST**2).all())
+        return 0.0
+    if not torch.equal(found, in_floats(q, int8, scale)):
+        return 0.0
+    return median(seconds(in_floats, q, int8, scale) / seconds(kernel, q, packed, scale, zero_point)
+                  for _ in range(ROUNDS))
+
+
+def seconds(product, *arguments) -> float:
+    start = time.perf_counter()
+    product(*arguments)
+    return time.perf_counter() - start
+
+
+def extremes(rows: int, columns: int) -> Tensor:
+    """Whole numbers of any size, the largest in the first row and the smallest in the second."""
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randint(-LARGEST, LARGEST + 1, (rows, columns), generator=generator).float()
+    numbers[:1], numbers[1:2] = LARGEST, -LARGEST
+    return numbers
