@@ -1,21 +1,28 @@
 """Which floating-point format to compute in, decided by measuring.
 
 A 16-bit format is not fast because it is short. On a processor without instructions for it,
-products in bfloat16 are emulated and run a hundred times slower than in float32.
+products in bfloat16 are emulated and run a hundred times slower than in float32. And where they are
+fast, the rest of a step need not be: attention's backward pass may take back what they gain.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from statistics import median
 from typing import NamedTuple
 
 import torch
+from torch import nn
+
+from ..models.layers import Attention, FeedForward
 
 DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORTH_IT = 1.2
+SHAPES = {"cpu": (256, 32, 128, 4), "cuda": (1024, 64, 512, 8)}  # D, of a head, T, B
+
 
 
 class Choice(NamedTuple):
@@ -38,15 +45,39 @@ def matmul_seconds(name: str, device: torch.device, size: int) -> float:
     generator = torch.Generator(device).manual_seed(0)
     a = torch.randn(size, size, device=device, generator=generator)
     a = a.to(DTYPES[name] or torch.float32)
+    with products_in(name, device):
+        return median_seconds(lambda: a @ a, device)
+
+
+def layer_seconds(name: str, device: torch.device) -> float:
+    """Seconds that both passes of one layer of an encoder take: the median of several."""
+    hidden_size, head_size, length, batch = SHAPES["cuda" if device.type == "cuda" else "cpu"]
+    with torch.random.fork_rng(devices=()):  # whoever asks keeps the random numbers to come
+        attention = Attention(hidden_size, hidden_size // head_size, bias=True, dropout=0.0)
+        layer = nn.ModuleList([attention, FeedForward(hidden_size, 4 * hidden_size)]).to(device)
+        x = torch.randn(batch, length, hidden_size).to(device)
+    mask = torch.ones(batch, 1, length, length, dtype=torch.bool, device=device)
+    attention, feed_forward = layer
+
+    def both_passes() -> None:
+        with autocast(name, device):
+            y = feed_forward(attention(x, mask))
+        y.float().square().mean().backward()
+
+    with torch.enable_grad(), products_in(name, device):
+        return median_seconds(both_passes, device)
+
+
+def median_seconds(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds that a call takes: the median of several, after a warm-up."""
     synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     seconds = []
-    with products_in(name, device):
-        for _ in range(1 + (20 if device.type == "cuda" else 5)):
-            synchronize()
-            start = time.perf_counter()
-            a @ a
-            synchronize()
-            seconds.append(time.perf_counter() - start)
+    for _ in range(1 + (20 if device.type == "cuda" else 5)):
+        synchronize()
+        start = time.perf_counter()
+        call()
+        synchronize()
+        seconds.append(time.perf_counter() - start)
     return median(seconds[1:])
 
 
@@ -54,15 +85,21 @@ def matmul_seconds(name: str, device: torch.device, size: int) -> float:
 def fastest_precision(device: torch.device) -> Choice:
     """ "bf16", else "fp16" or "tf32" on a GPU, where clearly faster than "fp32" on this device.
 
-    bfloat16 comes first: it has float32's range, so no loss scaling is needed. float16 without a
-    GPU is never chosen.
+    Products must be, and both passes of a layer. Products are asked first: where they are emulated,
+    a layer would take long. bfloat16 comes first: it has float32's range, so no loss scaling is
+    needed. float16 without a GPU is never chosen.
     """
     size = 2048 if device.type == "cuda" else 256
-    baseline, seen = matmul_seconds("fp32", device, size), []
+    trials = {"products": lambda name: matmul_seconds(name, device, size),
+              "layers": lambda name: layer_seconds(name, device)}
+    seen = []
     for name in ("bf16", "fp16", "tf32") if device.type == "cuda" else ("bf16",):
-        times = baseline / matmul_seconds(name, device, size)
-        seen.append(f"{name} products run at {times:.2g} times the speed of fp32 here")
-        if times > WORTH_IT:
+        for what, seconds in trials.items():
+            times = seconds("fp32") / seconds(name)
+            seen.append(f"{name} {what} run at {times:.2g} times the speed of fp32 here")
+            if times <= WORTH_IT:
+                break
+        else:
             return Choice(name, seen[-1])
     return Choice("fp32", "; ".join(seen))
 
