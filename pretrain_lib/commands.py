@@ -84,14 +84,14 @@ def evaluate(words: list[str]) -> None:
     print(f"loss {scores.loss:.4f} nats, accuracy {scores.accuracy:.2%}, {scores.blanks} blanks")
 
 
-BENCHES = ("steps", "ladder", "ranks", "paper")
+BENCHES = ("steps", "ladder", "ranks", "paper", "int8")
 
 
 def bench(words: list[str]) -> None:
-    """Times steps, climbs the speed ladder, shares a step among processes, or does it on paper."""
+    """Times steps, the speed ladder, a step shared among processes (also on paper), or int8."""
     import tyro
 
-    from .bench.tables import print_ladder, print_paper, print_ranks, print_steps
+    from .bench.tables import print_int8, print_ladder, print_paper, print_ranks, print_steps
 
     what, rest = (words[0], words[1:]) if words and words[0][0] != "-" else (BENCHES[0], words)
     if what not in BENCHES:
@@ -103,7 +103,8 @@ def bench(words: list[str]) -> None:
 
         "bench steps", or no word, times a step, its matrix products alone, the trainer and a bare
         loop, in turns. "bench ladder" trains with one change after the other. "bench ranks" shares
-        a step among processes. "bench paper" does so on machines that are not here.
+        a step among processes. "bench paper" does so on machines that are not here. "bench int8"
+        sets the zoo's models in int8 beside fp32, with the instructions of older processors too.
 
         Attributes:
             rounds: how often each is timed; medians are printed. Of the ladder: how many seeds.
@@ -126,7 +127,7 @@ def bench(words: list[str]) -> None:
     {"steps": lambda: print_steps(options.rounds, options.large),
      "ladder": lambda: print_ladder(read_recipe(options.recipe), options.updates, options.rounds),
      "ranks": lambda: print_ranks([2**k for k in range(options.ranks.bit_length())]),
-     "paper": print_paper}[what]()  # fmt: skip
+     "paper": print_paper, "int8": lambda: print_int8(options.rounds)}[what]()  # fmt: skip
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,

@@ -17,6 +17,7 @@ from .cost_model import (
     tree_all_reduce,
 )
 from .encoder import Size, measure
+from .int8 import KINDS, LENGTH, SENTENCES, int8_on
 from .ladder import climb, rungs, task_of
 from .scaling import scaling
 
@@ -76,6 +77,22 @@ def print_ranks(ranks: list[int]) -> None:
     print("\none thread a process; all-reduce: of all gradients, alone; ring, tree: on paper, with "
           "latency and\nbandwidth fitted to all-reduces of other sizes; foretold: with all hidden "
           "that the backward pass can\nhide, and with nothing hidden")
+
+
+def print_int8(rounds: int) -> None:
+    """What int8 costs beside fp32 where oneDNN may use fewer instructions, and where all."""
+    for kind in KINDS:
+        found = int8_on(kind, rounds)
+        print(f"\nONEDNN_MAX_CPU_ISA={kind}: {found['instructions']}\n"
+              f"{'':32} {'':13} {'int8/fp32':>9} {'exact':>6}  layers by product")
+        for row in found["rows"]:
+            products = ", ".join(f"{name} {layers}" for name, layers in row["products"].items())
+            print(f"{row['model']:32} {row['size']:13} {row['ratio']:9.2f} "
+                  f"{'yes' if row['exact'] else 'NO':>6}  {products}", flush=True)
+    print("\nfirst line of a table: the instructions that oneDNN found and was let use\n"
+          "int8/fp32: seconds of a forward pass over those in fp32, in turns, median of rounds\n"
+          f"a batch: {SENTENCES['a batch']} sentences, each of {LENGTH} tokens\n"
+          "exact: whether the sums in each layer are those of whole numbers")
 
 
 def print_paper() -> None:

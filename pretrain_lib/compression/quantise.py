@@ -28,8 +28,8 @@ ROUNDS, MOST_ROWS = 5, 256  # of timing
 
 def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
     """The whole numbers of `quantise_rows`, still of the type of x, and the scales."""
-    scale = x.abs().amax(-1, keepdim=True) / LARGEST
-    scale = torch.where(scale > 0, scale, 1.0)
+    scale = x.abs().amax(-1, keepdim=True).div_(LARGEST)
+    scale.masked_fill_(scale == 0, 1.0)
     return (x / scale).round_(), scale
 
 
@@ -56,7 +56,7 @@ def meant(int8: Tensor, scale: Tensor) -> Tensor:
 
 
 class Int8Linear(nn.Module):
-    """A linear layer that computes in int8, for inference: x W ᵀ + b.
+    """A linear layer that computes in int8, for inference: x W ᵀ + b. It passes no gradient back.
 
     Args:
         int8: (N, K) whole weights.
@@ -86,7 +86,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the sums
-            q, scale = rounded(x)  # (…, K), (…, 1)
+            q, scale = rounded(x.detach())  # (…, K), (…, 1)
             y = self.product(q).mul_(scale)  # (…, N)
             return (y if self.bias is None else y.add_(self.bias)).to(x.dtype)
 
@@ -165,10 +165,11 @@ def in_floats(q: Tensor, int8: Tensor, scale: Tensor) -> Tensor:
         int8: (N, K) whole weights.
         scale: (N,).
     """
+    if q.shape[-1] <= EXACT:
+        return F.linear(q, int8.to(q.dtype)).mul_(scale)
     pieces = zip(q.split(EXACT, -1), int8.split(EXACT, -1), strict=True)
-    sums = [F.linear(a, b.to(a.dtype)) for a, b in pieces]
-    whole = sums[0] if len(sums) == 1 else sum(part.long() for part in sums).to(q.dtype)
-    return whole * scale
+    sums = sum(F.linear(a, b.to(a.dtype)).long() for a, b in pieces)
+    return sums.to(q.dtype).mul_(scale)
 
 
 def pack(int8: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from pretrain_lib.bench.cost_model import Encoder, ring_all_reduce
 from pretrain_lib.bench.encoder import Size, measure
+from pretrain_lib.bench.int8 import KINDS, compare, int8_on
 from pretrain_lib.bench.ladder import Everywhere, Rung, Task, climb, labels_in_place, rungs
 from pretrain_lib.bench.memory import peak_bytes
 from pretrain_lib.bench.products import Products, alone
@@ -17,6 +18,7 @@ from pretrain_lib.bench.scaling import scaling
 from pretrain_lib.bench.tables import GPU
 from pretrain_lib.bench.timing import interleaved, ratio
 from pretrain_lib.commands import bench
+from pretrain_lib.compression import quantise
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.training.config import TrainConfig
 
@@ -179,7 +181,7 @@ def test_more_processes_share_a_step_and_the_model_foretells_it():
 
 
 @pytest.mark.parametrize("words, said", [
-    (["lader"], "must be one of steps, ladder, ranks, paper"),
+    (["lader"], "must be one of steps, ladder, ranks, paper, int8"),
     (["ladder", "--updates", "0"], "updates must be at least 1, got 0"),
     (["ladder", "--recipe", "recipes/bert-mini-laptop.toml"], "masked language modelling alone")])
 def test_what_bench_cannot_do_is_said_in_a_line(words, said):
@@ -195,3 +197,26 @@ def test_the_table_on_paper_is_that_of_the_cost_model(capsys):
     for row in rows[1:]:
         ring = 1e3 * ring_all_reduce(4 * base.parameters, int(row[0]), link)
         assert float(row[2]) == pytest.approx(ring, abs=0.006)
+
+
+# --- int8 -------------------------------------------------------------------------------------
+
+
+def test_int8_is_timed_and_its_sums_are_checked(monkeypatch):
+    model = Size("modernbert", **{**TINY, "length": 24}).model().eval()
+    small = quantise.quantize(model)
+    found = compare(model, small, 2, rounds=1)
+    assert found["ratio"] > 0 and found["exact"] and sum(found["products"].values()) == 2 * 4 + 1
+    monkeypatch.setattr(quantise, "in_floats", lambda q, int8, scale: (q @ int8.float().T + 1) * scale)
+    monkeypatch.setattr(quantise, "fastest", lambda *shape: None)
+    found = compare(model, small, 2, rounds=1)
+    assert not found["exact"] and found["products"] == {"floats": 2 * 4 + 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_int8_of_the_zoo_is_exact_on_each_kind_of_processor(kind):
+    found = int8_on(kind, rounds=1)
+    assert len(found["rows"]) == 2 * 2 * 2 and all(row["exact"] for row in found["rows"])
+    if kind == "AVX2" and found["instructions"] != "unknown":
+        assert "AVX2" in found["instructions"]
