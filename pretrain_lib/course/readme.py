@@ -10,7 +10,7 @@ from statistics import mean, median
 
 from ..pretrained import WEIGHTS
 from ..zoo import ZOO
-from .results import ROOT, results
+from .results import ROOT, machine, results
 
 BEGIN, END = "<!-- results: written by pretrain_lib.course.readme -->", "<!-- end of results -->"
 FIGURE = "docs/better-than-counting.png"
@@ -62,7 +62,7 @@ def table() -> str:
     curves, lines = clock["measured"]["curves"], clock["measured"]["lines"]
     end = {who: median(curve[-1][2] for curve in runs) for who, runs in curves.items()}
     few = [results(id)["measured"] for id in ("08-few-labels-text", "11-few-labels")]
-    speed = results("08-speed")["measured"]
+    speed, on = results("08-speed")["measured"], machine(results("08-speed")["hardware"])
     language = results("07-bayes-optimal")["measured"]["languages"]
     sizes = results("05-prepare-at-scale")["measured"]["sizes"]
     smallest, *_, largest = sizes
@@ -81,9 +81,9 @@ def table() -> str:
                      f"majority {found['majority']['accuracy']:.1%}"))
     rows += [("of the way from counting to the Bayes optimum, in a language where that is known",
               f"{min(one['closed'] for one in language):.1%}", f"the worst of {len(language)} languages"),
-             ("a step of BERT 4 × 256 on a CPU", f"{speed['steps']['main']['speedup']:.2f} times as fast",
+             (f"a step of BERT 4 × 256 on {on}", f"{speed['steps']['main']['speedup']:.2f} times as fast",
               f"as {speed['steps']['main']['their_best']}, the same weights and batches"),
-             ("the trainer", f"{speed['trainers']['speedup']:.2f} times as fast", "as `transformers`' `Trainer` with its collator"),
+             (f"the trainer on {on}", f"{speed['trainers']['speedup']:.2f} times as fast", "as `transformers`' `Trainer` with its collator"),
              after_reading(),
              *compressed(),
              (f"memory for tokenising {largest} GB of text", f"{megabytes(sizes[largest]):.0f} MB",
@@ -93,10 +93,9 @@ def table() -> str:
 
 def section() -> str:
     """The README's results, from marker to marker."""
-    hardware = results("08-better-than-counting")["hardware"]
     return (f"{BEGIN}\n![Held-out masked loss against seconds of training: our recipe, transformers' Trainer, and counting]({FIGURE})\n\n"
-            f"{table()}\n\nMeasured on {hardware['cores']} cores of {hardware['processor']}; each number with its seeds, versions and "
-            f"command is in `results/`.\n{END}")
+            f"{table()}\n\nThe curves were measured on {machine(results('08-better-than-counting')['hardware'])}; each number with its seeds, hardware, versions "
+            f"and command is in `results/`.\n{END}")
 
 
 def draw(path) -> None:

@@ -68,21 +68,45 @@ def load_experiment(id: str) -> ModuleType:
     return module
 
 
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "i8mm", "bf16", "sve")
+
+
 def processor() -> str:
     """The processor's name."""
+    return cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def instructions() -> list[str]:
+    """Of the instructions that multiply many numbers at once those that Linux finds here; [] on other systems."""
+    there = cpuinfo("flags", "Features").split()
+    return [name for name in INSTRUCTIONS if name in there]
+
+
+def cpuinfo(*names: str) -> str:
+    """What Linux says of the first core under the first of these names; "" where there is no such line."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() in names), "")
 
 
 def hardware() -> dict:
-    """What this machine is: processor, cores, threads used, GPU."""
+    """What this machine is: processor and its instructions, cores, threads used, GPU."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
+    return {"processor": processor(), "instructions": instructions(), "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def machine(hardware: dict) -> str:
+    """A result's hardware in words: its GPU or, as in "2 cores of AMD EPYC (avx2)", its processor and what that has.
+
+    Entries of before instructions were noted do without.
+    """
+    units = ", ".join(hardware.get("instructions", []))
+    return hardware["gpu"] or f"{hardware['cores']} cores of {hardware['processor']}" + (f" ({units})" if units else "")
 
 
 def reproduce(id: str, scale: str = "laptop") -> Path:

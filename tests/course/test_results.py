@@ -40,7 +40,7 @@ def test_a_result_says_what_was_predicted_measured_and_on_what(ledger, capsys):
     assert entry["measured"] == {"sum": 2, "scale": "laptop"}
     assert (entry["prediction"], entry["verdict"], entry["seeds"]) == ("two", "held", [0, 1])
     assert entry["command"] == "python course.py reproduce 98-adding"
-    assert {"processor", "cores", "threads", "gpu"} <= entry["hardware"].keys()
+    assert {"processor", "instructions", "cores", "threads", "gpu"} <= entry["hardware"].keys()
     assert "found: held" in capsys.readouterr().out
 
 
@@ -82,3 +82,35 @@ def test_an_experiment_says_in_which_precision_it_trains(path):
     configs = [call for call in calls if getattr(call.func, "id", "") == "TrainConfig"]
     silent = [call.lineno for call in configs if "precision" not in {keyword.arg for keyword in call.keywords}]
     assert silent == []
+
+
+X86 = """processor\t: 0
+model name\t: AMD EPYC
+flags\t\t: fpu avx avx2 avx512f avx512_vnni
+
+processor\t: 1
+model name\t: AMD EPYC
+flags\t\t: fpu
+"""
+ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd asimddp i8mm bf16\n"
+
+
+@pytest.mark.parametrize("text, name, found", [(X86, "AMD EPYC", ["avx2", "avx512f", "avx512_vnni"]),
+                                               (ARM, None, ["asimd", "i8mm", "bf16"]), (None, None, [])])
+def test_a_processor_is_known_by_its_name_and_its_instructions(monkeypatch, text, name, found):
+    def read_text(path):
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(module.Path, "read_text", read_text)
+    assert module.instructions() == found and module.processor()
+    assert name in (None, module.processor())
+
+
+@pytest.mark.parametrize("hardware, words", [
+    ({"processor": "AMD EPYC", "instructions": ["avx2"], "cores": 2, "gpu": None}, "2 cores of AMD EPYC (avx2)"),
+    ({"processor": "AMD EPYC", "cores": 2, "gpu": None}, "2 cores of AMD EPYC"),
+    ({"processor": "AMD EPYC", "instructions": ["avx2"], "cores": 2, "gpu": "T4"}, "T4")])
+def test_a_machine_in_words(hardware, words):
+    assert module.machine(hardware) == words

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from statistics import mean, stdev
 
-from ..results import ROOT, experiments, results
+from ..results import ROOT, experiments, machine, results
 from ..markdown import escaped
 
 MOST_ROWS = 60
@@ -46,8 +46,7 @@ def outcome(verdict: str) -> tuple[int, int]:
 
 
 def section(entry: dict) -> str:
-    hardware, id = entry["hardware"], entry["id"]
-    where = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['processor']}"
+    id = entry["id"]
     about = [paragraph for paragraph in source(id).split("\n\n") if paragraph]
     folded = ["", f"``````{{dropdown}} Measured, mean ± standard deviation over {len(entry['seeds'])} seeds",
               *table(entry), "``````"]
@@ -57,7 +56,7 @@ def section(entry: dict) -> str:
         "**Predicted.** " + escaped(" ".join(entry["prediction"].split())), "",
         "**Found.** " + escaped(" ".join(entry["verdict"].split())),
         *(folded if table(entry) else []), "",
-        f"`{entry['command']}` · {minutes(entry['seconds'])} on {escaped(where)} · {entry['date']}",
+        f"`{entry['command']}` · {minutes(entry['seconds'])} on {escaped(machine(entry['hardware']))} · {entry['date']}",
     ])
 
 
