@@ -36,9 +36,11 @@ from pretrain_lib.bench.timing import interleaved
 from pretrain_lib.compression.distill import inherit_words
 from pretrain_lib.compression.importance import Gates, gated, importance
 from pretrain_lib.compression.prune import Kept, cut, prune_weights, sparsity
+from pretrain_lib.compression.quantise import SIGNED, UNSIGNED, usable_kernels
 from pretrain_lib.compression.saved import bytes_on_disk, load_compressed, save_compressed
 from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch13 import DIAGNOSES, REPORTS
+from pretrain_lib.course.results import hardware, machine
 from pretrain_lib.data.tasks.encoded import encode_labelled, encode_texts
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.evaluation.correlation import spearman
@@ -302,7 +304,7 @@ def milliseconds(models, batch, rounds):
 ms, faster = milliseconds({"teacher": teacher, "half zeros": zeros}, sentences, dial(smoke=2, laptop=7))
 print(f"{sparsity(zeros):.0%} of the weights of its matrices are zero; accuracy {right['half zeros']:.1%}")
 print(f"a batch of {len(sentences['input_ids'])} sentences: {ms['teacher']:.0f} ms before, {ms['half zeros']:.0f} ms after")
-print(f"ledger, a quiet machine: {median(results('13-latency')['measured']['batch']['speedup']['half zeros']):.2f} times as fast")
+print(f"ledger, {machine(results('13-latency')['hardware'])}, nothing else running: {median(results('13-latency')['measured']['batch']['speedup']['half zeros']):.2f} times as fast")
 reveal("13.zeros", faster["half zeros"])
 
 # %% [markdown]
@@ -511,7 +513,10 @@ y = int8_product(qx, sx, q, scale)
 print(f"an output of the layer is off by {((y - x @ w.T).norm() / (x @ w.T).norm()).item():.2%}")
 
 # %% [markdown]
-# `quantize` puts such layers in the place of every linear layer and every table of vectors. Where the processor has a product for eight bits it is used, after a test that it is exact; elsewhere the numbers are the same and the time is not better. How much accuracy goes, and how much time?
+# `quantize` puts such layers in the place of every linear layer and every table of vectors. How do they multiply? That a processor can multiply eight bits does not say how
+# well. Older ones add pairs of products in 16 bits, and overflow. Newer ones have an instruction for *unsigned* numbers times signed ones; where there is none for signed times signed, the library below PyTorch multiplies those one by one, hundreds of times slower than
+# floats. (Activations become unsigned by adding 128 to each; what that adds to a sum is taken off again.) So it is chapter 09's lesson once more: our layers try both products, once for each shape, and take one only where it is exact and clearly faster than floats. Elsewhere the same whole numbers are multiplied as floats,
+# whose sums are exact as well while they stay below $2^{24}$: the answers are the same, and the time is a little worse than without int8. How much accuracy goes, and how much time?
 
 # %%
 predict("13.int8", ..., unit="times as fast, for a batch")
@@ -526,23 +531,29 @@ forms = {"teacher": teacher, "student": student, "pruned": pruned, "int8": int8,
 ms, faster = milliseconds(forms, sentences, dial(smoke=2, laptop=7))
 ms_one, faster_one = milliseconds(forms, one_sentence, dial(smoke=2, laptop=15))
 print(f"accuracy {right['int8']:.1%}, the teacher {right['teacher']:.1%}; the same answer to {(after.argmax(1) == before.argmax(1)).float().mean():.1%} of the sentences")
+kernels = [{SIGNED: "signed", UNSIGNED: "unsigned"}[kernel] for kernel in usable_kernels()]
+print(f"on {machine(hardware())}, products of int8 that are exact and not hopelessly slow: {', '.join(kernels) or 'none'}")
 print(f"times as fast here: {faster['int8']:.2f} for a batch, {faster_one['int8']:.2f} for one")
 reveal("13.int8", faster["int8"])
 
 # %% [markdown]
 # The accuracy hardly notices: rounding is small noise, and it falls on both sides. (That is so for encoders of this size. In language models of billions of weights a few activations are far larger than all others, and Dettmers et al.
-# (2022, abstract) keep those in 16 bits.) Whether int8 is *faster* depends on the machine and on the size. Rounding activations is work of its own, many small calls for little arithmetic; it pays where products are long. The ledger was
-# measured on a processor that has units for int8 and for bf16 (chapter 09), one thread:
+# (2022, abstract) keep those in 16 bits.) Whether int8 is *faster* depends on the machine and on the size. Rounding activations is work of its own, many small calls for little arithmetic; it pays where products are long, and
+# where the processor has a fast product for them. So times are worth nothing without the processor they were measured on:
 
 # %%
-latency = results("13-latency")["measured"]
+ledger = results("13-latency")
+latency = ledger["measured"]
+print(f"{machine(ledger['hardware'])}, {latency['threads']} thread, {ledger['date']}\n")
 print(f"{'':14s}  {latency['sentences']} sentences          1 sentence")
 for form in latency["batch"]["milliseconds"]:
     cells = [f"{median(latency[size]['milliseconds'][form]):6.1f} ms {median(latency[size]['speedup'][form]):5.2f}×" for size in ("batch", "one sentence")]
     print(f"{form:14s}  " + "       ".join(cells))
-print("\nPredicted:", results("13-latency")["prediction"], "\n\nFound:", results("13-latency")["verdict"])
+print("\nPredicted:", ledger["prediction"], "\n\nFound:", ledger["verdict"])
 
 # %% [markdown]
+# `python -m pretrain_lib bench int8` sets both sizes side by side on your machine, and with the instructions of older processors as well.
+#
 # Look at the last row. Where a processor multiplies in bf16, `model.bfloat16()` is one call, needs no scheme and no tables of scales, and halves the bytes. Int8 must be compared with *that*, not with float32 alone. (And where a processor cannot, bf16 is many times slower: measure, as in chapter 09.)
 #
 # What is kept on disk? `save_compressed` writes the whole numbers and scales. A model that has lost whole layers, or the same number of feed-forward units everywhere, is still one that `transformers` can describe, and `save_pretrained` saves it as such. One that has lost heads, or is in int8, it cannot describe: that is said, and such a model is kept in a format of our own.
