@@ -249,7 +249,7 @@ def environment(in_venv):
     env.setdefault("PYTHONUTF8", "1")
     # The chapters' models are small: threads that spin while they wait for one another cost more
     # than they give. On two cores one thread was measured at twice the speed of two.
-    env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+    env.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // 2)))
     env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if in_venv:
         env.pop("PYTHONHOME", None)
@@ -258,6 +258,18 @@ def environment(in_venv):
         env["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel in .venv, not a namesake elsewhere
         env["PIP_USER"] = "0"
     return env
+
+
+def usable_cores():
+    """The cores that this program may use: in a container or a job fewer than the machine has."""
+    everyone = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else everyone
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return min(cores, max(1, int(quota) // int(period)))
+    except (IOError, OSError, ValueError):  # no such limit; "max" says so, too
+        return cores
 
 
 # --- Setting up -----------------------------------------------------------------------------

@@ -528,3 +528,18 @@ def test_ci_gives_the_command_of_the_readme_to_a_suitable_python(tmp_path, suita
     said = subprocess.run(script, env=env, capture_output=True, text=True, cwd=tmp_path)
     assert said.stdout.splitlines() == [f"{suitable} course.py {step}" for step in ("site", "test")]
     assert said.returncode == 5
+
+
+@pytest.mark.parametrize("there, allowed, quota, usable", [
+    (64, 64, None, 64), (64, 2, None, 2), (64, 64, "max 100000", 64), (64, 64, "200000 100000", 2), (64, 3, "800000 100000", 3),
+    (64, 64, "50000 100000", 1)])
+def test_half_of_the_cores_that_may_be_used_compute_a_chapter(monkeypatch, tmp_path, there, allowed, quota, usable):
+    module, limit = load(REPOSITORY), tmp_path / "cpu.max"
+    if quota:
+        limit.write_text(quota + "\n")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: there)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(allowed)), raising=False)
+    monkeypatch.setattr(module, "open", lambda path: open(limit), raising=False)
+    assert module.usable_cores() == usable
+    assert module.environment(in_venv=False)["OMP_NUM_THREADS"] == str(max(1, usable // 2))
