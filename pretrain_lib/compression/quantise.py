@@ -85,10 +85,12 @@ class Int8Linear(nn.Module):
         return meant(self.int8, self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the sums
-            q, scale = rounded(x.detach())  # (…, K), (…, 1)
-            y = self.product(q).mul_(scale)  # (…, N)
-            return (y if self.bias is None else y.add_(self.bias)).to(x.dtype)
+        if torch.is_autocast_enabled(x.device.type):  # half precision cannot hold the sums
+            with torch.autocast(x.device.type, enabled=False):
+                return self(x)
+        q, scale = rounded(x.detach())  # (…, K), (…, 1)
+        y = self.product(q).mul_(scale)  # (…, N)
+        return (y if self.bias is None else y.add_(self.bias)).to(x.dtype)
 
     def product(self, q: Tensor) -> Tensor:
         """q W ᵀ for whole q, (…, K), times the scales of W, in float32 or better."""
