@@ -773,12 +773,14 @@ for name, (fp32, bf16, fp16) in speed.items():
 # %% [markdown]
 # The second row (on PCs) is the same processor, told to use no instruction that is younger than AVX2, of 2013: so it looks on a great many laptops. There a product in bf16 is
 # *emulated*, number by number, and can take many times as long. Nothing warns you: the program runs, the loss falls, and
-# the minutes become hours. That is why `precision="auto"` does not look at names or lists. It multiplies, and takes what was fastest
-# (with matrices and rounds of its own, so its ratio need not be the one above):
+# the minutes become hours. That is why `precision="auto"` does not look at names or lists. It multiplies; and because products
+# are not all of a step (section 7 shows what can go wrong), it takes a format whose products are faster only if both passes of a whole layer are, too (with matrices and rounds of
+# its own, so its ratio need not be the one above):
 
 # %%
 choice = fastest_precision(device)
-print(f"this machine's choice: {choice.name} ({choice.why})")
+quick = max(zip(speed["as it is"], ("fp32", "bf16", "fp16")))[1]
+print(f"this machine's choice: {choice.name} ({choice.why})\nproducts alone: {quick}")
 
 # %% [markdown]
 # | | range as fp32 | needs loss scaling | where it is fast |
@@ -923,7 +925,7 @@ claim(0.05 < mfu < 1.1, "a step runs at a good part of the peak, and not above i
 # 1. every token predicted, AdamW as a loop over weights: how one would write it first;
 # 2. the output layer at the blanks only (chapter 06);
 # 3. AdamW *fused*: all weights updated in one go, instead of a dozen small operations for each;
-# 4. products in the format that section 5 chose (if that is fp32, nothing changes).
+# 4. products in the format that was fastest at them in section 5 (if that is fp32, nothing changes).
 #
 # Which of the three changes will help most?
 
@@ -938,7 +940,7 @@ def rung(data, precision="fp32", **adamw):
 
 
 rungs = {"every token, AdamW in a loop": rung(everywhere, foreach=False), "at the blanks only": rung(batch, foreach=False),
-         "AdamW fused": rung(batch, fused=True), f"products in {choice.name}": rung(batch, choice.name, fused=True)}
+         "AdamW fused": rung(batch, fused=True), f"products in {quick}": rung(batch, quick, fused=True)}
 seconds = interleaved(rungs, rounds=dial(smoke=1, laptop=9))
 rate = {name: [B * 128 / s for s in runs] for name, runs in seconds.items()}
 kept = {name: sorted(runs)[len(runs) // 4 : -(len(runs) // 4) or None] for name, runs in rate.items()}  # the middle half
@@ -969,14 +971,14 @@ for name, times in [(f"products {bf16_speed / fp32_speed:.2g} times as fast (bf1
 # is further from that bound than you would like, or even below rung 3? Then look again. One profile of each, side by side:
 
 # %%
-before, after = (profiled(rungs[name]) for name in ("AdamW fused", f"products in {choice.name}"))
+before, after = (profiled(rungs[name]) for name in ("AdamW fused", f"products in {quick}"))
 for name in sorted(before | after, key=lambda name: -max(before.get(name, 0), after.get(name, 0)))[:7]:
     print(f"{name.removeprefix('aten::'):55s} {before.get(name, 0):7.2f} ms → {after.get(name, 0):7.2f} ms")
 
 # %% [markdown]
-# The outputs printed here come from a server processor that has units for bf16 (its name stands in section 5). There the products shrink (`mm`). But one line *grows*: the backward pass of
-# attention, whose kernel is slower in bf16 than in float32 for heads as narrow as ours, and which eats up what the products have won. (On yours the list may
-# read differently, or, if fp32 was chosen, be the same twice.) Nobody would have guessed that. **A probe of products is a probe of products; the
+# On a server processor with units for bf16 the products shrank (`mm`). But one line *grew*: the backward pass of
+# attention, whose kernel was slower in bf16 than in float32 for heads as narrow as ours, and which ate up what the products had won; section 10 has its ladder. (On yours the list may
+# read differently, or, if fp32 is the fastest, be the same twice.) Nobody would have guessed that. **A probe of products is a probe of products; the
 # step is what counts.** Time it both ways before a long run. And keep a profile of before.
 
 # %% [markdown]
