@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples, Source
+from ..data.text.tokenizer import vocabulary_size
 from ..evaluation.masked import MaskedSet, masked_scores
 from ..objectives.base import Batch, Objective
 from ..objectives.masked_lm import MaskedLM
@@ -134,7 +135,7 @@ def task_of(recipe: Recipe, folder: Path, blocks: int = 256) -> Task:
                          f"{recipe.masking.pairs!r}: take a recipe with 'none'")
     tokenizer, dataset = prepared(recipe.text, folder)
     training, held_out = split(dataset, recipe.text.hold_out)
-    recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.get_vocab_size()))
+    recipe = replace(recipe, model=replace(recipe.model, vocab_size=vocabulary_size(tokenizer)))
     source, unseen = views(training, held_out, recipe, tokenizer)
     blanks = MaskedSet.draw(unseen, MaskedLM.of(tokenizer), range(min(blocks, len(unseen))))
     rate = recipe.train.learning_rate

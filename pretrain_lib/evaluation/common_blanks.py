@@ -19,7 +19,13 @@ from ..data.text.document import Corpus
 from ..data.text.load import load_text
 from ..data.text.packing import PackedBlocks
 from ..data.text.token_dataset import TokenDataset
-from ..data.text.tokenizer import load_tokenizer, save_tokenizer, special_ids, train_tokenizer
+from ..data.text.tokenizer import (
+    load_tokenizer,
+    save_tokenizer,
+    special_ids,
+    train_tokenizer,
+    vocabulary_size,
+)
 from ..objectives.masked_lm import MaskedLM
 from ..zoo import HELD_OUT, ZOO, held_out_sources
 from .masked import MaskedSet
@@ -47,7 +53,7 @@ def draw(corpus: Corpus, tokenizer, chosen: list[str]) -> MaskedSet:
     """Blanks in blocks of the held-out addresses."""
     texts = [document.text for document in corpus if document.source in set(chosen)]
     tokens = [np.array(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
-    dataset = TokenDataset.in_memory(tokens, tokenizer.get_vocab_size())
+    dataset = TokenDataset.in_memory(tokens, vocabulary_size(tokenizer))
     blocks = PackedBlocks(dataset, LENGTH, special_ids(tokenizer))
     ids = Keys.of(SEED, [0]).permutation("blocks", len(blocks))[0][:BLOCKS].sort().values
     return MaskedSet.draw(blocks, MaskedLM.of(tokenizer), ids.numpy(), SEED)

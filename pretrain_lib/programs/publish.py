@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ..data.text.tokenizer import load_tokenizer, special_ids
+from ..data.text.tokenizer import load_tokenizer, special_ids, vocabulary_size
 from ..evaluation.common_blanks import held_out
 from ..evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from ..evaluation.masked import MaskedScores, masked_scores
@@ -99,8 +99,8 @@ def publish(run: Path, recipe_file: Path, name: str) -> Path:
     _, tokenizer, blanks = held_out()
     training, unseen = split(prepared(recipe.text, run)[1], recipe.text.hold_out)
     mask = special_ids(tokenizer).mask
-    unigram = Unigram(token_counts(training, tokenizer.get_vocab_size()))
-    bigram = TwoSidedBigram(training, tokenizer.get_vocab_size(), special_ids(tokenizer))
+    unigram = Unigram(token_counts(training, vocabulary_size(tokenizer)))
+    bigram = TwoSidedBigram(training, vocabulary_size(tokenizer), special_ids(tokenizer))
     predictors = {"unigram counts": unigram, "bigram counts, both sides": bigram,
                   "bigram counts, own token": WithOwnToken(bigram, mask), f"**{name}**": model}
     seen = recipe.train.steps * recipe.train.batch_size * recipe.text.length

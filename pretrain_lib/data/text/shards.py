@@ -42,7 +42,7 @@ from .token_dataset import (
     read_json,
     token_dtype,
 )
-from .tokenizer import tokenizer_hash
+from .tokenizer import tokenizer_hash, vocabulary_size
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -79,7 +79,7 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, folder: str | Path,
     if shard_tokens < 1:
         raise ValueError(f"shard_tokens must be at least 1, got {shard_tokens}")
     folder = Path(folder)
-    vocab_size = tokenizer.get_vocab_size()
+    vocab_size = vocabulary_size(tokenizer)
     settings = {"format": FORMAT, "corpus": corpus.name, "tokenizer": tokenizer_hash(tokenizer),
                 "vocab_size": vocab_size, "dtype": token_dtype(vocab_size).name,
                 "shard_tokens": shard_tokens}

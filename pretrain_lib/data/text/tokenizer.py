@@ -236,8 +236,11 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
             except Exception as error:  # the only class that `tokenizers` raises
                 raise ValueError(f"{path} describes no tokenizer: {error}") from None
     zoo = sorted(path.parent.name for path in ZOO.glob("*/tokenizer.json"))
-    known = f"; the zoo has {', '.join(zoo)}" if zoo else ""
-    raise FileNotFoundError(f"there is no tokenizer.json in {str(name)!r}{known}")
+    remedy = f"; the zoo has {', '.join(zoo)}" if zoo else ""
+    if (Path(name) / "vocab.txt").is_file():
+        remedy = (": from its vocab.txt, transformers' AutoTokenizer.from_pretrained(folder)"
+                  ".save_pretrained(folder) writes one")
+    raise FileNotFoundError(f"there is no tokenizer.json in {str(name)!r}{remedy}")
 
 
 # --- What others ask of a tokenizer ---------------------------------------------------------
@@ -252,8 +255,17 @@ def special_ids(tokenizer: Tokenizer) -> SpecialIds:
     ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
     missing = [token for token, id in ids.items() if id is None]
     if missing:
-        raise ValueError(f"the tokenizer has no {', '.join(missing)}: masked models need them all")
+        others = [token.content for token in tokenizer.get_added_tokens_decoder().values()
+                  if token.special and token.content not in ids]
+        remedy = f"; rename {', '.join(others)} in tokenizer.json" if others else ""
+        raise ValueError(f"the tokenizer has no {', '.join(missing)}: masked models need all of "
+                         f"{', '.join(SPECIAL_TOKENS)}{remedy}")
     return SpecialIds(*ids.values())
+
+
+def vocabulary_size(tokenizer: Tokenizer) -> int:
+    """One more than the largest id: more than there are tokens where numbers are left out."""
+    return 1 + max(tokenizer.get_vocab().values())
 
 
 def tokenizer_hash(tokenizer: Tokenizer) -> str:
@@ -270,18 +282,44 @@ def _plain(tokenizer: Tokenizer) -> dict:
 def continues_word(tokenizer: Tokenizer) -> Tensor:
     """Which tokens continue the word of the token before them.
 
-    In WordPiece, those that begin with ##; in byte-level encoding, those that do not begin with a
-    space. Special tokens stand alone.
+    In WordPiece, those with its prefix, such as ##. Where a space is a sign of its own, Ġ in
+    byte-level encoding and ▁ in SentencePiece's, those that do not begin with it. Special tokens
+    stand alone.
 
     Returns:
         (V,) bool.
+
+    Raises:
+        ValueError: if a token does not tell whether it begins a word.
     """
-    model = json.loads(tokenizer.to_str())["model"]["type"]
-    continues = torch.zeros(tokenizer.get_vocab_size(), dtype=torch.bool)
-    special = set(special_ids(tokenizer))
+    prefix, begins = marks(tokenizer)
+    continues = torch.zeros(vocabulary_size(tokenizer), dtype=torch.bool)
+    special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    special |= set(special_ids(tokenizer))
     for token, id in tokenizer.get_vocab().items():
         if id not in special:
-            continues[id] = (
-                token.startswith(CONTINUATION) if model == "WordPiece" else token[0] != SPACE
-            )
+            continues[id] = token.startswith(prefix) if prefix else not token.startswith(begins)
     return continues
+
+
+def marks(tokenizer: Tokenizer) -> tuple[str, str]:
+    """What tokens within words begin with, or else what those at their beginnings begin with.
+
+    Raises:
+        ValueError: if the tokenizer has neither.
+    """
+    parts = json.loads(tokenizer.to_str())
+    model, steps = parts["model"], parts["pre_tokenizer"] or {}
+    steps = {step["type"]: step for step in steps.get("pretokenizers", [steps]) if step}
+    if model["type"] == "WordLevel":
+        return "", ""  # every token begins a word
+    if model.get("continuing_subword_prefix"):
+        return model["continuing_subword_prefix"], ""
+    if not model.get("end_of_word_suffix"):
+        if "ByteLevel" in steps:
+            return "", SPACE
+        if "Metaspace" in steps:
+            return "", steps["Metaspace"]["replacement"]
+    raise ValueError(f"a token of this {model['type']} tokenizer does not tell whether it begins a "
+                     "word: known are a prefix within words, such as ##, byte-level Ġ and "
+                     "Metaspace's ▁; hide single tokens, with unit=\"token\"")

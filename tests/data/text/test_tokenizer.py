@@ -16,6 +16,8 @@ from pretrain_lib.data.text import tokenizer as module
 from pretrain_lib.data.text.document import Corpus, Document, split_sentences
 from pretrain_lib.data.text.load import load_text
 from pretrain_lib.data.text.tokenizer import (
+    SPECIAL_TOKENS,
+    vocabulary_size,
     continues_word,
     load_tokenizer,
     save_tokenizer,
@@ -185,6 +187,70 @@ def test_tokens_that_continue_a_word(trained):
         if kind == "wordpiece":
             words = [start + 1 for start in words]
         assert begins == words and len(encoding.ids) > len(words)
+
+
+def foreign(kind):
+    """A tokenizer as others make them, trained on a few words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    more = {"special_tokens": list(SPECIAL_TOKENS), "show_progress": False, "vocab_size": 60}
+    metaspace, spaces = pre_tokenizers.Metaspace(), pre_tokenizers.WhitespaceSplit()
+    model, trainer, before = {
+        "unigram": (models.Unigram(), trainers.UnigramTrainer(**more, unk_token="[UNK]"), metaspace),
+        "bpe with metaspace": (models.BPE(unk_token="[UNK]"), trainers.BpeTrainer(**more),
+                               pre_tokenizers.Sequence([spaces, metaspace])),
+        "wordpiece @@": (models.WordPiece(unk_token="[UNK]", continuing_subword_prefix="@@"),
+                         trainers.WordPieceTrainer(**more, continuing_subword_prefix="@@"), spaces),
+        "word level": (models.WordLevel(unk_token="[UNK]"), trainers.WordLevelTrainer(**more), spaces),
+        "bpe with </w>": (models.BPE(unk_token="[UNK]", end_of_word_suffix="</w>"),
+                          trainers.BpeTrainer(**more, end_of_word_suffix="</w>"), spaces),
+        "bpe without marks": (models.BPE(unk_token="[UNK]"), trainers.BpeTrainer(**more), spaces),
+    }[kind]
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = before
+    tokenizer.train_from_iterator(FOREIGN_TEXTS, trainer)
+    return tokenizer
+
+
+FOREIGN_TEXTS = ["unbelievable extraordinary internationalisation happens", "it happens in nations"] * 9
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe with metaspace", "wordpiece @@", "word level"])
+def test_words_are_those_that_the_tokenizer_cut(kind):
+    tokenizer = foreign(kind)
+    continues = continues_word(tokenizer)
+    encoding = tokenizer.encode("international nations extraordinary happens")
+    words = encoding.word_ids
+    expected = [False] + [one == other for one, other in zip(words, words[1:])]
+    assert continues[encoding.ids].tolist() == expected
+    assert kind == "word level" or any(expected)
+
+
+@pytest.mark.parametrize("kind", ["bpe with </w>", "bpe without marks"])
+def test_tokens_that_do_not_tell_where_words_begin_are_refused(kind):
+    with pytest.raises(ValueError, match='BPE tokenizer does not tell .*with unit="token"'):
+        continues_word(foreign(kind))
+
+
+def test_ids_with_holes_have_a_place_each():
+    from tokenizers import Tokenizer, models
+
+    words = {token: id for id, token in enumerate(SPECIAL_TOKENS)} | {"gold": 9, "##en": 12}
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
+    assert vocabulary_size(tokenizer) == 13 and tokenizer.get_vocab_size() == 7
+    assert continues_word(tokenizer).nonzero().flatten().tolist() == [12]
+
+
+def test_other_special_tokens_are_named():
+    tokenizer = foreign("word level")
+    from tokenizers import Tokenizer
+
+    state = json.loads(tokenizer.to_str())
+    for token in state["added_tokens"]:
+        token["content"] = {"[CLS]": "<s>", "[MASK]": "<mask>"}.get(token["content"], token["content"])
+    state["model"]["vocab"] = {{"[CLS]": "<s>", "[MASK]": "<mask>"}.get(t, t): i for t, i in state["model"]["vocab"].items()}
+    with pytest.raises(ValueError, match=r"no \[CLS\], \[MASK\]: .*; rename <s>, <mask> in tokenizer.json"):
+        special_ids(Tokenizer.from_str(json.dumps(state)))
 
 
 # --- Folders --------------------------------------------------------------------------------
