@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pretrain_lib import Augmented, Classification, Columns, ConvAutoencoder, ConvAutoencoderConfig, few_label_curve
-from pretrain_lib import FineTuning, LinearProbe, Reconstruction, TrainConfig, Trainer, load_images
+from pretrain_lib import Augmented, Classification, Classifier, Columns, ConvAutoencoder, ConvAutoencoderConfig
+from pretrain_lib import few_label_curve, FineTuning, LinearProbe, Reconstruction, TrainConfig, Trainer, load_images
 from pretrain_lib.data.images.augment import RandomCrop, RandomRotate, RandomScale
 from pretrain_lib.transfer.features import features
-from pretrain_lib.transfer.fine_tune import Classifier
 
 TITLE = "Pretrained on MNIST, used on scikit-learn's digits: with and without labels in the pretraining"
 
@@ -40,7 +39,7 @@ def moved(images) -> Augmented:
 def pretrain(images, seed: int, steps: int, labels: bool) -> ConvAutoencoder:
     """The same network, images and number of updates; the loss reads the labels or it does not."""
     network = fresh_network(seed)
-    model, objective = (Classifier(network, 16, 10), Classification()) if labels else (network, Reconstruction())
+    model, objective = (Classifier(network, 10), Classification()) if labels else (network, Reconstruction())
     config = TrainConfig(steps=steps, batch_size=128, learning_rate=2e-3, warmup_steps=20, seed=seed, precision="fp32")
     Trainer(model, objective, moved(images), config).fit()
     return network

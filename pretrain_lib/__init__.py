@@ -23,6 +23,7 @@ from .data.text.token_dataset import TokenDataset
 from .data.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
+from .models.base import Classifier
 from .models.before_transformers import (
     BidirectionalLSTM,
     BidirectionalLSTMConfig,
@@ -94,6 +95,7 @@ __all__ = [
     "BidirectionalLSTMConfig",
     "CausalLM",
     "Classification",
+    "Classifier",
     "Columns",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",

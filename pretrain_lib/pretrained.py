@@ -1,15 +1,16 @@
 """Saved models: a folder with `config.json` and `model.safetensors`, and nothing that is executed.
 
 BERTs and ModernBERTs are saved as Hugging Face's `transformers` saves them, so it reads them, and
-theirs can be read here; other models have a plain format of our own. The folder is written beside
-its place and renamed into it, so it is never half there.
+theirs can be read here; other models have a plain format of our own: the class's name and what its
+`to_config` says. The folder is written beside its place and renamed into it, so it is never half
+there.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,22 +19,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .data.text.tokenizer import save_tokenizer, special_ids
+from .data.text.tokenizer import save_tokenizer, special_ids, vocabulary_size
 from .files import new_folder
-from .hf import FAMILIES, family_of, from_hugging_face, to_hugging_face
-from .models import autoencoder as ae
-from .models import convolutional as conv
+from .hf import family_of, from_hugging_face, require_their_shape, to_hugging_face
+from .models.protocol import TextEncoder, exported_models
 from .models.state import load_state, state_tensors
 from .zoo import ZOO
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-CONFIGS = {
-    ae.LinearAutoencoder: ae.LinearAutoencoderConfig,
-    ae.Autoencoder: ae.AutoencoderConfig,
-    conv.ConvAutoencoder: conv.ConvAutoencoderConfig,
-    conv.MaskedAutoencoder: conv.MaskedAutoencoderConfig,
-}
+INDEX = "model.safetensors.index.json"  # which file holds which tensor, where there are several
+ADAPTERS = "adapter_config.json"
 
 
 def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
@@ -41,37 +37,76 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
     """Writes a model to a folder, replacing a model that is there.
 
     Args:
-        model: one of the models of this library.
+        model: one of the models that `pretrain_lib` exports.
         folder: where to; what lies around it stays as it is.
-        tokenizer: a `tokenizers.Tokenizer` to save with a model of texts.
+        tokenizer: a `tokenizers.Tokenizer` to save with a model of texts; that of its encoder, if a
+            decoder has another.
         dtype: the format that the weights are stored in; they are read back as float32.
 
     Raises:
         TypeError: if the model is of a class that cannot be loaded back.
-        ValueError: if the tokenizer has another vocabulary than the model.
+        ValueError: if the tokenizer has another vocabulary than the model, or a weight is too large
+            for the format.
         FileExistsError: if the folder exists and holds something that is not a saved model.
     """
-    family = family_of(model)
-    if family is None and type(model) not in CONFIGS:
-        kinds = [*CONFIGS, *(kind for family in FAMILIES for kind in family.classes)]
-        known = ", ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"only {known} can be saved, got {type(model).__name__}")
+    require_exported(model)
     if tokenizer is not None:
         check_vocabulary(model, tokenizer)
-    if family is not None:
+    if family_of(model) is not None:
         special = special_ids(tokenizer) if tokenizer is not None else None
         config, tensors = to_hugging_face(model, special)
         config["dtype"] = str(dtype).removeprefix("torch.")
     else:
-        config = {"architecture": type(model).__name__, "config": asdict(model.config)}
+        for part in model.modules():
+            if family_of(part) is not None:
+                require_their_shape(part)
+        config = described(model)
         tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
     config["pretrain_lib"] = library_version()
-    tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
-    def write_tokenizer(place: Path) -> None:
-        save_tokenizer(tokenizer, place, token_types=family.model_type == "bert",
-                       max_length=model.config.max_position_embeddings)
+    tensors = {name: stored_as(dtype, name, tensor) for name, tensor in tensors.items()}
+    write_folder(Path(folder), config, tensors, tokenizer_writer(model, tokenizer))
 
-    write_folder(Path(folder), config, tensors, write_tokenizer if tokenizer is not None else None)
+
+def require_exported(model: nn.Module) -> None:
+    """Raises TypeError where a folder could not say what it holds."""
+    known = exported_models()
+    if known.get(type(model).__name__) is not type(model):
+        raise TypeError(f"{type(model).__name__} cannot be saved: pretrain_lib would not find it "
+                        "again. It must have to_config and from_config, as "
+                        "pretrain_lib.models.protocol says, and be exported, as are "
+                        + ", ".join(known))
+
+
+def described(model: nn.Module) -> dict:
+    """A model's name and configuration; a model within it is described alike."""
+    require_exported(model)
+    fields = {name: described(value) if isinstance(value, nn.Module) else value
+              for name, value in model.to_config().items()}
+    return {"architecture": type(model).__name__, "config": fields}
+
+
+def stored_as(dtype: torch.dtype, name: str, tensor: Tensor) -> Tensor:
+    """A tensor in another number format.
+
+    Raises:
+        ValueError: if a number is too large for it.
+    """
+    if not tensor.is_floating_point():
+        return tensor
+    stored = tensor.to(dtype)
+    if not stored.isfinite().all() and tensor.isfinite().all():
+        raise ValueError(f"{name} holds {tensor.abs().max().item():.6g}, and {dtype} ends at "
+                         f"{torch.finfo(dtype).max:.6g}: save as torch.float32 or torch.bfloat16")
+    return stored
+
+
+def tokenizer_writer(model: nn.Module, tokenizer) -> Callable[[Path], None] | None:
+    """What writes a tokenizer into the model's folder, as it is used with this model."""
+    if tokenizer is None:
+        return None
+    shape = vars(model.encoder.config)
+    return partial(save_tokenizer, tokenizer, token_types="type_vocab_size" in shape,
+                   max_length=shape.get("max_position_embeddings"))
 
 
 def require_room(folder: Path) -> None:
@@ -115,15 +150,43 @@ def load_pretrained(name: str | Path) -> nn.Module:
     if config.get("compressed"):
         raise ValueError(f"{folder} holds a compressed model: read it with "
                          "pretrain_lib.compression.saved.load_compressed")
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS} is damaged: {error}; save the model again") from None
+    tensors = {name: tensor for file in weight_files(folder)
+               for name, tensor in read_weights(file).items()}
     if "model_type" in config:
         return from_hugging_face(config, tensors, str(folder))
     model = build(config, folder / CONFIG)
     load_state(model, tensors, str(folder / WEIGHTS))
     return model.eval()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The one file with a model's weights, or the several that an index names.
+
+    Raises:
+        ValueError: if the index is damaged, or names a file elsewhere.
+        FileNotFoundError: if one of them is missing.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        names = sorted(set(index["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{folder / INDEX} is damaged: it must say in \"weight_map\" which file "
+                         "holds which tensor; get it again") from None
+    for name in names:
+        if name != Path(name).name:
+            raise ValueError(f"{folder / INDEX} names {name!r}, which lies outside its folder")
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} has no {name}, which {INDEX} names: get it as well")
+    return [folder / name for name in names]
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged: {error}; save the model again") from None
 
 
 def find(name: str | Path) -> Path:
@@ -132,19 +195,32 @@ def find(name: str | Path) -> Path:
     for place in (folder, folder / "model", ZOO / name):
         if is_saved_model(place):
             return place
-    zoo = ", ".join(sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")))
-    if not folder.exists() and folder.name == str(name):
-        raise FileNotFoundError(f"there is neither a folder {name!r} nor such a model in the zoo, "
-                                f"which has: {zoo or 'none yet'}")
-    missing = next(file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file())
-    remedy = "save_pretrained writes it"
+    if not folder.exists():
+        zoo = ", ".join(sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")))
+        raise FileNotFoundError(f"there is neither a folder {str(name)!r} nor such a model in the "
+                                f"zoo, which has: {zoo or 'none yet'}; a model of the Hub comes as "
+                                "a folder with huggingface_hub.snapshot_download")
+    missing = CONFIG if not (folder / CONFIG).is_file() else WEIGHTS
+    raise FileNotFoundError(f"{folder} is not a saved model: it has no {missing}; "
+                            f"{remedy_for(folder)}")
+
+
+def remedy_for(folder: Path) -> str:
+    """What to do with a folder that holds something else than a saved model."""
     if (folder / "checkpoints").is_dir():
-        remedy = "it holds a run: resume that with its Trainer, then save_pretrained the model"
-    raise FileNotFoundError(f"{folder} is not a saved model: it has no {missing}; {remedy}")
+        return "it holds a run: resume that with its Trainer, then save_pretrained the model"
+    if (folder / ADAPTERS).is_file():
+        return ("it holds adapters: load the model that they stand beside, and give both to "
+                "load_lora")
+    if any(folder.glob("pytorch_model*.bin")):
+        return ("it holds pytorch_model.bin, a format that can carry programs: transformers' "
+                "AutoModel.from_pretrained(folder).save_pretrained(folder) writes it anew")
+    return "save_pretrained writes it"
 
 
 def is_saved_model(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    return (folder / CONFIG).is_file() and any((folder / file).is_file()
+                                               for file in (WEIGHTS, INDEX))
 
 
 def read_config(file: Path) -> dict:
@@ -159,30 +235,35 @@ def read_config(file: Path) -> dict:
     return config
 
 
-def build(config: dict, file: Path) -> ae.AutoencoderBase:
-    """The model that a plain `config.json` describes, with weights still to be loaded."""
-    architecture = config["architecture"]
-    kinds = {kind.__name__: kind for kind in CONFIGS}
-    if architecture not in kinds:
-        raise ValueError(
-            f"{file} names the architecture {architecture!r}: known are {', '.join(kinds)}"
-        )
-    kind = kinds[architecture]
+def build(config: dict, file: Path) -> nn.Module:
+    """The model that a plain `config.json` describes, with weights still to be loaded.
+
+    A name is looked up among what `pretrain_lib` exports: nothing that a folder names is imported.
+    """
+    architecture, known = config["architecture"], exported_models()
+    if architecture not in known:
+        raise ValueError(f"{file} names the architecture {architecture!r}: "
+                         f"known are {', '.join(known)}")
     try:
-        config = CONFIGS[kind](**config["config"])
-    except TypeError as error:
+        fields = {name: build(value, file) if is_description(value) else value
+                  for name, value in config["config"].items()}
+        return known[architecture].from_config(fields)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{file} does not describe a {architecture}: {error}") from None
-    return kind.from_config(config)
+
+
+def is_description(value) -> bool:
+    return isinstance(value, dict) and {"architecture", "config"} == value.keys()
 
 
 def check_vocabulary(model: nn.Module, tokenizer) -> None:
     """Raises where a tokenizer has ids that the model has no embedding for."""
-    if family_of(model) is None:
+    if not isinstance(model, TextEncoder):
         raise ValueError(f"{type(model).__name__} reads no text: save it without a tokenizer")
-    size = model.config.vocab_size
-    if tokenizer.get_vocab_size() > size:
-        raise ValueError(f"the tokenizer has {tokenizer.get_vocab_size()} tokens, the model "
-                         f"{size}: they do not belong together")
+    size, tokens = model.encoder.config.vocab_size, vocabulary_size(tokenizer)
+    if tokens > size:
+        raise ValueError(f"the tokenizer has {tokens} tokens, the model {size}: they do not belong "
+                         "together")
 
 
 def library_version() -> str:

@@ -61,7 +61,7 @@ def inherit_words(student: nn.Module, teacher: nn.Module) -> None:
     Raises:
         ValueError: if the vocabularies differ in size, or the student is the wider one.
     """
-    ours, theirs = (getattr(model, "encoder", model).embeddings.word.weight
+    ours, theirs = (model.encoder.embeddings.word.weight
                     for model in (student, teacher))
     if len(ours) != len(theirs) or ours.shape[1] > theirs.shape[1]:
         raise ValueError(f"the student's {tuple(ours.shape)} word vectors cannot be the teacher's "

@@ -108,7 +108,7 @@ def importance(model: nn.Module, objective: Objective, source: Source,
         source: the samples to look at; a few hundred do.
         batch_size: samples in one pass.
     """
-    encoder = getattr(model, "encoder", model)
+    encoder = model.encoder
     sums: dict[str, dict[int, Tensor]] = {"heads": {}, "units": {}, "layers": {}}
     with evaluation_mode(model):
         for start in range(0, len(source), batch_size):

@@ -59,7 +59,7 @@ def prune(model: nn.Module, importance: Importance, heads: float = 0.0, units: f
 def require_same_parts(model: nn.Module, importance: Importance) -> None:
     """Raises where an importance has other layers, heads or units than the model."""
     own = [(layer.attention.num_heads, layer.feed_forward.down.in_features)
-           for layer in getattr(model, "encoder", model).layers]
+           for layer in model.encoder.layers]
     given = [(len(heads), len(units))
              for heads, units in zip(importance.heads, importance.units, strict=True)]
     if given != own or len(importance.layers) != len(own):
@@ -104,7 +104,7 @@ def cut(model: nn.Module, kept: Kept) -> nn.Module:
     """
     require_no_adapters(model)
     small = copy.deepcopy(model)
-    encoder = getattr(small, "encoder", small)
+    encoder = small.encoder
     require_layers(kept.layers, len(encoder.layers))
     if kept.layers[0] and isinstance(encoder.layers[0].attention_norm, nn.Identity):
         raise ValueError("the first layer of a ModernBERT must stay: it has no normalisation, "

@@ -6,22 +6,23 @@ is kept under our own names. No list of what was cut is needed: the tensors' sha
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..data.text.tokenizer import save_tokenizer
-from ..hf import FAMILIES, family_of, label_names, require_no_adapters
+from ..hf import family_of, label_names, require_no_adapters
 from ..models.state import load_state, state_tensors
 from ..pretrained import (
     CONFIG,
     WEIGHTS,
+    build,
     check_vocabulary,
+    described,
     library_version,
     read_config,
+    tokenizer_writer,
     write_folder,
 )
 from .prune import with_weights
@@ -41,24 +42,16 @@ def save_compressed(model: nn.Module, folder: str | Path, tokenizer=None) -> Non
         ValueError: if adapters stand beside the weights, or the tokenizer has another vocabulary.
         FileExistsError: if the folder holds something that is not a saved model.
     """
-    family = family_of(model)
-    if family is None:
+    if family_of(model) is None:
         raise TypeError(f"only BERTs and ModernBERTs can be saved compressed, got "
                         f"{type(model).__name__}")
     require_no_adapters(model)
     if tokenizer is not None:
         check_vocabulary(model, tokenizer)
-    config = {"architecture": type(model).__name__, "config": asdict(model.config),
-              "compressed": True, "pretrain_lib": library_version()}
-    if hasattr(model, "num_labels"):
-        config |= {"num_labels": model.num_labels, "label_names": label_names(model)}
+    label_names(model)
+    config = described(model) | {"compressed": True, "pretrain_lib": library_version()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
-
-    def write_tokenizer(place: Path) -> None:
-        save_tokenizer(tokenizer, place, token_types=family.model_type == "bert",
-                       max_length=model.config.max_position_embeddings)
-
-    write_folder(Path(folder), config, tensors, write_tokenizer if tokenizer is not None else None)
+    write_folder(Path(folder), config, tensors, tokenizer_writer(model, tokenizer))
 
 
 def load_compressed(folder: str | Path) -> nn.Module:
@@ -76,20 +69,17 @@ def load_compressed(folder: str | Path) -> nn.Module:
     if not config.get("compressed"):
         raise ValueError(f"{folder} holds no compressed model: read it with load_pretrained")
     tensors = load_file(folder / WEIGHTS)
-    kinds = {kind.__name__: (kind, family.config) for family in FAMILIES for kind in family.classes}
-    kind, config_kind = kinds[config["architecture"]]
-    labels = {"num_labels": config["num_labels"]} if "num_labels" in config else {}
-    model = kind(config_kind(**config["config"]), **labels)
+    labels = {name: config[name] for name in ("num_labels", "label_names") if name in config}
+    config["config"] |= labels  # earlier folders say them beside
+    model = build(config, folder / CONFIG)
     take_shapes(model, tensors)
     load_state(model, tensors, str(folder / WEIGHTS))
-    if config.get("label_names"):
-        model.label_names = config["label_names"]
     return model.eval()
 
 
 def take_shapes(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Gives the parts of a whole model the shapes and types of a compressed one's tensors."""
-    encoder = getattr(model, "encoder", model)
+    encoder = model.encoder
     head_size = encoder.config.hidden_size // encoder.config.num_attention_heads
     for name, part in list(model.named_modules()):
         if isinstance(part, (nn.Linear, nn.Embedding)):

@@ -8,7 +8,7 @@ Each encodes with `encode`, decodes with `decode`, and its forward does both; ea
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..validation import require
+from .base import ModelBase
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "linear"]
 Output = Literal["linear", "sigmoid"]
@@ -47,13 +48,12 @@ def require_code_size(code_size: int, largest: float, unless: str = ""):
     )
 
 
-class AutoencoderBase(nn.Module):
+class AutoencoderBase(ModelBase):
     """What all autoencoders share: the forward pass is encode, then decode."""
 
-    @classmethod
-    def from_config(cls, config) -> AutoencoderBase:
-        """The model that `config` describes, freshly initialised."""
-        return cls(config)
+    @property
+    def feature_size(self) -> int:
+        return self.config.code_size
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))
@@ -131,8 +131,8 @@ class LinearAutoencoder(AutoencoderBase):
         )
 
     @classmethod
-    def from_config(cls, config: LinearAutoencoderConfig) -> LinearAutoencoder:
-        return cls(**asdict(config))
+    def from_config(cls, fields: dict) -> LinearAutoencoder:
+        return cls(**fields)
 
     def encode(self, x: Tensor) -> Tensor:
         """Samples (B, ...) with D numbers each to codes (B, K)."""
@@ -203,6 +203,8 @@ class Autoencoder(AutoencoderBase):
     Args:
         config: its sizes, activations and regularisation.
     """
+
+    config_class = AutoencoderConfig
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from ..validation import require_at_least, require_pad_token, require_share
+from .base import TextModel
 from .init import initialise
-from .layers import at_positions
+from .layers import at_positions, require_known
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class BidirectionalLSTMConfig:
         require_pad_token(self)
 
 
-class NeuralProbabilisticLM(nn.Module):
+class NeuralProbabilisticLM(TextModel):
     """y = b + W x + U tanh(d + H x), where x is the vectors of the n − 1 tokens before, in a row.
 
     Bengio, Ducharme, Vincent and Jauvin, "A neural probabilistic language model", JMLR 3, 2003,
@@ -102,6 +103,8 @@ class NeuralProbabilisticLM(nn.Module):
         seed: of the first weights.
     """
 
+    config_class = NeuralProbabilisticLMConfig
+
     def __init__(self, config: NeuralProbabilisticLMConfig, seed: int = 0):
         super().__init__()
         self.config = config
@@ -112,8 +115,18 @@ class NeuralProbabilisticLM(nn.Module):
         self.direct = nn.Linear(inputs, config.vocab_size, bias=False) if config.direct else None
         initialise_history(self, seed)
 
+    @property
+    def encoder(self) -> NeuralProbabilisticLM:
+        return self
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """tanh(d + H x) at each position, (B, T, h)."""
+        x = self.embeddings(self.context(input_ids, attention_mask)).flatten(2)  # (B, T, C * m)
+        return torch.tanh(self.hidden(x))
+
     def context(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """The tokens (B, T, C) that each position is predicted from, or padding instead."""
+        require_known(input_ids, self.config.vocab_size)
         length = input_ids.shape[1]
         place = torch.arange(length, device=input_ids.device)
         around = place[:, None] + place.new_tensor(self.config.offsets)  # (T, C)
@@ -134,7 +147,7 @@ class NeuralProbabilisticLM(nn.Module):
         return y if self.direct is None else y + self.direct(x)
 
 
-class BidirectionalLSTM(nn.Module):
+class BidirectionalLSTM(TextModel):
     """Reads a text from both ends and predicts each token from the two summaries that meet there.
 
     A layer is two LSTMs (Hochreiter and Schmidhuber, Neural Computation 1997) that read in opposite
@@ -146,6 +159,8 @@ class BidirectionalLSTM(nn.Module):
         config: its shape.
         seed: of the first weights.
     """
+
+    config_class = BidirectionalLSTMConfig
 
     def __init__(self, config: BidirectionalLSTMConfig, seed: int = 0):
         super().__init__()
@@ -160,6 +175,19 @@ class BidirectionalLSTM(nn.Module):
                         nn.Linear(config.embedding_size, config.vocab_size, bias=False))
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         initialise_history(self, seed)
+
+    @property
+    def encoder(self) -> BidirectionalLSTM:
+        return self
+
+    @property
+    def feature_size(self) -> int:
+        return 2 * self.config.hidden_size
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """What both directions have read at each position, (B, T, 2 * D)."""
+        require_known(input_ids, self.config.vocab_size)
+        return self.read(self.dropout(self.embeddings(input_ids)), attention_mask)  # of (B, T, E)
 
     def read(self, x: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Vectors (B, T, E) to what both directions make of them, (B, T, 2 * D).
@@ -180,8 +208,7 @@ class BidirectionalLSTM(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids=None,
                 position_ids=None, positions: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) at the positions (B, S), or everywhere."""
-        x = self.dropout(self.embeddings(input_ids))  # (B, T, E)
-        x = self.read(x, attention_mask)  # (B, T, 2 * D)
+        x = self.hidden_states(input_ids, attention_mask)  # (B, T, 2 * D)
         if positions is not None:
             x = at_positions(x, positions)  # (B, S, 2 * D)
         x = torch.tanh(self.dense(self.dropout(x)))  # (B, S, E)

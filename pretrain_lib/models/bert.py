@@ -6,7 +6,7 @@ Language Understanding", NAACL 2019; in numbers that of Hugging Face's `transfor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -20,8 +20,10 @@ from ..validation import (
     require_positive,
     require_share,
 )
+from .base import TextModel, under_a_new_layer
 from .init import initialise
-from .layers import Attention, FeedForward, at_positions, visible
+from .layers import Attention, FeedForward, at_positions, require_known, visible
+from .protocol import HuggingFaceFormat
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class BertConfig:
         initializer_range: standard deviation of the first weights.
         layer_norm_eps: term against division by zero in the normalisation.
         pad_token_id: id of the padding token.
+        classifier_dropout: share of what a classifier or tagger reads that training drops; None is
+            `hidden_dropout_prob`.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -58,16 +62,54 @@ class BertConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
+    classifier_dropout: float | None = None
 
     def __post_init__(self):
         require_at_least(self, 1, "vocab_size", "hidden_size", "num_hidden_layers",
                          "num_attention_heads", "intermediate_size", "max_position_embeddings",
                          "type_vocab_size")
         require_share(self, "hidden_dropout_prob", "attention_probs_dropout_prob")
+        if self.classifier_dropout is not None:
+            require_share(self, "classifier_dropout")
         require(self.hidden_size % self.num_attention_heads == 0, "num_attention_heads",
                 self.num_attention_heads, f"a divisor of hidden_size={self.hidden_size}")
         require_positive(self, "initializer_range")
         require_pad_token(self)
+
+    def to_hugging_face(self) -> dict:
+        """The fields in `transformers`' terms."""
+        return asdict(self)
+
+    @classmethod
+    def from_hugging_face(cls, config: dict) -> BertConfig:
+        """The configuration that fields of `transformers` describe; others are passed over."""
+        return cls(**{f.name: config[f.name] for f in fields(cls)
+                      if config.get(f.name) is not None})
+
+
+HUGGING_FACE = HuggingFaceFormat(
+    "bert", "bert.",
+    names=(
+        ("encoder.embeddings.word.", "bert.embeddings.word_embeddings."),
+        ("encoder.embeddings.position.", "bert.embeddings.position_embeddings."),
+        ("encoder.embeddings.token_type.", "bert.embeddings.token_type_embeddings."),
+        ("encoder.embeddings.norm.", "bert.embeddings.LayerNorm."),
+        ("encoder.layers.", "bert.encoder.layer."),
+        (".attention.qkv.", ".attention.self.qkv."),
+        (".attention.output.", ".attention.output.dense."),
+        (".attention_norm.", ".attention.output.LayerNorm."),
+        (".feed_forward.up.", ".intermediate.dense."),
+        (".feed_forward.down.", ".output.dense."),
+        (".feed_forward_norm.", ".output.LayerNorm."),
+        ("masked_lm.dense.", "cls.predictions.transform.dense."),
+        ("masked_lm.norm.", "cls.predictions.transform.LayerNorm."),
+        ("masked_lm.bias", "cls.predictions.bias"),
+        ("pooler.", "bert.pooler."),
+        ("next_sentence.", "cls.seq_relationship."),
+    ),
+    fixed={"hidden_act": "gelu", "is_decoder": False, "tie_word_embeddings": True},
+    carried={"pooler": "bert.pooler."},
+)
 
 
 class BertEmbeddings(nn.Module):
@@ -114,7 +156,58 @@ class BertLayer(nn.Module):
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
-class BertModel(nn.Module):
+class BertPooler(nn.Module):
+    """tanh(W h₀): the vector of the first token, [CLS], as one for the whole sequence."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.tanh(self.dense(hidden[:, 0]))  # (B, D)
+
+
+class BertBase(TextModel):
+    """What BERTs with and without heads share.
+
+    Released BERTs have a pooler whatever head they name. Where a model has no use for it, it is
+    carried along, frozen, so that it is still there when a classifier is put on or the model is
+    saved.
+
+    Attributes:
+        pooler: the pooler, used or carried; None where there is none.
+    """
+
+    config_class = BertConfig
+    hugging_face = HUGGING_FACE
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.config = config
+        self.pooler: BertPooler | None = None
+
+    def with_classifier(self, num_labels: int, seed: int = 0) -> BertForSequenceClassification:
+        headed = BertForSequenceClassification(self.encoder.config, num_labels, seed)
+        return under_a_new_layer(self, headed, "pooler")
+
+    def with_tagger(self, num_labels: int, seed: int = 0) -> BertForTokenClassification:
+        headed = BertForTokenClassification(self.encoder.config, num_labels, seed)
+        return under_a_new_layer(self, headed, "pooler")
+
+    def to_config(self) -> dict:
+        return super().to_config() | ({"pooler": True} if self.pooler is not None else {})
+
+    @classmethod
+    def from_config(cls, fields: dict) -> BertBase:
+        fields = dict(fields)
+        pooler = fields.pop("pooler", False)
+        model = super().from_config(fields)
+        if pooler and model.pooler is None:
+            model.pooler = BertPooler(model.config).requires_grad_(False)
+        return model
+
+
+class BertModel(BertBase):
     """The encoder: token ids to one vector a position.
 
     Args:
@@ -123,11 +216,14 @@ class BertModel(nn.Module):
     """
 
     def __init__(self, config: BertConfig, seed: int = 0):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.embeddings = BertEmbeddings(config)
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
         initialise(self, "truncated_normal", seed, std=config.initializer_range)
+
+    @property
+    def encoder(self) -> BertModel:
+        return self
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
@@ -145,12 +241,14 @@ class BertModel(nn.Module):
             positions: (B, S) where hidden states are wanted; None: everywhere.
 
         Raises:
-            ValueError: if a sequence is longer than the model has positions.
+            ValueError: if a sequence is longer than the model has positions, or (on a CPU) an id is
+                none of the vocabulary.
         """
         length, longest = input_ids.shape[1], self.config.max_position_embeddings
         if length > longest:
             raise ValueError(f"a sequence of {length} tokens is longer than the model's {longest} "
                              "positions (max_position_embeddings): cut it, or build a longer model")
+        require_known(input_ids, self.config.vocab_size)
         x = self.embeddings(input_ids, token_type_ids, position_ids)
         mask = visible(attention_mask, length)
         *lower, last = self.layers
@@ -202,17 +300,6 @@ def start_at_neighbours(encoder: BertModel, layers: int = 2, seed: int = 0) -> N
             keys[rows, rows] += SHARPNESS
 
 
-class BertPooler(nn.Module):
-    """tanh(W h₀): the vector of the first token, [CLS], as one for the whole sequence."""
-
-    def __init__(self, config: BertConfig):
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return torch.tanh(self.dense(hidden[:, 0]))  # (B, D)
-
-
 class BertMaskedLMHead(nn.Module):
     """Scores over the vocabulary: one more layer, then the word embeddings used backwards."""
 
@@ -227,15 +314,19 @@ class BertMaskedLMHead(nn.Module):
         return F.linear(x, embedding, self.bias)  # (B, S, V)
 
 
-class BertForMaskedLM(nn.Module):
+class BertForMaskedLM(BertBase):
     """BERT with the head that predicts masked tokens; its matrix is the embedding's, tied."""
 
     def __init__(self, config: BertConfig, seed: int = 0):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = BertModel(config, seed)
         self.masked_lm = BertMaskedLMHead(config)
         initialise(self.masked_lm, "truncated_normal", seed + 1, std=config.initializer_range)
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        """(V,) what is added to each token's score."""
+        return self.masked_lm.bias
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
@@ -255,6 +346,11 @@ class PreTrainingLogits(NamedTuple):
 
     masked_lm: Tensor
     next_sentence: Tensor
+
+
+def token_logits(answer: Tensor | PreTrainingLogits) -> Tensor:
+    """The scores of the tokens, (B, S, V), whether or not a model answers more than these."""
+    return answer.masked_lm if isinstance(answer, PreTrainingLogits) else answer
 
 
 class BertForPreTraining(BertForMaskedLM):
@@ -278,15 +374,22 @@ class BertForPreTraining(BertForMaskedLM):
                                  self.next_sentence(self.pooler(hidden)))
 
 
-class BertForSequenceClassification(nn.Module):
+def classifier_dropout(config: BertConfig) -> nn.Dropout:
+    share = config.classifier_dropout
+    return nn.Dropout(config.hidden_dropout_prob if share is None else share)
+
+
+class BertForSequenceClassification(BertBase):
     """One label a sequence, or one number with num_labels=1, from the pooled [CLS] vector."""
 
+    takes_labels = True
+
     def __init__(self, config: BertConfig, num_labels: int, seed: int = 0):
-        super().__init__()
-        self.config, self.num_labels = config, num_labels
+        super().__init__(config)
+        self.num_labels = num_labels
         self.encoder = BertModel(config, seed)
         self.pooler = BertPooler(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         for module in (self.pooler, self.classifier):
             initialise(module, "truncated_normal", seed + 2, std=config.initializer_range)
@@ -298,14 +401,16 @@ class BertForSequenceClassification(nn.Module):
         return self.classifier(self.dropout(self.pooler(hidden)))
 
 
-class BertForTokenClassification(nn.Module):
+class BertForTokenClassification(BertBase):
     """One label a token."""
 
+    takes_labels = True
+
     def __init__(self, config: BertConfig, num_labels: int, seed: int = 0):
-        super().__init__()
-        self.config, self.num_labels = config, num_labels
+        super().__init__(config)
+        self.num_labels = num_labels
         self.encoder = BertModel(config, seed)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         initialise(self.classifier, "truncated_normal", seed + 2, std=config.initializer_range)
 

@@ -96,6 +96,8 @@ class ConvAutoencoder(AutoencoderBase):
         config: its sizes.
     """
 
+    config_class = ConvAutoencoderConfig
+
     def __init__(self, config: ConvAutoencoderConfig):
         super().__init__()
         self.config = config
@@ -191,6 +193,8 @@ class MaskedAutoencoder(AutoencoderBase):
         config: its sizes.
     """
 
+    config_class = MaskedAutoencoderConfig
+
     def __init__(self, config: MaskedAutoencoderConfig):
         super().__init__()
         self.config = config
@@ -203,6 +207,10 @@ class MaskedAutoencoder(AutoencoderBase):
             *(ResidualBlock(features) for _ in range(config.num_decoder_blocks)),
             upsample((*config.channels[::-1], colours)),
         )
+
+    @property
+    def feature_size(self) -> int:
+        return self.config.channels[-1] * self.config.pool_size**2
 
     def feature_map(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) and their mask, as `encode` takes them, to a map (B, F, h, w)."""

@@ -184,3 +184,23 @@ def one_later(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
         return before
     begins = F.pad(attention_mask[:, 1:] != attention_mask[:, :-1], (1, 0), value=True)  # (B, T)
     return before.masked_fill(begins[:, :, None], 0.0)
+
+
+def mean_over_tokens(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """The mean hidden state of each sequence, padding left out: (B, T, D) to (B, D)."""
+    if attention_mask is None:
+        return hidden.mean(1)
+    real = (attention_mask > 0).to(hidden.dtype)[:, :, None]  # (B, T, 1)
+    return (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+def require_known(input_ids: Tensor, vocab_size: int) -> None:
+    """Raises where an id is none of the vocabulary; on a GPU nobody waits to look."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if traced or input_ids.device.type != "cpu" or not input_ids.numel():
+        return
+    least, largest = input_ids.aminmax()
+    if least < 0 or largest >= vocab_size:
+        strange = int(largest if largest >= vocab_size else least)
+        raise ValueError(f"input_ids must be 0 to {vocab_size - 1}, the ids of the vocabulary, got "
+                         f"{strange}: encode the text with the model's own tokenizer")

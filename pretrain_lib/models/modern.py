@@ -9,7 +9,7 @@ has a bias, and some layers see only their neighbourhood.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 import torch
@@ -23,16 +23,20 @@ from ..validation import (
     require_positive,
     require_share,
 )
+from .base import ModelBase, TextModel, under_a_new_layer
 from .init import initialise
 from .layers import (
     Attention,
     GatedFeedForward,
     Rotation,
     at_positions,
+    mean_over_tokens,
     one_later,
+    require_known,
     rotation,
     visible,
 )
+from .protocol import HuggingFaceFormat
 
 LayerType = Literal["full_attention", "sliding_attention"]
 Pooling = Literal["cls", "mean"]
@@ -62,6 +66,8 @@ class ModernBertConfig:
         decoder_bias: whether each token of the output has a bias.
         classifier_pooling: what stands for a sequence: its first token, or the mean of all.
         pad_token_id: id of the padding token.
+        classifier_dropout: share of what a classifier or tagger reads that training drops; None is
+            none of it.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -85,12 +91,15 @@ class ModernBertConfig:
     decoder_bias: bool = True
     classifier_pooling: Pooling = "mean"
     pad_token_id: int = 0
+    classifier_dropout: float | None = None
 
     def __post_init__(self):
         require_at_least(self, 1, "vocab_size", "hidden_size", "intermediate_size",
                          "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
         require_at_least(self, 2, "local_attention")
         require_share(self, "embedding_dropout", "attention_dropout", "mlp_dropout")
+        if self.classifier_dropout is not None:
+            require_share(self, "classifier_dropout")
         require(self.hidden_size % (2 * self.num_attention_heads) == 0, "num_attention_heads",
                 self.num_attention_heads,
                 f"such that hidden_size={self.hidden_size} gives each head an even size")
@@ -106,6 +115,70 @@ class ModernBertConfig:
         require(self.classifier_pooling in get_args(Pooling), "classifier_pooling",
                 self.classifier_pooling, "one of " + ", ".join(get_args(Pooling)))
         require_pad_token(self)
+
+    def to_hugging_face(self) -> dict:
+        """The fields in `transformers`' terms."""
+        values = asdict(self)
+        values["layer_types"] = list(self.layer_types)
+        values["classifier_dropout"] = self.classifier_dropout or 0.0
+        thetas = {kind: values.pop(ours) for kind, ours in THETAS.items()}
+        values["rope_parameters"] = {kind: {"rope_type": "default", "rope_theta": theta}
+                                     for kind, theta in thetas.items()}
+        return values
+
+    @classmethod
+    def from_hugging_face(cls, config: dict) -> ModernBertConfig:
+        """The configuration that fields of `transformers` describe; others are passed over.
+
+        Before its version 5 each angle had a field, of which the sliding layers' could be null for
+        the same angle as the others', and every n-th layer saw everything.
+
+        Raises:
+            ValueError: if the angles are stretched.
+        """
+        values = {f.name: config[f.name] for f in fields(cls) if config.get(f.name) is not None}
+        values["classifier_dropout"] = values.get("classifier_dropout") or None
+        if not values.get("layer_types"):
+            every = config.get("global_attn_every_n_layers") or 3
+            values["layer_types"] = tuple(
+                "sliding_attention" if i % every else "full_attention"
+                for i in range(config.get("num_hidden_layers", cls.num_hidden_layers)))
+        if "local_rope_theta" in config and config["local_rope_theta"] is None:
+            values["local_rope_theta"] = values.get("global_rope_theta", cls.global_rope_theta)
+        for kind, ours in THETAS.items():
+            rope = (config.get("rope_parameters") or {}).get(kind) or {}
+            for said in (rope, config.get("rope_scaling") or {}):
+                how = said.get("rope_type", said.get("type", "default"))
+                require(how == "default", f"rope_type of {kind}", how,
+                        "'default', the only one known here")
+            if rope.get("rope_theta") is not None:
+                values[ours] = rope["rope_theta"]
+        return cls(**values)
+
+
+THETAS = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
+HUGGING_FACE = HuggingFaceFormat(
+    "modernbert", "model.",
+    names=(
+        ("encoder.embeddings.word.", "model.embeddings.tok_embeddings."),
+        ("encoder.embeddings.norm.", "model.embeddings.norm."),
+        ("encoder.norm.", "model.final_norm."),
+        ("encoder.layers.", "model.layers."),
+        (".attention_norm.", ".attn_norm."),
+        (".attention.qkv.", ".attn.Wqkv."),
+        (".attention.output.", ".attn.Wo."),
+        (".feed_forward_norm.", ".mlp_norm."),
+        (".feed_forward.up.", ".mlp.Wi."),
+        (".feed_forward.down.", ".mlp.Wo."),
+        ("decoder_bias", "decoder.bias"),
+    ),
+    fixed={"hidden_activation": "gelu", "classifier_activation": "gelu", "norm_bias": False,
+           "attention_bias": False, "mlp_bias": False, "classifier_bias": False,
+           "tie_word_embeddings": True},
+    defaults={"classifier_pooling": "cls", "pad_token_id": 50283, "cls_token_id": 50281,
+              "sep_token_id": 50282, "bos_token_id": 50281, "eos_token_id": 50282},
+    earlier=("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers", "rope_scaling"),
+)
 
 
 def layer_norm(config: ModernBertConfig) -> nn.LayerNorm:
@@ -149,7 +222,32 @@ class ModernBertLayer(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class ModernBertModel(nn.Module):
+class ModernBertBase(TextModel):
+    """What ModernBERTs with and without heads share.
+
+    Attributes:
+        head: the layer between the encoder and what is predicted; None on the encoder alone.
+    """
+
+    config_class = ModernBertConfig
+    hugging_face = HUGGING_FACE
+
+    def __init__(self, config: ModernBertConfig):
+        super().__init__()
+        self.config = config
+        self.head: ModernBertHead | None = None
+
+    def with_classifier(self, num_labels: int,
+                        seed: int = 0) -> ModernBertForSequenceClassification:
+        headed = ModernBertForSequenceClassification(self.encoder.config, num_labels, seed)
+        return under_a_new_layer(self, headed, "head")
+
+    def with_tagger(self, num_labels: int, seed: int = 0) -> ModernBertForTokenClassification:
+        headed = ModernBertForTokenClassification(self.encoder.config, num_labels, seed)
+        return under_a_new_layer(self, headed, "head")
+
+
+class ModernBertModel(ModernBertBase):
     """The encoder: token ids to one vector a position.
 
     Args:
@@ -161,14 +259,17 @@ class ModernBertModel(nn.Module):
     """
 
     def __init__(self, config: ModernBertConfig, seed: int = 0):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.causal = False
         self.embeddings = ModernBertEmbeddings(config)
         self.layers = nn.ModuleList(
             ModernBertLayer(config, number) for number in range(config.num_hidden_layers))
         self.norm = layer_norm(config)
         self.draw_weights(seed)
+
+    @property
+    def encoder(self) -> ModernBertModel:
+        return self
 
     @torch.no_grad()
     def draw_weights(self, seed: int) -> None:
@@ -199,7 +300,8 @@ class ModernBertModel(nn.Module):
             positions: (B, S) where hidden states are wanted; None: everywhere.
 
         Raises:
-            ValueError: if a sequence is longer than the model has positions.
+            ValueError: if a sequence is longer than the model has positions, or (on a CPU) an id is
+                none of the vocabulary.
         """
         config, length = self.config, input_ids.shape[1]
         if length > config.max_position_embeddings:
@@ -209,6 +311,7 @@ class ModernBertModel(nn.Module):
                 "or build a longer model")
         if position_ids is None:
             position_ids = torch.arange(length, device=input_ids.device)[None]
+        require_known(input_ids, config.vocab_size)
         x = self.embeddings(input_ids)
         head_size = config.hidden_size // config.num_attention_heads
         device = input_ids.device
@@ -237,16 +340,20 @@ class ModernBertHead(nn.Module):
         return self.norm(F.gelu(self.dense(hidden)))
 
 
-class ModernBertForMaskedLM(nn.Module):
+class ModernBertForMaskedLM(ModernBertBase):
     """ModernBERT with the head that predicts masked tokens; its matrix is the embedding's, tied."""
 
     def __init__(self, config: ModernBertConfig, seed: int = 0):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = ModernBertModel(config, seed)
         self.head = ModernBertHead(config)
         self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.decoder_bias else None
         initialise(self.head, "truncated_normal", seed + 1, std=config.initializer_range)
+
+    @property
+    def output_bias(self) -> nn.Parameter | None:
+        """(V,) what is added to each token's score, if anything is."""
+        return self.decoder_bias
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
@@ -261,8 +368,13 @@ class ModernBertForCausalLM(ModernBertForMaskedLM):
 
     Attention sees the past alone, and the answer at a position comes from the state of the one
     before. Where a text begins nothing is known: the answer there is the bias of the output. It is
-    of no kind that `transformers` has, so it is not saved as a folder of theirs.
+    of no kind that `transformers` has, so it is not saved as a folder of theirs, and their heads do
+    not go on it: they would look at both sides.
     """
+
+    hugging_face = None
+    with_classifier = ModelBase.with_classifier
+    with_tagger = TextModel.with_tagger
 
     def __init__(self, config: ModernBertConfig, seed: int = 0):
         super().__init__(config, seed)
@@ -277,14 +389,17 @@ class ModernBertForCausalLM(ModernBertForMaskedLM):
         return F.linear(x, self.encoder.embeddings.word.weight, self.decoder_bias)
 
 
-class ModernBertForSequenceClassification(nn.Module):
+class ModernBertForSequenceClassification(ModernBertBase):
     """One label a sequence, from the mean of its hidden states or from its first token."""
 
+    takes_labels = True
+
     def __init__(self, config: ModernBertConfig, num_labels: int, seed: int = 0):
-        super().__init__()
-        self.config, self.num_labels = config, num_labels
+        super().__init__(config)
+        self.num_labels = num_labels
         self.encoder = ModernBertModel(config, seed)
         self.head = ModernBertHead(config)
+        self.dropout = nn.Dropout(config.classifier_dropout or 0.0)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         for module in (self.head, self.classifier):
             initialise(module, "truncated_normal", seed + 1, std=config.initializer_range)
@@ -297,17 +412,20 @@ class ModernBertForSequenceClassification(nn.Module):
             pooled = hidden[:, 0]
         else:
             pooled = mean_over_tokens(hidden, attention_mask)
-        return self.classifier(self.head(pooled))
+        return self.classifier(self.dropout(self.head(pooled)))
 
 
-class ModernBertForTokenClassification(nn.Module):
+class ModernBertForTokenClassification(ModernBertBase):
     """One label a token."""
 
+    takes_labels = True
+
     def __init__(self, config: ModernBertConfig, num_labels: int, seed: int = 0):
-        super().__init__()
-        self.config, self.num_labels = config, num_labels
+        super().__init__(config)
+        self.num_labels = num_labels
         self.encoder = ModernBertModel(config, seed)
         self.head = ModernBertHead(config)
+        self.dropout = nn.Dropout(config.classifier_dropout or 0.0)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         for module in (self.head, self.classifier):
             initialise(module, "truncated_normal", seed + 1, std=config.initializer_range)
@@ -316,12 +434,4 @@ class ModernBertForTokenClassification(nn.Module):
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None) -> Tensor:
         """Logits (B, T, num_labels)."""
         hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
-        return self.classifier(self.head(hidden))
-
-
-def mean_over_tokens(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """The mean hidden state of each sequence, padding left out: (B, T, D) to (B, D)."""
-    if attention_mask is None:
-        return hidden.mean(1)
-    real = (attention_mask > 0).to(hidden.dtype)[:, :, None]  # (B, T, 1)
-    return (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+        return self.classifier(self.dropout(self.head(hidden)))

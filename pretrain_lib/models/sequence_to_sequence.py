@@ -10,15 +10,16 @@ Shapes: B sequences, T positions of the source, U of the target, D hidden number
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..validation import require, require_at_least, require_positive, require_share
+from .base import TextModel
 from .init import initialise
-from .layers import Attention, FeedForward, Rotation, rotation, visible
+from .layers import Attention, FeedForward, Rotation, require_known, rotation, visible
 from .mode import evaluation_mode
 
 
@@ -142,6 +143,7 @@ class Decoder(nn.Module):
             memory_mask: (B, T), 1 for tokens and 0 for padding; None: all are tokens.
         """
         length, config = input_ids.shape[1], self.config
+        require_known(input_ids, config.vocab_size)
         mask = visible(None, length, device=input_ids.device, causal=True)
         if memory_mask is not None:
             memory_mask = (memory_mask > 0)[:, None, None, :]  # (B, 1, 1, T)
@@ -154,7 +156,7 @@ class Decoder(nn.Module):
         return F.linear(self.norm(x), self.word.weight, self.bias)  # (B, U, V), tied
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(TextModel):
     """An encoder, pretrained or not, and a new decoder that attends to it.
 
     Args:
@@ -167,6 +169,13 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = Decoder(config, encoder.config.hidden_size, seed)
+
+    def to_config(self) -> dict:
+        return {"encoder": self.encoder, "decoder": asdict(self.decoder.config)}
+
+    @classmethod
+    def from_config(cls, fields: dict) -> EncoderDecoder:
+        return cls(fields["encoder"], DecoderConfig(**fields["decoder"]))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None,
                 decoder_input_ids: Tensor) -> Tensor:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's numbers are, weights or counts."""
+    return next(iter([*model.parameters(), *model.buffers()])).device
 
 
 def state_tensors(model: nn.Module) -> dict[str, Tensor]:

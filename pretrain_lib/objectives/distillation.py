@@ -158,7 +158,7 @@ class Remembering:
 
 def states_after(model: nn.Module, layers: Sequence[int]) -> AbstractContextManager[list[Tensor]]:
     """The hidden states, (B, T, D), that a BERT or ModernBERT has after some layers, in their order."""
-    return outputs_of([getattr(model, "encoder", model).layers[number] for number in layers])
+    return outputs_of([model.encoder.layers[number] for number in layers])
 
 
 def real_tokens(batch: Batch) -> Tensor:

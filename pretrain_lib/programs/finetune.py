@@ -24,9 +24,9 @@ from ..evaluation.classification import (
     majority_class,
     paired_bootstrap,
 )
+from ..models.protocol import TextEncoder
 from ..pretrained import find, load_pretrained, require_room, save_pretrained
 from ..training.config import TrainConfig
-from ..transfer.encoders import text_encoder
 from ..transfer.features import logits
 from ..transfer.fine_tune import FineTuning
 from ..transfer.tfidf import TfidfClassifier
@@ -215,11 +215,10 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
 
 def check_model(model: nn.Module, name: str, length: int) -> None:
     """Raises unless the model reads texts of that length."""
-    encoder = text_encoder(model)
-    if encoder is None:
+    if not isinstance(model, TextEncoder):
         raise ValueError(f"{name} holds {type(model).__name__}, which reads no text: "
                          "give a BERT or a ModernBERT")
-    longest = encoder.config.max_position_embeddings
+    longest = vars(model.encoder.config).get("max_position_embeddings", length)
     if length > longest:
         raise ValueError(f"length must be at most {longest}, the positions of {name}, got {length}")
 
@@ -262,7 +261,7 @@ def sample(text: LabelledText, size: int, seed: int) -> LabelledText:
 
 def rates(model: nn.Module, trials: int) -> tuple[float, ...]:
     """Learning rates to try, the likeliest first: the wider a model, the smaller."""
-    likeliest = 0.13 / text_encoder(model).config.hidden_size  # 1e-3 at 128, 1.7e-4 at 768
+    likeliest = 0.13 / model.feature_size  # 1e-3 at 128, 1.7e-4 at 768
     return tuple(round(likeliest * factor, 7) for factor in FACTORS[:trials])
 
 

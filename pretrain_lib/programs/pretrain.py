@@ -21,6 +21,7 @@ from ..data.text.tokenizer import (
     special_ids,
     tokenizer_hash,
     train_tokenizer,
+    vocabulary_size,
 )
 from ..evaluation.counting import TwoSidedBigram, Unigram, token_counts
 from ..evaluation.masked import MaskedSet, masked_scores
@@ -69,7 +70,7 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
     world, _ = join(recipe.train.device)
     tokenizer, dataset = prepared_once(recipe.text, folder, world)
     training, held_out = split(dataset, recipe.text.hold_out)
-    recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.get_vocab_size()))
+    recipe = replace(recipe, model=replace(recipe.model, vocab_size=vocabulary_size(tokenizer)))
     sources = views(training, held_out, recipe, tokenizer)
     lines = world.on_first(lambda: counting_lines(training, held_out, recipe, tokenizer))
 
@@ -122,7 +123,7 @@ def digest(dataset: TokenDataset) -> str:
 def counting_lines(training: TokenDataset, held_out: TokenDataset, recipe: Recipe,
                    tokenizer) -> dict[str, float]:
     """The masked loss of predictors that only count, on blanks of the held-out documents."""
-    special, vocab_size = special_ids(tokenizer), tokenizer.get_vocab_size()
+    special, vocab_size = special_ids(tokenizer), vocabulary_size(tokenizer)
     blocks = PackedBlocks(held_out, recipe.text.length, special)
     blanks = MaskedSet.draw(blocks, masked_lm(recipe, tokenizer), range(min(len(blocks), 256)))
     counted = {"unigram": Unigram(token_counts(training, vocab_size))}
@@ -234,12 +235,10 @@ def build_model(recipe: Recipe, training: TokenDataset) -> nn.Module:
         model = kind(recipe.model, seed)
         if recipe.start_at_neighbours:
             start_at_neighbours(model.encoder, seed=seed)
-        bias = model.masked_lm.bias
     else:
         model = ModernBertForMaskedLM(recipe.model, seed)
-        bias = model.decoder_bias
-    if recipe.start_at_unigram and bias is not None:
-        start_at_unigram(bias, token_counts(training, recipe.model.vocab_size))
+    if recipe.start_at_unigram and model.output_bias is not None:
+        start_at_unigram(model.output_bias, token_counts(training, recipe.model.vocab_size))
     return model
 
 

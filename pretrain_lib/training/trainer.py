@@ -371,8 +371,11 @@ class Trainer:
         try:
             for name, part in (("model", self.model), ("objective", self.objective)):
                 there = state_tensors(part)
-                load_state(part, {key: spread_as(tensor, there.get(key, tensor))
-                                  for key, tensor in tensors.get(name, {}).items()}, source)
+                as_it_is = {key: own for key, own in there.items()  # what earlier runs did not keep
+                            if isinstance(own, nn.Parameter) and not own.requires_grad}
+                load_state(part, as_it_is | {key: spread_as(tensor, there.get(key, tensor))
+                                             for key, tensor in tensors.get(name, {}).items()},
+                           source)
         except ValueError as error:
             raise ckpt.CheckpointError(str(error)) from None
 

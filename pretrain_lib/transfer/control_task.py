@@ -18,7 +18,8 @@ from ..data.source import Columns
 from ..evaluation.classification import accuracy
 from ..models.mode import evaluation_mode
 from ..models.outputs import outputs_of
-from .encoders import text_encoder
+from ..models.protocol import TextEncoder
+from ..models.state import device_of
 from .probe import LinearProbe
 from .tuning import fit_tuned
 
@@ -52,19 +53,18 @@ def layer_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | N
         batch_size: texts in one forward pass.
 
     Returns:
-        One tensor (N, T, D) for the embeddings, and one for each layer.
+        One tensor (N, T, D) for the embeddings, and one for each layer, on the CPU.
 
     Raises:
         ValueError: if the model is no such encoder.
     """
-    encoder = text_encoder(model)
-    if encoder is None:
+    if not isinstance(model, TextEncoder) or not hasattr(model.encoder, "layers"):
         raise ValueError(f"layers are taken from a BERT or ModernBERT, got {type(model).__name__}")
-    batches = []
+    encoder, device, batches = model.encoder, device_of(model), []
+    columns = [column for column in (input_ids, attention_mask) if column is not None]
     with evaluation_mode(encoder), outputs_of([encoder.embeddings, *encoder.layers]) as states:
         for start in range(0, len(input_ids), batch_size):
-            rows = slice(start, start + batch_size)
-            encoder(input_ids[rows], None if attention_mask is None else attention_mask[rows])
+            encoder(*(column[start:start + batch_size].to(device) for column in columns))
             batches.append([state.float().cpu() for state in states])
     return [torch.cat(each) for each in zip(*batches, strict=True)]
 

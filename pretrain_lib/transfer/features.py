@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Source
+from ..models.layers import require_known
 from ..models.mode import evaluation_mode
+from ..models.protocol import TextEncoder
 from ..objectives.base import take_column
-from .encoders import columns_of, encode_with
+from .encoders import require_model
 
 
 def features(model: nn.Module, source: Source, column: str | None = None,
@@ -19,17 +21,17 @@ def features(model: nn.Module, source: Source, column: str | None = None,
     """The codes of all samples of a source, by a model that stays as it is.
 
     Args:
-        model: a module with `encode`, or a BERT or ModernBERT; its dropout is off while this runs.
+        model: as `models.protocol.Model` says; its dropout is off while this runs.
         source: N samples.
-        column: the column that the model reads, (B, ...); None takes "images", or a text's
-            "input_ids" and "attention_mask".
+        column: the column that it should read, (B, ...); None is what it reads by itself.
         batch_size: samples in one forward pass.
 
     Returns:
         (N, features) float32, on the CPU.
     """
-    columns = (column,) if column else columns_of(model)
-    return in_batches(model, encode_with(model), source, columns, batch_size)
+    require_model(model)
+    columns = (column,) if column else model.columns
+    return in_batches(model, model.encode, source, columns, batch_size)
 
 
 def logits(classifier: nn.Module, source: Source, batch_size: int = 512) -> Tensor:
@@ -43,7 +45,7 @@ def logits(classifier: nn.Module, source: Source, batch_size: int = 512) -> Tens
     Returns:
         (N, classes) float32, on the CPU.
     """
-    return in_batches(classifier, classifier, source, columns_of(classifier), batch_size)
+    return in_batches(classifier, classifier, source, classifier.columns, batch_size)
 
 
 @torch.no_grad()
@@ -55,6 +57,8 @@ def in_batches(model: nn.Module, function: Callable[..., Tensor], source: Source
     with evaluation_mode(model):
         for start in range(0, len(source), batch_size):
             samples = source.take(Keys.of(0, range(start, min(start + batch_size, len(source)))))
-            inputs = [take_column(samples, name).to(device) for name in columns]
-            answers.append(function(*inputs).float().cpu())
+            inputs = [take_column(samples, name) for name in columns]
+            if isinstance(model, TextEncoder):
+                require_known(inputs[0], model.encoder.config.vocab_size)
+            answers.append(function(*(column.to(device) for column in inputs)).float().cpu())
     return torch.cat(answers)

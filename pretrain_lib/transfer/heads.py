@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Source
 from ..data.tasks.encoded import EncodedText
+from ..models.base import TEXT
 from ..models.mode import evaluation_mode
 from ..objectives.classification import Classification
 from ..objectives.regression import Regression
 from ..objectives.tagging import Tagging
 from ..training.config import TrainConfig
 from ..training.trainer import Trainer
-from .encoders import TEXT, text_classifier, text_tagger
+from .encoders import require_text, text_classifier, text_tagger
 from .features import in_batches
 
 PAIR = (*TEXT, "token_type_ids")
@@ -71,6 +72,10 @@ def fine_tune_pairs(model: nn.Module, pairs: Source, num_classes: int, config: T
     Returns:
         Its `ForSequenceClassification`.
     """
+    require_text(model)
+    if model.hugging_face is None:
+        raise ValueError(f"{type(model).__name__} does not tell the two texts of a pair apart: "
+                         "give a BERT or a ModernBERT")
     classifier = text_classifier(model, num_classes, config.seed)
     objective = Classification(*PAIR, num_classes=num_classes, labels=labels)
     Trainer(classifier, objective, pairs, config, held_out).fit()

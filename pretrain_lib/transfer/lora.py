@@ -136,7 +136,7 @@ def is_target(name: str, targets: tuple[str, ...]) -> bool:
 
 
 def freeze_encoder(model: nn.Module) -> None:
-    getattr(model, "encoder", model).requires_grad_(False)
+    model.encoder.requires_grad_(False)
 
 
 def put_adapter(model: nn.Module, name: str, rank: int, alpha: float) -> LowRankLinear:

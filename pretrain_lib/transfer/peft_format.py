@@ -95,8 +95,8 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
 
     Raises:
         FileNotFoundError: if one of the two files is missing.
-        ValueError: if they hold something other than plain LoRA, or do not fit the model, or it has
-            adapters already.
+        ValueError: if they hold something other than plain LoRA, or do not fit the model, or neither
+            of the two has a part of the head, or the model has adapters already.
     """
     folder = Path(folder)
     for file in (CONFIG, WEIGHTS):
@@ -112,7 +112,7 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
     is_classifier = type(model).__name__.endswith("Classification")
     task = config.get("task_type")
     if "classifier.weight" in tensors and task == "SEQ_CLS" and not is_classifier:
-        model = text_classifier(model, len(tensors["classifier.weight"]))
+        model = classifier_for(model, tensors, folder)
     else:
         model = copy.deepcopy(model)
     if is_classifier and task not in (None, task_of(model)):
@@ -125,6 +125,20 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
         raise ValueError(f"{folder} holds tensors that {type(model).__name__} has no place for: "
                          + shortened(sorted(tensors)))
     return model
+
+
+def classifier_for(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> nn.Module:
+    """A copy of the model under a head that the adapters' tensors, or its own, will fill.
+
+    Raises:
+        ValueError: if a part of it would stay as it was drawn at random.
+    """
+    headed = text_classifier(model, len(tensors["classifier.weight"]))
+    for name, theirs in head_names(headed).items():
+        if theirs not in tensors and getattr(model, name.partition(".")[0], None) is None:
+            raise ValueError(f"{folder} has no {theirs}, and {type(model).__name__} has none "
+                             "either: load the adapters on the model that they were trained on")
+    return headed
 
 
 def require_plain(config: dict, file: Path) -> None:

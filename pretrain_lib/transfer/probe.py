@@ -18,7 +18,7 @@ class LinearProbe:
     grid of regularisation strengths suits every model.
 
     Args:
-        model: a module with `encode`, a BERT or a ModernBERT, or None to read the raw column.
+        model: as `models.protocol.Model` says, or None to read the raw column.
         column: the column of the source to read, (B, ...); None is what the model reads, which is
             "images" where there is none.
         grid: inverse strengths C of the L2 penalty; the first one is the default.

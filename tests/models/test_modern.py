@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pretrain_lib import save_pretrained
+from pretrain_lib import load_pretrained, save_pretrained
 from pretrain_lib.models.layers import visible
 from pretrain_lib.models.modern import (
     ModernBertConfig,
@@ -210,9 +210,18 @@ class TestTheCausalForm:
             changed[0, j] = 5 + (ids[0, j] - 4) % (VOCABULARY - 5)
             assert ((model(changed)[0, 10] - at).abs().max() > 1e-9) == (j in (7, 8, 9))
 
-    def test_it_is_not_saved_as_a_model_of_theirs(self, tmp_path):
-        with pytest.raises(TypeError, match="ModernBertForCausalLM"):
-            save_pretrained(build(ModernBertForCausalLM), tmp_path / "m")
+    def test_it_is_saved_in_our_own_format(self, tmp_path):
+        model, ids = build(ModernBertForCausalLM), tokens(2, 12)
+        save_pretrained(model, tmp_path / "m")
+        assert "model_type" not in (tmp_path / "m" / "config.json").read_text()
+        assert torch.equal(load_pretrained(tmp_path / "m")(ids), model(ids))
+
+    def test_a_classifier_on_it_still_sees_the_past_alone(self):
+        model, ids = build(ModernBertForCausalLM), tokens(2, 12)
+        headed = model.with_classifier(3)
+        assert torch.equal(headed.encoder(ids), model(ids)) and headed.encoder.encoder.causal
+        with pytest.raises(ValueError, match="ModernBertForCausalLM has no head for tags"):
+            model.with_tagger(3)
 
 
 # ---------------------------------------------------------------------------------------- errors

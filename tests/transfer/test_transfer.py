@@ -7,10 +7,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from pretrain_lib.data.source import Columns
+from pretrain_lib.models.base import Classifier, ModelBase
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.few_labels import few_label_curve
-from pretrain_lib.transfer.fine_tune import Classifier, FineTuning, fine_tune
+from pretrain_lib.transfer.fine_tune import FineTuning, fine_tune
 from pretrain_lib.transfer.probe import LinearProbe
 from pretrain_lib.data.splits import stratified_folds
 from pretrain_lib.transfer.tuning import choose_setting
@@ -18,9 +19,10 @@ from pretrain_lib.transfer.tuning import choose_setting
 CLASSES = 3
 
 
-class Encoder(nn.Module):
+class Encoder(ModelBase):
     def __init__(self, size=6, width=4):
         super().__init__()
+        self.feature_size = width
         self.layer = nn.Linear(size, width)
         self.dropout = nn.Dropout(0.5)
 
@@ -151,7 +153,7 @@ def test_fine_tuning_learns_and_leaves_the_given_model_alone():
 
 
 def test_a_new_head_predicts_every_class_alike():
-    logits = Classifier(Encoder(), 4, CLASSES)(blobs(5).images)
+    logits = Classifier(Encoder(), CLASSES)(blobs(5).images)
     assert torch.equal(logits, torch.zeros(5, CLASSES))
 
 
