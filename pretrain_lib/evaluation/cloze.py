@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from ..data.tasks.encoded import encode_texts
 from ..data.text.tokenizer import special_ids
+from ..models.bert import token_logits
 from ..models.mode import evaluation_mode
+from ..models.state import device_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -28,7 +30,7 @@ def cloze_log_probabilities(model: nn.Module, tokenizer: Tokenizer, sentences: S
         words: each a single token of the vocabulary.
 
     Returns:
-        (N, len(words)), in nats.
+        (N, len(words)), in nats, on the model's device.
 
     Raises:
         ValueError: if a word is no single token, or a sentence has not exactly one blank.
@@ -41,10 +43,11 @@ def cloze_log_probabilities(model: nn.Module, tokenizer: Tokenizer, sentences: S
     for sentence, blanks in zip(sentences, blank.sum(1).tolist(), strict=True):
         if blanks != 1:
             raise ValueError(f"each sentence needs one [MASK], {sentence!r} has {blanks}")
+    columns = (texts.input_ids, texts.attention_mask, blank.int().argmax(1, keepdim=True))
+    input_ids, attention_mask, positions = (column.to(device_of(model)) for column in columns)
     with evaluation_mode(model):
-        logits = model(texts.input_ids, texts.attention_mask,
-                       positions=blank.int().argmax(1, keepdim=True))
-    logits = getattr(logits, "masked_lm", logits)[:, 0]  # (N, V)
+        logits = model(input_ids, attention_mask, positions=positions)
+    logits = token_logits(logits)[:, 0]  # (N, V)
     return logits.log_softmax(-1)[:, [tokenizer.token_to_id(word) for word in words]]
 
 

@@ -12,7 +12,11 @@ from torch.nn import functional as F
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Source
+from ..models.bert import token_logits
+from ..models.layers import require_known
 from ..models.mode import evaluation_mode
+from ..models.protocol import TextEncoder
+from ..models.state import device_of
 from ..objectives.masked_lm import MaskedLM
 
 FILE = "masked.safetensors"
@@ -119,19 +123,21 @@ def masked_scores(model: nn.Module, masked: MaskedSet, batch_size: int = 64) -> 
         masked: N texts with blanks.
         batch_size: texts in one forward pass.
     """
-    tensor = next(iter([*model.parameters(), *model.buffers()]))
+    device = device_of(model)
+    if isinstance(model, TextEncoder):
+        require_known(masked.input_ids, model.encoder.config.vocab_size)
     one_text = bool((masked.attention_mask == 1).all())
     loss, right, blanks = 0.0, 0, 0
     with evaluation_mode(model):
         for start in range(0, len(masked), batch_size):
-            rows = {name: column[start:start + batch_size].to(tensor.device)
+            rows = {name: column[start:start + batch_size].to(device)
                     for name, column in vars(masked).items()}
             labels = rows.pop("labels")
             if one_text:
                 del rows["attention_mask"], rows["position_ids"]
             used = labels != UNSCORED
             logits = model(**rows)
-            logits = getattr(logits, "masked_lm", logits)[used].float()  # (n, V)
+            logits = token_logits(logits)[used].float()  # (n, V)
             loss += F.cross_entropy(logits, labels[used], reduction="sum").item()
             right += int((logits.argmax(-1) == labels[used]).sum())
             blanks += int(used.sum())

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..models.bert import token_logits
 from ..models.mode import evaluation_mode
+from ..models.state import device_of
 from .masked import MaskedSet, masked_scores
 
 
@@ -77,11 +79,12 @@ def given_other(model: nn.Module, input_ids: Tensor, own: int, other: int, words
                 mask: int) -> Tensor:
     """log P(word in `own` | word in `other`, rest): (W, W), one row a word in `other`."""
     rows = input_ids.repeat(len(words), 1)  # (W, T)
-    rows[:, own], rows[:, other] = mask, words
+    rows[:, own], rows[:, other] = mask, words.to(rows.device)
+    device = device_of(model)
     with evaluation_mode(model):
-        logits = model(rows, positions=torch.full((len(words), 1), own))
-    logits = getattr(logits, "masked_lm", logits)[:, 0]
-    return logits.log_softmax(-1)[:, words]
+        logits = model(rows.to(device), positions=torch.full((len(words), 1), own, device=device))
+    logits = token_logits(logits)[:, 0]
+    return logits.log_softmax(-1)[:, words.to(device)]
 
 
 def exposure(scores: Tensor, secret: int | tuple[int, ...]) -> float:

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..data.text.tokenizer import SpecialIds
+from ..models.bert import token_logits
 from ..models.mode import evaluation_mode
+from ..models.state import device_of
 
 
 def scored_tokens(input_ids: Tensor, special: SpecialIds) -> Tensor:
@@ -60,7 +62,7 @@ def pseudo_log_likelihoods(model: nn.Module, input_ids: Tensor, special: Special
     if not len(row):
         raise ValueError("there is no token to score: the texts hold special tokens only")
     hidden = hidden_with(input_ids, scored, continues)
-    device = next(iter([*model.parameters(), *model.buffers()])).device
+    device = device_of(model)
     answers = []
     with evaluation_mode(model):
         for rows, places in zip(row.split(batch_size), place.split(batch_size), strict=True):
@@ -102,7 +104,7 @@ def log_probability(model: nn.Module, input_ids: Tensor, truth: Tensor, position
     place = None if position_ids is None else position_ids[rows, :width].to(device)
     logits = model(input_ids[:, :width].to(device), mask, position_ids=place,
                    positions=positions.to(device))
-    logits = getattr(logits, "masked_lm", logits)[:, 0]  # (b, V)
+    logits = token_logits(logits)[:, 0]  # (b, V)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.log_softmax(-1).gather(1, truth.to(device))[:, 0]
 

@@ -9,7 +9,7 @@ from ..data.source import Samples
 from ..models.bert import PreTrainingLogits
 from .base import Batch, Objective, take_column
 from .masked_lm import MaskedLM
-from .text import token_loss
+from .text import require_vocabulary, token_loss
 
 
 class BertPretraining(Objective):
@@ -46,6 +46,7 @@ class BertPretraining(Objective):
             raise ValueError("BertPretraining needs a model with both heads, such as "
                              f"BertForPreTraining, which answers with PreTrainingLogits; "
                              f"{type(model).__name__} answered with a {type(answer).__name__}")
+        require_vocabulary(answer.masked_lm, self.masked_lm.vocab_size)
         targets = batch.targets
         return {"masked_lm": token_loss(answer.masked_lm, targets["labels"]),
                 "next_sentence": token_loss(answer.next_sentence, targets["next_sentence_label"])}

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
 from .base import Batch, Objective, take_column
-from .text import text_inputs, token_loss
+from .text import require_head, text_inputs, token_loss
 
 
 class CausalLM(Objective):
@@ -31,6 +31,7 @@ class CausalLM(Objective):
         return Batch(inputs, {"labels": labels}, counts)
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        require_head(model)
         return {"causal_lm": token_loss(model(**batch.inputs), batch.targets["labels"])}
 
 

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
-from ..data.text.tokenizer import SpecialIds, continues_word, special_ids
+from ..data.text.tokenizer import SpecialIds, continues_word, special_ids, vocabulary_size
+from ..models.layers import require_known
 from .base import Batch, Objective, take_column
-from .text import text_inputs, token_loss
+from .text import require_head, require_vocabulary, text_inputs, token_loss
 
 Unit = Literal["token", "word", "span"]
 LONGEST_SPAN = 10
 SPAN_ENDS = 0.2
+ENOUGH = 20  # expected blanks of a batch, above which there are some
 
 
 class Masked(NamedTuple):
@@ -121,9 +123,14 @@ class MaskedLM(Objective):
 
     @classmethod
     def of(cls, tokenizer, **settings) -> MaskedLM:
-        """The objective for texts of this tokenizer; settings are those of the class."""
-        return cls(special_ids(tokenizer), tokenizer.get_vocab_size(),
-                   continues=continues_word(tokenizer), **settings)
+        """The objective for texts of this tokenizer; settings are those of the class.
+
+        Raises:
+            ValueError: for words or spans, if its tokens do not tell where words begin.
+        """
+        whole = settings.get("unit", "token") != "token"
+        return cls(special_ids(tokenizer), vocabulary_size(tokenizer),
+                   continues=continues_word(tokenizer) if whole else None, **settings)
 
     def slots(self, length: int) -> int:
         """S: the most tokens that are chosen from a sequence of `length`."""
@@ -193,11 +200,26 @@ class MaskedLM(Objective):
         return Masked(corrupted, positions, truth.masked_fill(~used, UNSCORED))
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
-        masked = self.mask(take_column(samples, "input_ids"), keys)
+        input_ids = take_column(samples, "input_ids")
+        require_known(input_ids, self.vocab_size)
+        masked = self.mask(input_ids, keys)
         inputs = text_inputs(samples) | {"input_ids": masked.input_ids,
                                          "positions": masked.positions}
         counts = {"masked_lm": float((masked.labels != UNSCORED).sum())}
+        if not counts["masked_lm"]:
+            self.require_short_units(input_ids)
         return Batch(inputs, {"labels": masked.labels}, counts)
 
+    def require_short_units(self, input_ids: Tensor) -> None:
+        """Raises where a batch has so many tokens that some must be hidden, and none fits."""
+        tokens = int((~torch.isin(input_ids, self.fixed)).sum())
+        if self.rate * tokens >= ENOUGH:
+            raise ValueError(f"of {tokens} tokens none could be hidden: every {self.unit} is "
+                             f"longer than the {self.slots(input_ids.shape[1])} slots of a text: "
+                             "continues must be that of the text's tokenizer, or unit=\"token\"")
+
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        return {"masked_lm": token_loss(model(**batch.inputs), batch.targets["labels"])}
+        require_head(model)
+        logits = model(**batch.inputs)
+        require_vocabulary(logits, self.vocab_size)
+        return {"masked_lm": token_loss(logits, batch.targets["labels"])}

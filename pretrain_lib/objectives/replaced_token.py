@@ -14,7 +14,7 @@ from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
 from .base import Batch, Objective, take_column
 from .masked_lm import MaskedLM
-from .text import token_loss
+from .text import require_head, require_vocabulary, token_loss
 
 
 class ReplacedTokenDetection(Objective):
@@ -57,7 +57,9 @@ class ReplacedTokenDetection(Objective):
         return batch
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        require_head(self.generator)
         logits = self.generator(**batch.inputs)  # (B, S, V)
+        require_vocabulary(logits, self.masked_lm.vocab_size)
         corrupted = self.corrupt(logits.detach(), batch)
         text = {name: column for name, column in batch.inputs.items() if name != "positions"}
         answer = model(**text | {"input_ids": corrupted})

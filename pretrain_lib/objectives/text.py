@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.source import UNSCORED, Samples
+from ..models.base import TEXT, TextModel
 from .base import take_column
-
-TEXT = ("input_ids", "attention_mask")  # the columns that an encoder of texts reads
 
 
 def take_text(samples: Samples) -> dict[str, Tensor]:
@@ -28,6 +27,22 @@ def text_inputs(samples: Samples) -> dict[str, Tensor]:
         if place is not None and bool((place == torch.arange(place.shape[1])).all()):
             del inputs["position_ids"]
     return inputs
+
+
+def require_head(model: nn.Module) -> None:
+    """Raises where a model of texts is an encoder alone: hidden states are no scores of tokens."""
+    if isinstance(model, TextModel) and model.hugging_face and model.encoder is model:
+        name = type(model).__name__
+        raise ValueError(f"{name} has no head that predicts tokens: give a "
+                         f"{name.removesuffix('Model')}ForMaskedLM, or another model with one")
+
+
+def require_vocabulary(logits: Tensor, vocab_size: int) -> None:
+    """Raises where a model has fewer answers than there are tokens."""
+    if isinstance(logits, Tensor) and logits.shape[-1] < vocab_size:
+        raise ValueError(f"the tokenizer has {vocab_size} tokens, and the model answers with "
+                         f"{logits.shape[-1]} scores a blank: vocab_size of its configuration must "
+                         "be at least the tokenizer's")
 
 
 def token_loss(logits: Tensor, labels: Tensor) -> Tensor:

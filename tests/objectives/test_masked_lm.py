@@ -12,8 +12,11 @@ from torch.nn import functional as F
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
 from pretrain_lib.data.text.tokenizer import SpecialIds, continues_word, train_tokenizer
-from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
+from pretrain_lib.models.bert import BertModel
+from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM, ModernBertModel
+from pretrain_lib.objectives.causal_lm import CausalLM
 from pretrain_lib.objectives.masked_lm import LONGEST_SPAN, MaskedLM, choose_positions
+from pretrain_lib.objectives.replaced_token import ReplacedTokenDetection
 from pretrain_lib.objectives.text import text_inputs, token_loss
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.loader import micro_batches
@@ -362,6 +365,52 @@ def test_units_of_any_sizes_keep_the_expectation(sizes, rate):
     _, used = choose_positions(Keys.of(0, 4000), units.expand(4000, n), rate, n)
     count = used.sum(1).double()
     assert abs(count.mean() - rate * n) <= 6 * count.std() / math.sqrt(4000) + 1e-9
+
+
+def test_a_batch_in_which_nothing_can_be_hidden_is_refused():
+    """Where every token is said to continue a word, a text is one word, too long to be hidden."""
+    ids, _ = texts(8, 40, ragged=False)
+    blind = MaskedLM(SPECIAL, V, unit="word", continues=torch.ones(V, dtype=torch.bool))
+    with pytest.raises(ValueError, match='of 3[0-9]{2} tokens none could be hidden: every word is .*unit="token"'):
+        blind.batch({"input_ids": ids}, Keys.of(0, range(8)))
+    one_long_word = blind.batch({"input_ids": ids[:1, :20]}, Keys.of(0, range(1)))
+    assert one_long_word.counts == {"masked_lm": 0.0}  # too little text to tell
+
+
+def test_a_foreign_tokenizer_hides_tokens_without_knowing_words():
+    from tokenizers import Tokenizer, models
+
+    words = {t: i for i, t in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b</w>"))}
+    tokenizer = Tokenizer(models.BPE(words, [], unk_token="[UNK]", end_of_word_suffix="</w>"))
+    assert MaskedLM.of(tokenizer).vocab_size == 7
+    with pytest.raises(ValueError, match="does not tell whether it begins a word"):
+        MaskedLM.of(tokenizer, unit="span")
+
+
+@pytest.mark.parametrize("hidden", [8, 256], ids=["fewer than tokens", "more than tokens"])
+@pytest.mark.parametrize("kind", [ModernBertModel, BertModel])
+def test_an_encoder_without_a_head_is_refused(kind, hidden):
+    """Its hidden states would be taken for scores of tokens."""
+    model = kind(kind.config_class(vocab_size=V, hidden_size=hidden, intermediate_size=8, num_hidden_layers=1,
+                                   num_attention_heads=2))
+    ids, mask = texts(4, 32)
+    for task in (objective(), CausalLM(), ReplacedTokenDetection(model, objective())):
+        batch = task.batch({"input_ids": ids, "attention_mask": mask}, Keys.of(0, range(4)))
+        with pytest.raises(ValueError, match=f"{kind.__name__} has no head that predicts tokens: give a {kind.__name__[:-5]}For"):
+            task(model, batch)
+
+
+def test_a_model_with_fewer_tokens_than_the_tokenizer_is_refused():
+    model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=V - 1, hidden_size=8, intermediate_size=8,
+                                                   num_hidden_layers=1, num_attention_heads=2))
+    ids, mask = texts(4, 32)
+    batch = objective().batch({"input_ids": ids.clamp(max=V - 2), "attention_mask": mask}, Keys.of(0, range(4)))
+    batch.inputs["input_ids"].clamp_(max=V - 2)
+    with pytest.raises(ValueError, match="tokenizer has 200 tokens, and the model answers with 199"):
+        objective()(model, batch)
+    batch.inputs["input_ids"][0, 0] = V - 1
+    with pytest.raises(ValueError, match="input_ids must be 0 to 198, the ids of the vocabulary, got 199: encode"):
+        model(**batch.inputs)
 
 
 class TestTheSameEverywhere:
