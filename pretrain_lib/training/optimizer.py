@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 
 import torch
 from torch import nn
 
+from ..objectives.base import Step
 from .config import TrainConfig
 from .muon import Muon
-
-LAYER = re.compile(r"\blayers\.(\d+)\.")
 
 
 def parameter_groups(module: nn.Module, weight_decay: float,
@@ -39,24 +37,35 @@ def parameter_groups(module: nn.Module, weight_decay: float,
 def rate_factors(module: nn.Module, layer_decay: float) -> dict[str, float]:
     """What the learning rate of each parameter is multiplied by: the less, the nearer to the input.
 
-    With L layers, `layer_decay` to the power L + 1 for the embeddings, L + 1 - i for layer i from
-    1 to L, and 0 for all that follows, such as a head: what is new has to learn most (Howard &
-    Ruder, ACL 2018, section 3.2, where the factor is 1 / 2.6).
+    Of an encoder with L layers, `layer_decay` to the power L + 1 for the embeddings, L + 1 - i for
+    layer i from 1 to L, and 0 for all else, such as a head, a decoder, or what the objective owns:
+    what is new has to learn most (Howard & Ruder, ACL 2018, section 3.2, where the factor is
+    1 / 2.6).
+
+    Args:
+        module: a model, or a `Step` of one.
+        layer_decay: the factor from each layer to the one below it.
 
     Raises:
-        ValueError: if the factor is not 1 and the module has no `layers`.
+        ValueError: if the factor is not 1 and the model's encoder has no `layers`.
     """
     names = [name for name, _ in module.named_parameters()]
-    found = {name: LAYER.search(name) for name in names}
     if layer_decay == 1 or not names:
         return dict.fromkeys(names, 1.0)
-    if not any(found.values()):
-        raise ValueError(f"layer_decay is {layer_decay}, but the model has no `layers` to lower the "
-                         "learning rate from one to the next: set it to 1")
-    top = 2 + max(int(match[1]) for match in found.values() if match)
-    depth = {name: int(match[1]) + 1 if match else 0 if ".embeddings." in f".{name}" else top
-             for name, match in found.items()}
-    return {name: layer_decay ** (top - depth[name]) for name in names}
+    below: dict[nn.Parameter, int] = {}  # how far each parameter lies below what is new
+    for encoder in encoders(module.model if isinstance(module, Step) else module):
+        if not hasattr(encoder, "layers"):
+            raise ValueError(f"layer_decay is {layer_decay}, but the model has no `layers` to lower "
+                             "the learning rate from one to the next: set it to 1")
+        stack = [getattr(encoder, "embeddings", nn.Module()), *encoder.layers]
+        below |= {p: len(stack) - i for i, part in enumerate(stack) for p in part.parameters()}
+    return {name: layer_decay ** below.get(p, 0) for name, p in module.named_parameters()}
+
+
+def encoders(model: nn.Module) -> list[nn.Module]:
+    """The encoder within a model; of an `nn.ModuleDict` of models, that of each."""
+    models = model.values() if isinstance(model, nn.ModuleDict) else [model]
+    return [getattr(each, "encoder", each) for each in models]
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -8,10 +8,21 @@ from torch import nn
 from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
 from pretrain_lib.data.source import Columns
-from pretrain_lib.models.modern import ModernBertConfig, ModernBertForSequenceClassification
-from pretrain_lib.objectives.base import Batch, Objective
+from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.models.modern import (
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    ModernBertForSequenceClassification,
+    ModernBertForTokenClassification,
+    ModernBertModel,
+)
+from pretrain_lib.models.sequence_to_sequence import DecoderConfig, EncoderDecoder
+from pretrain_lib.objectives.base import Batch, Objective, Step
 from pretrain_lib.objectives.classification import Classification
+from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.objectives.reconstruction import Reconstruction
+from pretrain_lib.objectives.replaced_token import ReplacedTokenDetection
+from pretrain_lib.objectives.translation import Translation
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.optimizer import learning_rate_at, make_optimizer, rate_factors
 from pretrain_lib.training.trainer import Trainer
@@ -229,6 +240,28 @@ def test_rates_fall_from_the_head_to_the_embeddings():
                 "encoder.embeddings.norm.weight": 1 / 16}
     assert {name: factors[name] for name in expected} == expected
     assert set(rate_factors(classifier(), 1.0).values()) == {1.0}
+
+
+def test_layers_that_are_not_the_encoders_have_the_full_rate():
+    """A decoder, or the generator of an objective, begins from nothing, whatever its layers are called."""
+    shape = classifier().encoder.config
+    translator = EncoderDecoder(ModernBertModel(shape), DecoderConfig(20, 8, 2, 2, 8))
+    factors = rate_factors(Step(translator, Translation()), 0.5)
+    assert {f for name, f in factors.items() if not name.startswith("model.encoder.")} == {1.0}
+    assert factors["model.encoder.layers.0.attention.qkv.weight"] == 1 / 8
+    assert factors["model.encoder.layers.2.attention.qkv.weight"] == 1 / 2
+    detection = ReplacedTokenDetection(ModernBertForMaskedLM(shape), MaskedLM(SpecialIds(0, 1, 2, 3, 4), 20))
+    factors = rate_factors(Step(ModernBertForTokenClassification(shape, 1), detection), 0.5)
+    assert {f for name, f in factors.items() if name.startswith("objective.")} == {1.0}
+    assert factors["model.encoder.embeddings.word.weight"] == 1 / 16
+
+
+def test_tasks_that_share_an_encoder_have_its_rates():
+    era, party = classifier(), classifier()
+    party.encoder = era.encoder
+    factors = rate_factors(nn.ModuleDict({"era": era, "party": party}), 0.5)
+    assert factors["era.encoder.layers.1.attention.qkv.weight"] == 1 / 4
+    assert factors["party.classifier.weight"] == 1
 
 
 def test_each_layer_moves_by_its_share_of_the_rate():
