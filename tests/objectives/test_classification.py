@@ -41,3 +41,22 @@ def test_missing_labels_are_named():
 def test_another_column_can_be_read():
     samples = {"sounds": torch.rand(2, 4), "labels": torch.arange(2)}
     assert Classification("sounds").batch(samples, Keys.of(0, 2)).inputs.keys() == {"sounds"}
+
+
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_samples_without_a_label_do_not_count(num_classes):
+    images, labels = torch.randn(6, 4), torch.tensor([0, -100, 2, -100, -100, 1])
+    model, objective = torch.nn.Linear(4, 3), Classification(num_classes=num_classes)
+    batch = objective.batch({"images": images, "labels": labels}, Keys.of(0, 6))
+    loss = objective(model, batch)["cross_entropy"] / batch.counts["cross_entropy"]
+    expected = [-model(images[i]).log_softmax(0)[labels[i]].item() for i in (0, 2, 5)]
+    assert loss.item() == pytest.approx(sum(expected) / 3, rel=1e-6)
+    batch = objective.batch({"images": images, "labels": torch.full((6,), -100)}, Keys.of(0, 6))
+    assert batch.counts["cross_entropy"] == 0 == objective(model, batch)["cross_entropy"].item()
+
+
+def test_labels_that_are_none_of_the_classes_are_named():
+    for strange in (3, -1):
+        samples = {"images": torch.zeros(2, 4), "labels": torch.tensor([0, strange])}
+        with pytest.raises(ValueError, match=f"labels must be 0 to 2.*got {strange}"):
+            Classification(num_classes=3).batch(samples, Keys.of(0, 2))
