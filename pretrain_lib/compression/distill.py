@@ -37,7 +37,8 @@ def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: Train
         The student, in evaluation mode.
 
     Raises:
-        ValueError: if teacher and student answer with different classes.
+        ValueError: if teacher and student answer with different classes, or with several rows of
+            logits a text and no task says which of them count.
     """
     widths = (student.config.hidden_size, teacher.config.hidden_size)
     objective = Distillation(teacher, task, temperature, soft, layers, widths, seed=config.seed)

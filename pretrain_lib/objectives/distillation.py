@@ -49,16 +49,18 @@ class Distillation(Objective):
     """The teacher's soft targets, and if wanted labels and the teacher's hidden states besides.
 
     Without a task the samples need no labels: the student is scored on the teacher's answer to each
-    text. A task adds its own terms, and says what is answered: with `Classification` the label of a
-    text, with `MaskedLM` the tokens at the blanks, where teacher and student see the same ones.
+    text, one row of logits. A task adds its own terms, and says what is answered and counts: with
+    `Classification` the label of a text, with `Tagging` the tags of its words, with `MaskedLM` the
+    tokens at the blanks, where teacher and student see the same ones.
 
     The teacher is a copy, in evaluation mode, and no part of this module: nothing trains it, and no
     checkpoint holds it. Its fingerprint stands in the run's description, so that a run is not
     resumed with another one.
 
     Args:
-        teacher: a BERT or ModernBERT that answers with logits, (B, C) or (B, S, V).
-        task: what the student learns besides; None: nothing, texts are without labels.
+        teacher: a BERT or ModernBERT that answers with logits: (B, C), or with a task (B, S, V).
+        task: what the student learns besides; None: nothing, texts are without labels. The targets
+            of its batches are "labels", (B,) or (B, S), -100 where nothing is to be answered.
         temperature: T of `soft_loss`, above 0.
         soft: weight of the soft targets; the task's terms weigh what they weigh in the task.
         layers: pairs (layer of the student, layer of the teacher), counted from 0, whose hidden
@@ -119,7 +121,14 @@ class Distillation(Objective):
         if answer.shape != wanted.shape:
             raise ValueError(f"the student answers with logits {tuple(answer.shape)}, the teacher "
                              f"with {tuple(wanted.shape)}: both need the same classes")
+        if wanted.shape[-1] < 2:
+            raise ValueError("the teacher answers with one number, whose softmax is always 1: soft "
+                             "targets need at least two classes")
         soft = soft_loss(answer, wanted, self.temperature)  # (B,) or (B, S)
+        if self.task is None and soft.ndim > 1:
+            raise ValueError(f"the teacher answers with logits {tuple(wanted.shape)}, several rows a "
+                             "text, and nothing says which of them count: give a task that does, "
+                             "such as MaskedLM.of(tokenizer)")
         if self.task:
             soft = soft.masked_fill(batch.targets["labels"] == UNSCORED, 0.0)
         terms["soft"] = soft.sum()

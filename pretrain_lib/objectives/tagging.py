@@ -21,10 +21,10 @@ class Tagging(Objective):
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         tags = take_column(samples, "tags").long()
         tagged = int((tags != UNSCORED).sum())
-        return Batch(take_text(samples), {"tags": tags}, {"cross_entropy": tagged})
+        return Batch(take_text(samples), {"labels": tags}, {"cross_entropy": tagged})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits = model(**batch.inputs).flatten(0, 1)  # (B T, tags)
-        tags = batch.targets["tags"].flatten()  # (B T,)
+        tags = batch.targets["labels"].flatten()  # (B T,)
         total = F.cross_entropy(logits, tags, reduction="sum", ignore_index=UNSCORED)
         return {"cross_entropy": total}

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from pretrain_lib.compression.distill import distill
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
 from pretrain_lib.data.text.tokenizer import SpecialIds
@@ -17,11 +18,13 @@ from pretrain_lib.models.modern import (
     ModernBertConfig,
     ModernBertForMaskedLM,
     ModernBertForSequenceClassification,
+    ModernBertForTokenClassification,
 )
 from pretrain_lib.objectives.classification import Classification
 from pretrain_lib.objectives.distillation import Distillation, fingerprint, soft_loss, states_after
 from pretrain_lib.data.source import UNSCORED
 from pretrain_lib.objectives.masked_lm import MaskedLM
+from pretrain_lib.objectives.tagging import Tagging
 from pretrain_lib.objectives.text import token_loss
 from pretrain_lib.training.checkpoint import CheckpointError
 from pretrain_lib.training.config import TrainConfig
@@ -203,3 +206,39 @@ def test_other_classes_and_blank_states_are_named():
     objective = Distillation(masked, MaskedLM(SPECIAL, V), layers=[(1, 1)], widths=(16, 16))
     with pytest.raises(ValueError, match="compare lower layers"):
         objective(masked, batch_of(objective, texts()))
+
+
+def test_several_answers_a_text_need_a_task_that_says_which_count():
+    teacher, student = (ModernBertForMaskedLM(c, i).double() for i, c in enumerate((LARGE, SMALL)))
+    with pytest.raises(ValueError, match="nothing says which of them count: give a task"):
+        distill(teacher, student, texts(), TrainConfig(steps=1, batch_size=4, device="cpu"))
+    objective = Distillation(ModernBertForSequenceClassification(SMALL, 1))
+    with pytest.raises(ValueError, match="soft targets need at least two classes"):
+        objective(ModernBertForSequenceClassification(SMALL, 1), batch_of(objective, texts()))
+
+
+@pytest.mark.parametrize("task, kind, classes", [
+    (MaskedLM(SPECIAL, V, rate=0.3), ModernBertForMaskedLM, []),
+    (Tagging(), ModernBertForTokenClassification, [3]),
+])
+def test_padding_never_counts(task, kind, classes):
+    """Wider rows, more padding: the same terms."""
+    long = [replace(c, max_position_embeddings=2 * T, layer_types=()) for c in (LARGE, SMALL)]
+    teacher, student = (kind(c, *classes, seed=i).double() for i, c in enumerate(long))
+    narrow = texts()
+    tags = (narrow.input_ids % 3).masked_fill(narrow.attention_mask == 0, -100)
+    tags[:, ::2] = -100
+    objective = Distillation(teacher, task, layers=[(0, 1)], widths=(16, 24)).double()
+    samples = dict(narrow.columns, tags=tags)
+    found = []
+    for extra in (0, 5):
+        wide = {name: F.pad(column, (0, extra), value=-100 if name == "tags" else 0)
+                for name, column in samples.items()}
+        batch = objective.batch(wide, Keys.of(0, 16))
+        if extra and not classes:  # other slots, so that the same tokens are hidden
+            batch.inputs["input_ids"] = F.pad(before.inputs["input_ids"], (0, extra))
+            batch.inputs["positions"], batch.targets = before.inputs["positions"], before.targets
+        before = batch
+        terms = objective(student, batch)
+        found.append({name: (terms[name] / batch.counts[name]).item() for name in terms})
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
