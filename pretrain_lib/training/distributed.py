@@ -186,7 +186,7 @@ def shard(step: nn.Module, compiled: bool) -> None:
         dist.broadcast(tensor, 0)
     for block in reversed(blocks(step)):  # a block within a block first
         if compiled:
-            block.forward = torch.compile(block.forward, dynamic=False)
+            block.forward = torch.compile(block.forward)
         fully_shard(block, mesh=mesh)
     fully_shard(step, mesh=mesh)
 
