@@ -21,7 +21,7 @@ from ..objectives.text import token_loss
 from ..programs.pretrain import build_model, masked_lm, prepared, split, views
 from ..programs.recipe import Recipe
 from ..training.config import TrainConfig
-from ..training.precision import matmul_seconds
+from ..training.precision import choose_device, matmul_seconds
 from ..training.trainer import Trainer
 from .memory import peak_bytes
 from .products import Products
@@ -166,7 +166,8 @@ def climb(task: Task, rung: Rung, seed: int) -> dict[str, float | str]:
     if config.optimizer == "muon":
         config = replace(config, learning_rate=MUON_OVER_ADAMW * config.learning_rate)
     objective = Everywhere(task.objective) if rung.everywhere else task.objective
-    trainer = Trainer(task.build(seed), objective, task.source, config)
+    model = task.build(seed).to(choose_device(config.device))
+    trainer = Trainer(model, objective, task.source, config)
     for group in trainer.optimizer.param_groups if rung.one_by_one else []:
         group |= {"fused": False, "foreach": False}
     start = time.perf_counter()

@@ -8,12 +8,19 @@ from torch import nn
 
 
 @contextmanager
-def evaluation_mode(module: nn.Module):
-    """Switches dropout and the like off, and back to what each part was in before."""
+def mode_kept(module: nn.Module):
+    """Leaves each part in the mode that it was in before."""
     modes = [(part, part.training) for part in module.modules()]
-    module.eval()
     try:
         yield
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module):
+    """Switches dropout and the like off, and back to what each part was in before."""
+    with mode_kept(module):
+        module.eval()
+        yield

@@ -80,6 +80,23 @@ class Objective(nn.Module):
         """Per term, the sum of the loss over what `batch.counts` counts; each a scalar."""
         raise NotImplementedError
 
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Changes what the objective owns, after an update: a teacher that follows, clusters.
+
+        Every rank calls it, without gradients, with weights and random numbers that are the same on
+        all; under FSDP what it meets are shards, of model and objective alike. An update that fp16
+        leaves out has no such end. What is changed should be parameters or buffers, which
+        checkpoints hold, and which `forward` reads: `batch` runs ahead, in other processes.
+        Unless overridden, the objectives that this one holds are told.
+
+        Args:
+            model: the model, just updated.
+            step: the number of updates done, this one included.
+        """
+        for part in self.children():
+            if isinstance(part, Objective):
+                part.after_step(model, step)
+
 
 class Step(nn.Module):
     """Model and objective as one module with one forward.

@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.keys import Keys
-from ..data.source import Samples
+from ..data.source import UNSCORED, Samples
 from .base import Batch, Objective, take_column
-from .masked_lm import UNUSED
 
 
 class Classification(Objective):
@@ -32,19 +31,19 @@ class Classification(Objective):
         labels = take_column(samples, self.labels).long()
         self.check(labels)
         inputs = {name: take_column(samples, name) for name in self.columns}
-        labelled = int((labels != UNUSED).sum())
+        labelled = int((labels != UNSCORED).sum())
         return Batch(inputs, {"labels": labels}, {"cross_entropy": labelled})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits = model(*(batch.inputs[name] for name in self.columns))  # (B, classes)
         return {"cross_entropy": F.cross_entropy(logits, batch.targets["labels"], reduction="sum",
-                                                 ignore_index=UNUSED)}
+                                                 ignore_index=UNSCORED)}
 
     def check(self, labels: Tensor) -> None:
         """Raises where a label is none of the classes."""
         if self.num_classes is None:
             return
-        strange = labels[(labels != UNUSED) & ((labels < 0) | (labels >= self.num_classes))]
+        strange = labels[(labels != UNSCORED) & ((labels < 0) | (labels >= self.num_classes))]
         if len(strange):
             raise ValueError(f"labels must be 0 to {self.num_classes - 1}, one for each of the "
                              f"{self.num_classes} classes, got {strange[0].item()}")

@@ -52,11 +52,20 @@ class MultiTask(Objective):
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         terms = {}
         for task, objective in self.objectives.items():
-            answers = model[task] if isinstance(model, nn.ModuleDict) else model
+            answers = answering(model, task)
             part = Batch(*(of_prefix(columns, f"{task}/")
                            for columns in (batch.inputs, batch.targets, batch.counts)))
             terms |= {f"{task}/{term}": value for term, value in objective(answers, part).items()}
         return terms
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        for task, objective in self.objectives.items():
+            objective.after_step(answering(model, task), step)
+
+
+def answering(model: nn.Module, task: str) -> nn.Module:
+    """The model of a task: its own, or the one of all."""
+    return model[task] if isinstance(model, nn.ModuleDict) else model
 
 
 def of_prefix(columns: dict, prefix: str) -> dict:

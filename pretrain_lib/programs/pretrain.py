@@ -74,14 +74,15 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
     sources = views(training, held_out, recipe, tokenizer)
     lines = world.on_first(lambda: counting_lines(training, held_out, recipe, tokenizer))
 
-    def trainer_of(recipe: Recipe, folder: Path | None) -> Trainer:
+    def trainer_of(recipe: Recipe, folder: Path) -> Trainer:
         return Trainer(build_model(recipe, training), build_objective(recipe, tokenizer),
                        sources[0], recipe.train, held_out=sources[1], folder=folder,
                        recipe=described(recipe, tokenizer, training, held_out))
 
     if minutes:
         steps = steps_of(folder) or steps_within(
-            minutes, lambda train: trainer_of(replace(recipe, train=train), None), recipe.train)
+            minutes, lambda train, beside: trainer_of(replace(recipe, train=train), beside),
+            recipe.train, folder)
         recipe = replace(recipe, train=with_steps(recipe.train, steps))
     trainer = trainer_of(recipe, folder)
     trainer.fit(resume)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .checkpoint import not_written, replace_text
@@ -16,7 +18,8 @@ class History:
 
     Records hold "step" (the number of updates done) and either the training loss with its terms,
     learning rate, gradient norm, samples per second and the share of the time that was spent waiting
-    for them ("data_wait"), or an "evaluation". With a folder, each
+    for them ("data_wait"), or an "evaluation". A number that is not finite is None, as the gradient
+    norm of an update that fp16 leaves out: JSON has no other word for it. With a folder, each record
     is appended to `log.jsonl` as it comes, and to TensorBoard if asked for.
 
     Args:
@@ -36,11 +39,12 @@ class History:
         Raises:
             CheckpointError: if it cannot be written.
         """
+        record = finite(record)
         self.records.append(record)
         if self.path:
             try:
                 with self.path.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(record) + "\n")
+                    log.write(json.dumps(record, allow_nan=False) + "\n")
             except OSError as error:
                 raise not_written(self.path, error) from error
         if self.writer:
@@ -53,7 +57,7 @@ class History:
     def open(self, step: int) -> None:
         """Takes up the log at `step`: what came after it will be measured again."""
         if self.path:
-            self.records = [r for r in read_log(self.path) if r["step"] <= step]
+            self.records = [finite(r) for r in read_log(self.path) if r["step"] <= step]
             replace_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
         if self.events:
             from torch.utils.tensorboard import SummaryWriter
@@ -82,23 +86,37 @@ class History:
 
 
 class Pace:
-    """Samples a second from now on, and how much of the time goes by waiting for them."""
+    """Samples a second of some updates, and how much of their time goes by waiting for samples."""
 
     def __init__(self):
-        self.since, self.samples, self.waited = time.perf_counter(), 0, 0.0
+        self.seconds, self.samples, self.waited = 0.0, 0, 0.0
 
-    def take(self, batches: Iterator, number: int, samples: int) -> list:
-        """The next `number` micro-batches, which hold so many samples together."""
+    @contextmanager
+    def running(self, samples: int):
+        """Takes the time of an update of so many samples; what else is done between two has none."""
+        start = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - start
+        self.samples += samples
+
+    def take(self, batches: Iterator, number: int) -> list:
+        """The next `number` micro-batches."""
         start = time.perf_counter()
         taken = [next(batches) for _ in range(number)]
         self.waited += time.perf_counter() - start
-        self.samples += samples
         return taken
 
     def read(self) -> dict[str, float]:
         """What is logged of it."""
-        seconds = time.perf_counter() - self.since
-        return {"samples_per_second": self.samples / seconds, "data_wait": self.waited / seconds}
+        return {"samples_per_second": self.samples / self.seconds,
+                "data_wait": self.waited / self.seconds}
+
+
+def finite(record: dict) -> dict:
+    """The record with None for each number that is not finite."""
+    return {name: finite(value) if isinstance(value, dict) else
+            None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in record.items()}
 
 
 def read_log(path: Path) -> list[dict]:

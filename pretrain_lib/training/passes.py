@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ..models.mode import mode_kept
 from ..objectives.base import Batch, Step
-from .distributed import World, blocks, replicate
+from .distributed import World, blocks, is_sharded, replicate
 from .precision import autocast, products_in
 
 
@@ -36,11 +39,55 @@ def make_passes(module: Step, batch: Batch, precision: str, world: World, sharde
         module.zero_grad(set_to_none=True)
         passes = replicate(module, unused)
     if compiled and not sharded:
-        passes.compile(dynamic=False)
+        passes.compile()  # a second width makes torch compile once more, for any width
     if world.size > 1 or compiled:
         throw_away_a_pass(passes, batch, module, precision)
         module.zero_grad(set_to_none=True)
     return passes
+
+
+@contextmanager
+def borrowed(module: Step, device: torch.device, recomputed: bool = False):
+    """Model and objective on a device, to work with; afterwards they are as they were given.
+
+    Each goes back to the device that it was on, each part to its mode, each block to its `forward`.
+    What is sharded meanwhile stays so.
+
+    Args:
+        module: model and objective.
+        device: where to work.
+        recomputed: whether blocks keep nothing but their input, see `activations_recomputed`.
+    """
+    homes = [(part, tensor.device) for part in module.children()
+             for tensor in [*part.parameters(), *part.buffers()][:1]]
+    for part, _ in homes:
+        part.to(device)
+    try:
+        with mode_kept(module), activations_recomputed(module) if recomputed else nullcontext():
+            yield
+    finally:
+        for part, home in homes:
+            if not any(map(is_sharded, part.parameters())):
+                part.to(home)
+
+
+@contextmanager
+def activations_recomputed(module: nn.Module):
+    """Within it, each block keeps nothing but its input for the backward pass, and computes the rest anew.
+
+    A block is a member of an `nn.ModuleList`. Gradients are the same to the bit: dropout draws the
+    same numbers again (Chen et al., "Training deep nets with sublinear memory cost", 2016).
+    """
+    own = {block: vars(block).get("forward") for block in blocks(module)}
+    for block in own:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for block, forward in own.items():
+            del block.forward
+            if forward is not None:
+                block.forward = forward
 
 
 def throw_away_a_pass(passes: nn.Module, batch: Batch, module: Step, precision: str) -> None:
@@ -52,13 +99,3 @@ def throw_away_a_pass(passes: nn.Module, batch: Batch, module: Step, precision: 
         sum(passes(batch.to(device)).values()).backward()
     for buffer, before in zip(module.buffers(), buffers, strict=True):
         buffer.copy_(before)
-
-
-def checkpoint_activations(module: nn.Module) -> None:
-    """Lets each block keep nothing but its input for the backward pass, and compute the rest anew.
-
-    A block is a member of an `nn.ModuleList`. Gradients are the same to the bit: dropout draws the
-    same numbers again (Chen et al., "Training deep nets with sublinear memory cost", 2016).
-    """
-    for block in blocks(module):
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..models.state import load_state, state_tensors
 from ..objectives.base import Batch, Objective, Step, total_counts, totals, weighted_mean
 from . import checkpoint as ckpt
 from .config import TrainConfig
+from .contract import check_first_batch, require_source
 from .distributed import (
     join,
     own_rows,
@@ -33,7 +34,7 @@ from .loader import MicroBatches, micro_batches, require_shares
 from .log import History, Pace, progress_bar
 from .loss_scaling import LossScaler
 from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
-from .passes import checkpoint_activations, make_passes
+from .passes import borrowed, make_passes
 from .precision import Choice, autocast, choose_precision, products_in
 from .random_state import random_state_kept, seed_dropout
 from .run_folder import claim, description_of, library_versions, move_aside
@@ -41,6 +42,9 @@ from .run_folder import claim, description_of, library_versions, move_aside
 
 class Trainer:
     """Trains a model on an objective: in one process, or, under `torchrun`, in several as if in one.
+
+    Model and objective are trained in place, and otherwise given back as they were: on the device
+    that they came on, each part in its mode. Only what FSDP has sharded stays so: see `whole_model`.
 
     Args:
         model: the module that answers.
@@ -54,15 +58,18 @@ class Trainer:
             refuses a run of another recipe.
 
     Raises:
-        ValueError: if the source is empty, if a batch cannot be shared out evenly, if the loss
-            couples samples and a batch is to be shared out, or if early stopping is asked for and
-            nothing is held out.
+        ValueError: if the source is none or empty, if a batch cannot be shared out evenly, if the
+            loss couples samples and a batch is to be shared out, or if early stopping is asked for
+            and nothing is held out.
         CheckpointError: if the folder holds a run with another config.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, source: Source, config: TrainConfig,
                  held_out: Source | None = None, folder: str | Path | None = None,
                  recipe: dict | None = None):
+        for samples in (source, held_out):
+            if samples is not None:
+                require_source(samples)
         if not len(source):
             raise ValueError("the source is empty: training needs at least one sample")
         if config.patience and held_out is None:
@@ -74,13 +81,12 @@ class Trainer:
         self.world, self.device = join(config.device)
         require_shares(config, objective, self.world.size)
         self.sharded = self.world.size > 1 and config.parallel == "fsdp"
-        self.module = Step(model, objective).to(self.device)
+        self.module = Step(model, objective)
         self.passes = self.module
-        if config.activation_checkpointing:
-            checkpoint_activations(self.module)
-        if self.sharded:
-            shard(self.module, config.compile)
-        self.optimizer = make_optimizer(self.module, config)
+        with borrowed(self.module, self.device):
+            if self.sharded:
+                shard(self.module, config.compile)
+            self.optimizer = make_optimizer(self.module, config)
         self._compute_in(self.world.on_first(
             lambda: choose_precision(config.precision, self.device)))
         self.step = 0
@@ -117,44 +123,69 @@ class Trainer:
         Raises:
             NonFiniteError: as soon as a loss or gradient is not finite; weights stay as they were.
             CheckpointError: if a checkpoint cannot be written or does not fit.
+            ValueError: if the first batch shows that source or objective break their contract.
         """
         if self.folder:
-            self._resume() if resume else self._start_anew()
+            with borrowed(self.module, self.device):
+                self._resume() if resume else self._start_anew()
         if self.config.precision == "auto":
             self._tell(f"precision {self.precision}: {self.why_precision}")
         self.history.open(self.step)
-        config = self.config
-        stream = micro_batches(self.source, self.objective, config, self.step,
-                               self.device.type == "cuda", self.world)
-        with (peers_needed(), random_state_kept(self.device), stop_on_signal() as stop,
-              closing(self.history), closing(stream) as batches, collected_rarely(),
+        config, pace = self.config, Pace()
+        with (stop_on_signal() as stop, closing(self.history), self.at_work() as batches,
               progress_bar(self.step, config.steps, self.world.first) as progress):
-            self._make_passes()
-            pace = Pace()
             while self.step < config.steps and not self._out_of_patience():
-                learning_rate = learning_rate_at(self.step, config)
-                losses, gradient_norm = self.update(
-                    pace.take(batches, config.accumulation, config.batch_size), learning_rate)
-                self.step += 1
-
+                record = self.next_update(batches, pace)
                 last = self.step == config.steps
-                if self.step % config.log_every == 0 or last:
-                    self.history.add(step=self.step, **losses, learning_rate=learning_rate,
-                                     gradient_norm=gradient_norm, **pace.read())
-                    progress.set_postfix(loss=f"{losses['loss']:.4g}", refresh=False)
-                improved = self._due("evaluate", last) and self._evaluate()
-                ended = last or self._out_of_patience()
+                if last or self._every(config.log_every):
+                    self.history.add(**record, **pace.read())
+                    progress.set_postfix(loss=f"{record['loss']:.4g}", refresh=False)
+                    pace = Pace()
+                improved = (last or self._every(config.evaluate_every)) and self._evaluate()
+                ended = last or self._out_of_patience() or self._every(config.checkpoint_every)
                 stopping = any(self.world.gather(stop.requested))
-                if self.folder and (improved or self._due("checkpoint", ended) or stopping):
+                if self.folder and (improved or ended or stopping):
                     self.save()
                 progress.update()
                 if stopping:
                     raise KeyboardInterrupt(f"stopped after step {self.step}{self._where_saved()}")
-                if self.step % config.log_every == 0:
-                    pace = Pace()
         if config.patience:
             self._return_to_best()
         return self.history
+
+    @contextmanager
+    def at_work(self) -> Iterator[Iterator[Batch]]:
+        """Within it updates can be made: yields the micro-batches of those to come."""
+        stream = micro_batches(self.source, self.objective, self.config, self.step,
+                               self.device.type == "cuda", self.world)
+        with (peers_needed(), random_state_kept(self.device), closing(stream), collected_rarely(),
+              borrowed(self.module, self.device, self.config.activation_checkpointing)):
+            if self.step < self.config.steps:
+                check_first_batch(self.module, self.source, self.config, self.step, self.device,
+                                  self.precision)
+                self._make_passes()
+            try:
+                yield stream
+            finally:
+                self.passes = self.module
+
+    def next_update(self, batches: Iterator[Batch], pace: Pace) -> dict[str, float]:
+        """Makes the next update of the schedule, within `at_work`.
+
+        Args:
+            batches: the micro-batches to come.
+            pace: takes the time.
+
+        Returns:
+            What is logged of it.
+        """
+        learning_rate = learning_rate_at(self.step, self.config)
+        with pace.running(self.config.batch_size):
+            taken = pace.take(batches, self.config.accumulation)
+            losses, gradient_norm = self.update(taken, learning_rate)
+        self.step += 1
+        return {"step": self.step, **losses, "learning_rate": learning_rate,
+                "gradient_norm": gradient_norm}
 
     def update(self, batches: list[Batch], learning_rate: float) -> tuple[dict[str, float], float]:
         """One update of the weights from the micro-batches given.
@@ -190,18 +221,20 @@ class Trainer:
         if self.config.l2:
             add_l2_gradient(self.optimizer, self.config.l2)
         norm = whole(nn.utils.get_total_norm([p.grad for p in trained]))
-        finite = bool(norm.isfinite())
+        size = norm.item()  # the second and last
+        finite = math.isfinite(size)
         if not finite and not self._scale_may_fall(trained):
-            raise self._not_finite([fault("the gradient's norm", norm.item(), batches)])
+            raise self._not_finite([fault("the gradient's norm", size, batches)])
         if finite:
             if self.config.gradient_clipping:
                 nn.utils.clip_grads_with_norm_(trained, self.config.gradient_clipping, norm)
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate * group.get("rate_factor", 1.0)
             self.optimizer.step()
+            self._after_step()
         self.scaler.update(finite)
         self.optimizer.zero_grad(set_to_none=True)
-        return losses, norm.item()
+        return losses, size
 
     def evaluate(self, source: Source) -> dict[str, float]:
         """The mean of each term over all samples of a source, and their weighted sum as "loss".
@@ -213,10 +246,12 @@ class Trainer:
             ValueError: if the source is empty.
             NonFiniteError: if a loss is not finite.
         """
+        require_source(source)
         if not len(source):
             raise ValueError("the source is empty: there is nothing to evaluate")
-        return mean_losses(self.module, source, self.config, self.device, self.precision,
-                           self.step, self.world)
+        with borrowed(self.module, self.device):
+            return mean_losses(self.module, source, self.config, self.device, self.precision,
+                               self.step, self.world)
 
     def whole_model(self, build: Callable[[], nn.Module]) -> nn.Module:
         """The model; where ranks hold shards of it, one put together of them. All must call it.
@@ -241,12 +276,18 @@ class Trainer:
         self.optimizer.low_precision = precision.name == "bf16"  # Muon has products of its own
 
     def _make_passes(self) -> None:
-        self.passes = self.module
-        if self.step < self.config.steps and (self.world.size > 1 or self.config.compile):
+        if self.world.size > 1 or self.config.compile:
             first = self.step * self.config.accumulation
             batch = MicroBatches(self.source, self.objective, self.config, self.world)[first]
             self.passes = make_passes(self.module, batch, self.precision, self.world, self.sharded,
                                       self.config.compile)
+
+    @torch.no_grad()
+    def _after_step(self) -> None:
+        micro, rank = self.config.accumulation, 0  # as after the last micro-batch, alike on all ranks
+        seed_dropout(self.config.seed, self.step, micro, rank, self.device)
+        with products_in(self.precision, self.device):
+            self.objective.after_step(self.model, self.step + 1)
 
     def _means(self, sums: dict[str, float], counts: dict[str, float],
                batches: list[Batch]) -> dict[str, float]:
@@ -274,9 +315,9 @@ class Trainer:
 
     # ---------------------------------------------------------------- evaluation and early stopping
 
-    def _due(self, event: str, last: bool) -> bool:
-        every = getattr(self.config, f"{event}_every")
-        return last or (every > 0 and self.step % every == 0)
+    def _every(self, updates: int) -> bool:
+        """Whether an interval of so many updates ends with this one; 0 is never."""
+        return updates > 0 and self.step % updates == 0
 
     def _evaluate(self) -> bool:
         """Evaluates on the held-out samples, if any; returns whether it was the best so far."""

@@ -4,8 +4,8 @@ import pytest
 import torch._dynamo.utils
 from toys import config, mlp, trained, vectors
 
-from pretrain_lib.data.encoded_text import EncodedText
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.tasks.encoded import EncodedText
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.modern import (
     ModernBertConfig,
     ModernBertForMaskedLM,

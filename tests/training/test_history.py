@@ -3,7 +3,6 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -23,6 +22,7 @@ from toys import (
 
 from pretrain_lib.data.source import Columns
 from pretrain_lib.objectives.reconstruction import Denoising, Reconstruction
+from pretrain_lib.training import log
 from pretrain_lib.training.log import History, read_log
 from pretrain_lib.training.trainer import Trainer
 
@@ -224,11 +224,48 @@ class Slow(Columns):
         return super().take(keys)
 
 
-def test_the_time_that_an_evaluation_takes_does_not_count_as_training():
-    slow, chosen = Slow(images=vectors(10).images), config(evaluate_every=2, log_every=2)
-    history = trained(Reconstruction(), chosen, held_out=slow).history
-    rates = [r["samples_per_second"] for r in history.records if "loss" in r]
-    assert median(rates) > 32 / 0.1  # two updates of 16 samples take far less than an evaluation
+@pytest.mark.parametrize("log_every", [1, 2, 3, 5])
+def test_the_time_of_evaluations_and_checkpoints_does_not_count_as_training(tmp_path, monkeypatch, log_every):
+    """A clock that an update moves on by two seconds, and all else by a hundred."""
+    now = [0.0]
+    monkeypatch.setattr(log.time, "perf_counter", lambda: now[0])
+
+    class Timed(Reconstruction):
+        def forward(self, model, batch):
+            now[0] += 2 if model.training else 100
+            return super().forward(model, batch)
+
+    trainer = Trainer(mlp(), Timed(), vectors(), config(evaluate_every=2, checkpoint_every=3, log_every=log_every),
+                      held_out=vectors(10), folder=tmp_path)
+    save = trainer.save
+
+    def save_slowly():
+        now[0] += 100
+        return save()
+
+    monkeypatch.setattr(trainer, "save", save_slowly)
+    rates = [r["samples_per_second"] for r in trainer.fit().records if "loss" in r]
+    assert rates == [16 / 2] * len(rates)
+
+
+def test_a_number_that_is_not_finite_is_null_in_the_file(tmp_path):
+    """JSON has neither NaN nor Infinity: parsers of other languages refuse the line."""
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    history = trained(Reconstruction(), config(precision="fp16"), folder=tmp_path).history
+    history.add(step=12, evaluation={"loss": math.nan}, loss=-math.inf)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line, parse_constant=refuse) for line in lines] == history.records
+    assert history.records[0]["gradient_norm"] is None  # the loss scale is searched
+    assert history.records[-1] == {"step": 12, "evaluation": {"loss": None}, "loss": None}
+
+
+def test_a_log_from_before_is_mended_when_it_is_taken_up(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "gradient_norm": NaN}\n{"step": 2, "gradient_norm": Infinity}\n')
+    History(tmp_path).open(2)
+    assert (tmp_path / "log.jsonl").read_text() == (
+        '{"step": 1, "gradient_norm": null}\n{"step": 2, "gradient_norm": null}\n')
 
 
 def test_the_time_that_batches_take_does_count():

@@ -158,7 +158,8 @@ def test_progress_rises_from_0_and_is_the_same_for_all_micro_batches_of_an_updat
 
     class Watching(Reconstruction):
         def batch(self, samples, keys):
-            seen.append(keys.progress)
+            if len(keys) == 8:  # the first few samples are tried beforehand
+                seen.append(keys.progress)
             return super().batch(samples, keys)
 
     trained(Watching(), config(steps=4, accumulation=2))

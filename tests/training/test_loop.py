@@ -2,6 +2,7 @@
 
 import copy
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,7 +84,8 @@ def test_dropout_differs_between_updates_and_micro_batches():
 
         def forward(self, x):
             mask = self.drop(torch.ones_like(x))
-            masks.append(mask)
+            if self.training:
+                masks.append(mask)
             return self.scale * mask
 
     trained(Reconstruction(), config(steps=3, accumulation=2), Spy())
@@ -198,6 +200,59 @@ def test_the_modes_of_the_model_are_the_same_after_training_as_in_training():
         assert trained(Reconstruction(), config(), held_out=held_out).model.training
 
 
+@pytest.mark.parametrize("held_out", [None, vectors(20)])
+def test_each_part_comes_back_in_the_mode_that_it_was_in(held_out):
+    model = mlp(dropout=0.5).eval()
+    model[0].train()
+    modes = [part.training for part in model.modules()]
+    trained(Reconstruction(), config(evaluate_every=3), model, held_out=held_out)
+    assert [part.training for part in model.modules()] == modes
+    with pytest.raises(LookupError):
+        trained(Failing(), config(), model)
+    assert [part.training for part in model.modules()] == modes
+
+
+class Failing(Reconstruction):
+    def forward(self, model, batch):
+        if model.training:
+            raise LookupError
+        return super().forward(model, batch)
+
+
+class FromAGpu(Mlp):
+    """A model that says it is on a GPU until it is moved, and notes where it computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.place, self.computed_on = torch.device("cuda:1"), set()
+
+    def parameters(self, recurse=True):
+        yield SimpleNamespace(device=self.place)
+
+    def to(self, place):
+        self.place = place
+        return self
+
+    def forward(self, x):
+        self.computed_on.add(self.place)
+        return super().forward(x)
+
+
+def test_a_model_goes_back_to_the_device_that_it_came_on():
+    model = seeded(FromAGpu)
+    home, cpu = model.place, torch.device("cpu")
+    trainer = Trainer(model, Reconstruction(), vectors(), config(evaluate_every=3), held_out=vectors(20))
+    assert model.place == home
+    trainer.fit()
+    assert model.place == home and model.computed_on == {cpu}
+    trainer.evaluate(vectors(20))
+    assert model.place == home and model.computed_on == {cpu}
+    model.place = torch.device("cuda:0")  # moved in between
+    with pytest.raises(LookupError):
+        trained(Failing(), config(), model)
+    assert model.place == torch.device("cuda:0")
+
+
 def test_evaluation_runs_without_dropout():
     model = mlp(dropout=0.9)
     trainer = Trainer(model, Reconstruction(), vectors(), config())
@@ -215,6 +270,9 @@ def test_evaluation_runs_without_dropout():
 class Empty:
     def __len__(self):
         return 0
+
+    def take(self, keys):
+        return {}
 
 
 def test_an_empty_source_is_refused():

@@ -8,7 +8,7 @@ from torch import nn
 from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vectors, weights
 
 from pretrain_lib.data.source import Columns
-from pretrain_lib.data.tokenizer import SpecialIds
+from pretrain_lib.data.text.tokenizer import SpecialIds
 from pretrain_lib.models.modern import (
     ModernBertConfig,
     ModernBertForMaskedLM,

@@ -179,6 +179,38 @@ class Distillation(Objective):
         return {"distillation": half_squared_error(model(batch.inputs["images"]), answer)}
 
 
+class Following(Objective):
+    """The model should answer as a teacher does that follows it, by moving average, and is nudged.
+
+    Counts its calls, and keeps a buffer beside the teacher's parameters.
+    """
+
+    def __init__(self, teacher: nn.Module, decay: float = 0.9, nudge: float = 0.0):
+        super().__init__()
+        self.teacher = teacher.requires_grad_(False)
+        self.decay = decay
+        self.nudge = nudge
+        self.register_buffer("centre", torch.zeros(SIZE, dtype=next(teacher.parameters()).dtype))
+        self.calls: list[int] = []
+
+    def batch(self, samples, keys):
+        images = samples["images"]
+        noisy = images + 0.1 * keys.normal("view", tuple(images.shape[1:])).to(images.dtype)
+        return Batch({"images": noisy}, {"images": images}, {"following": len(images)})
+
+    def forward(self, model, batch):
+        with torch.no_grad():
+            wanted = self.teacher(batch.targets["images"]) + self.centre
+        answer = model(batch.inputs["images"])
+        return {"following": half_squared_error(answer, wanted + batch.targets["images"])}
+
+    def after_step(self, model, step):
+        self.calls.append(step)
+        for old, new in zip(self.teacher.parameters(), model.parameters(), strict=True):
+            old.lerp_(new, 1 - self.decay)
+        self.centre.add_(self.nudge * torch.randn(SIZE, dtype=self.centre.dtype))
+
+
 def config(**settings) -> TrainConfig:
     """A short run on the CPU."""
     return TrainConfig(**{"steps": 12, "batch_size": 16, "learning_rate": 1e-2, "device": "cpu",
