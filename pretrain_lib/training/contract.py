@@ -26,9 +26,15 @@ from .random_state import random_state_kept
 FEW = 5  # samples
 
 
+def is_source(thing) -> bool:
+    """Whether something has a length and takes keys; tensors and arrays take other things."""
+    return (hasattr(thing, "take") and hasattr(thing, "__len__")
+            and not isinstance(thing, (Tensor, np.ndarray)))
+
+
 def require_source(source) -> None:
     """Raises where something else is given, such as a list, a tensor or a `Dataset` of torch."""
-    if not hasattr(source, "take") or isinstance(source, (Tensor, np.ndarray)):
+    if not is_source(source):
         raise ValueError(f"a source of samples has a length and take(keys), got a "
                          f"{type(source).__name__}: put its tensors into Columns(name=tensor)")
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from ..data.keys import Keys
+from ..data.source import Source
 from ..files import free_name, remove_left_overs
 from ..objectives.base import Objective
 from .checkpoint import CheckpointError, not_written, replace_text
 from .config import differences
+from .contract import is_source, taken
 
 CONFIG = "config.json"
+ROWS = 16  # of a source, that tell it from another
+LONGEST = 100  # settings in a list that are kept one by one
+PLAIN = (int, float, str, bool, type(None), tuple, list, dict)
 
 
 def claim(folder: Path, mine: dict) -> None:
@@ -26,10 +36,11 @@ def claim(folder: Path, mine: dict) -> None:
     if path.exists():
         there = read_config(path)
         differ = differences(there["train"], mine["train"])
-        for name in ("objective", "model", "samples"):
-            differ += unlike(name, there.get(name), mine[name])
-        if "recipe" in there:  # older runs do not say
-            differ += unlike("recipe", there["recipe"], mine["recipe"])
+        older = "source" not in there
+        known = mine | ({"objective": without_lists(mine["objective"])} if older else {})
+        for name in ("objective", "model", "samples", "source", "held_out", "recipe"):
+            if name in there:  # older runs do not say all of it
+                differ += unlike(name, there[name], known[name])
         if differ:
             raise CheckpointError(
                 f"{folder} holds a run with another config ({'; '.join(differ)}): "
@@ -44,13 +55,64 @@ def claim(folder: Path, mine: dict) -> None:
 
 
 def description_of(objective: Objective) -> dict:
-    """An objective's name, weights and plain settings, and those of the objectives within it."""
-    plain = (int, float, str, bool, type(None))
-    settings = {k: v for k, v in vars(objective).items()
-                if isinstance(v, plain) and not k.startswith("_") and k != "training"}
+    """An objective's name, weights and settings, and those of the objectives within it."""
     parts = {name: description_of(part) for name, part in objective.named_modules()
              if isinstance(part, Objective) and part is not objective}
-    return {"name": type(objective).__name__, "weights": objective.weights, **settings, **parts}
+    return {"name": type(objective).__name__, **settings_of(objective),
+            "weights": objective.weights, **parts}
+
+
+def description_of_source(source: Source) -> dict:
+    """What a source is: a view by its settings and what it views, any other by some of its rows."""
+    name, inner = type(source).__name__, sources_within(source)
+    if not inner:
+        return {"name": name, "samples": len(source), "rows": digest_of_rows(source)}
+    return {"name": name, "samples": len(source), **settings_of(source),
+            **{key: description_of_source(part) for key, part in inner.items()}}
+
+
+def sources_within(source: Source) -> dict[str, Source]:
+    """The sources that a view views, by the name that it has for them."""
+    found = {}
+    for name, value in vars(source).items():
+        parts = value if isinstance(value, dict) else {"": value}
+        found |= {f"{name}.{key}".strip("."): part for key, part in parts.items()
+                  if is_source(part)}
+    return found
+
+
+def digest_of_rows(source: Source) -> str:
+    """Sixteen hexadecimal digits of a few rows, the first and the last among them."""
+    ids = np.unique(np.linspace(0, len(source) - 1, ROWS).astype(np.int64))
+    digest = hashlib.sha256()
+    for name, column in sorted(taken(source, Keys.of(0, ids)).items()):
+        digest.update(f"{name} {column.dtype} {tuple(column.shape)}".encode())
+        digest.update(column.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def settings_of(thing) -> dict:
+    """The plain settings that something keeps as attributes, fit for JSON."""
+    return {name: plain(value) for name, value in vars(thing).items()
+            if isinstance(value, PLAIN) and not name.startswith("_") and name != "training"
+            and not (isinstance(value, dict) and any(map(is_source, value.values())))}
+
+
+def plain(value):
+    """A setting as JSON has it: what is no number or word is its type's name and settings."""
+    if isinstance(value, dict):
+        return plain([*value.items()])
+    if isinstance(value, (tuple, list)):
+        return [plain(part) for part in value[:LONGEST]] + [f"of {len(value)}"] * (len(value) > LONGEST)
+    if isinstance(value, PLAIN):
+        return value
+    return {"name": type(value).__name__, **(settings_of(value) if hasattr(value, "__dict__") else {})}
+
+
+def without_lists(description: dict) -> dict:
+    """An objective's description as older runs have it."""
+    return {name: without_lists(value) if isinstance(value, dict) else value
+            for name, value in description.items() if not isinstance(value, list)}
 
 
 def unlike(name: str, there, mine) -> list[str]:

@@ -37,7 +37,13 @@ from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
 from .passes import borrowed, make_passes
 from .precision import Choice, autocast, choose_precision, products_in
 from .random_state import random_state_kept, seed_dropout
-from .run_folder import claim, description_of, library_versions, move_aside
+from .run_folder import (
+    claim,
+    description_of,
+    description_of_source,
+    library_versions,
+    move_aside,
+)
 
 
 class Trainer:
@@ -95,7 +101,8 @@ class Trainer:
         self.folder = Path(folder) if folder else None
         self.recipe = recipe
         if self.folder:
-            self.world.on_first(lambda: claim(self.folder, self._description()))
+            self.description = self._description()
+            self.world.on_first(lambda: claim(self.folder, self.description))
         self.history = History(self.folder if self.world.first else None, config.tensorboard)
 
     @property
@@ -356,6 +363,8 @@ class Trainer:
     def _description(self) -> dict:
         return {"train": asdict(self.config), "objective": description_of(self.objective),
                 "model": type(self.model).__name__, "samples": len(self.source),
+                "source": description_of_source(self.source),
+                "held_out": self.held_out and description_of_source(self.held_out),
                 "recipe": self.recipe}
 
     def save(self) -> Path:
@@ -373,7 +382,7 @@ class Trainer:
         loss = self.best["loss"]
         best = {**self.best, "loss": loss if math.isfinite(loss) else None}
         state = {"step": self.step, "best": best, "scaler": self.scaler.state_dict(),
-                 "precision": self.precision, "config": self._description(),
+                 "precision": self.precision, "config": self.description,
                  "versions": library_versions()}
         filled = {name: group for name, group in tensors.items() if group}
         place = ckpt.save_checkpoint(folder, self.step, filled, state, self.world)

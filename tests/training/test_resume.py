@@ -26,6 +26,14 @@ from toys import (
 )
 from torch import nn
 
+from pretrain_lib.data.images.augment import Augmented, RandomFlip, RandomRotate
+from pretrain_lib.data.mixture import Mixture
+from pretrain_lib.data.source import Columns
+from pretrain_lib.data.tasks.encoded import EncodedText
+from pretrain_lib.data.text.tokenizer import SpecialIds
+from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
+from pretrain_lib.objectives.masked_lm import MaskedLM
+from pretrain_lib.objectives.multitask import MultiTask
 from pretrain_lib.objectives.reconstruction import Denoising, Reconstruction
 from pretrain_lib.training.checkpoint import (
     CheckpointError,
@@ -492,3 +500,102 @@ def test_a_finished_run_is_loaded_and_not_trained_again(tmp_path):
     assert tree(tmp_path) == before
     assert again.history.records == read_log(tmp_path / "log.jsonl") == first.history.records
     assert math.isfinite(again.history.losses[-1]) and os.path.isdir(tmp_path)
+
+
+# ------------------------------------------------------------------- another source
+
+
+def images(n: int = 40, seed: int = 0) -> Columns:
+    return Columns(images=torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(seed)))
+
+
+def labelled_images(**settings) -> Mixture:
+    return Mixture({"a": images(), "b": Augmented(images(), [RandomFlip()])}, **settings)
+
+
+def on(folder: Path, source, held_out=None, objective=None) -> Trainer:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 16), nn.Unflatten(1, (1, 4, 4)))
+    return Trainer(model, objective or Reconstruction(), source, config(steps=2), held_out, folder)
+
+
+ORIGINAL = {
+    "columns": lambda: images(),
+    "view": lambda: Augmented(images(), [RandomRotate(10), RandomFlip()]),
+    "mixture": lambda: labelled_images(shares={"a": 2}),
+}
+
+
+@pytest.mark.parametrize("kind, other, what", [
+    ("columns", lambda: Columns(images=torch.zeros(40, 1, 4, 4)), "source.rows"),
+    ("columns", lambda: Columns(images=images().images.double()), "source.rows"),
+    ("columns", lambda: Augmented(images(), []), "source.name: 'Columns', now 'Augmented'"),
+    ("view", lambda: Augmented(images(), [RandomFlip(), RandomRotate(10)]), "source.transforms"),
+    ("view", lambda: Augmented(images(), [RandomRotate(20), RandomFlip()]), "source.transforms"),
+    ("view", lambda: Augmented(images(seed=1), [RandomRotate(10), RandomFlip()]), "source.source.rows"),
+    ("view", lambda: Augmented(images(), [RandomRotate(10), RandomFlip()], stream="b"), "source.stream: 'augment', now 'b'"),
+    ("mixture", lambda: labelled_images(shares={"a": 3}), "source.shares"),
+    ("mixture", lambda: Mixture({"a": images(), "b": images(seed=2)}, {"a": 2}), "source.sources.b"),
+])
+def test_another_source_of_the_same_length_is_refused(tmp_path, kind, other, what):
+    if kind == "mixture":
+        def objective():
+            return MultiTask({"a": Reconstruction(), "b": Reconstruction()})
+    else:
+        objective = Reconstruction
+    on(tmp_path, ORIGINAL[kind](), objective=objective()).fit()
+    on(tmp_path, ORIGINAL[kind](), objective=objective()).fit()
+    with pytest.raises(CheckpointError, match=what):
+        on(tmp_path, other(), objective=objective())
+
+
+def test_other_held_out_samples_are_refused(tmp_path):
+    on(tmp_path, images(), images(9, seed=1)).fit()
+    for other in (images(9, seed=2), None):
+        with pytest.raises(CheckpointError, match="held_out"):
+            on(tmp_path, images(), other)
+
+
+def test_tuples_of_an_objective_are_settings_as_well(tmp_path):
+    special = SpecialIds(0, 1, 2, 3, 4)
+    source = Columns(input_ids=torch.arange(5, 45).view(4, 10))
+    model = ModernBertForMaskedLM(ModernBertConfig(50, 8, 8, 1, 2, 10))
+    Trainer(model, MaskedLM(special, 50), source, config(steps=1), folder=tmp_path)
+    Trainer(model, MaskedLM(special, 50), source, config(steps=1), folder=tmp_path)
+    with pytest.raises(CheckpointError, match="objective.special"):
+        Trainer(model, MaskedLM(special._replace(mask=5), 50), source, config(steps=1), folder=tmp_path)
+
+
+def test_the_description_of_a_source_reads_a_few_rows_and_no_list_of_texts(tmp_path):
+    asked = []
+
+    class Large(Columns):
+        def take(self, keys):
+            asked.extend(keys.sample)
+            return super().take(keys)
+
+    on(tmp_path, Large(images=images(1000).images))
+    assert len(asked) == 16 and {0, 999} <= set(asked)
+    encoded = EncodedText(["a long text"] * 500, input_ids=torch.ones(500, 3, dtype=torch.long),
+                          attention_mask=torch.ones(500, 3, dtype=torch.long), images=images(500).images)
+    on(tmp_path / "texts", encoded)
+    assert (tmp_path / "texts" / "config.json").stat().st_size < 3000
+
+
+def test_a_run_from_before_sources_were_described_goes_on(tmp_path):
+    def trainer(**settings):
+        source = Columns(input_ids=torch.arange(5, 45).view(4, 10))
+        model = ModernBertForMaskedLM(ModernBertConfig(50, 8, 8, 1, 2, 10))
+        return Trainer(model, MaskedLM(SpecialIds(0, 1, 2, 3, 4), 50, **settings), source,
+                       config(steps=4, checkpoint_every=2), folder=tmp_path)
+
+    trainer().fit()
+    path = tmp_path / "config.json"
+    older = json.loads(path.read_text())
+    for name in ("source", "held_out"):
+        del older[name]
+    del older["objective"]["special"]
+    path.write_text(json.dumps(older))
+    with pytest.raises(CheckpointError, match="objective.rate: 0.15, now 0.3"):
+        trainer(rate=0.3)
+    assert trainer().fit().steps == [1, 2, 3, 4]
+    assert "source" in json.loads(path.read_text())  # from now on it is
