@@ -34,7 +34,7 @@ def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: Train
         layers: pairs of layers, (student's, teacher's), whose hidden states should agree.
 
     Returns:
-        The student, in evaluation mode.
+        The student, in evaluation mode, where it was trained.
 
     Raises:
         ValueError: if teacher and student answer with different classes, or with several rows of
@@ -43,8 +43,9 @@ def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: Train
     widths = (student.config.hidden_size, teacher.config.hidden_size)
     objective = Distillation(teacher, task, temperature, soft, layers, widths, seed=config.seed)
     student = keep_zeros(copy.deepcopy(student))
-    Trainer(student, objective, texts, config).fit()
-    return student.eval()
+    trainer = Trainer(student, objective, texts, config)
+    trainer.fit()
+    return student.to(trainer.device).eval()
 
 
 @torch.no_grad()

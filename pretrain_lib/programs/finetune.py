@@ -182,7 +182,6 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
                          rates(model, config.trials))
     rate = choose_setting(learner, training, config.seed, rounds=1, groups=parts[0].sources)
     classifier = learner.classifier(training, rate, config.seed)
-    classifier.label_names = list(text.classes)
     counted = TfidfClassifier(STRENGTHS[: config.trials])
     strength = choose_setting(counted, training, config.seed, rounds=1,
                               groups=parts[0].sources)

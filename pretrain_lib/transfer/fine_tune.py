@@ -32,9 +32,11 @@ def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: Trai
         lora: adapters to train, with the head, in place of all weights; for texts only.
 
     Returns:
-        What its `with_classifier` puts on: of a BERT or ModernBERT its `ForSequenceClassification`,
-        which `save_pretrained` writes as `transformers` reads it; else a `Classifier`. With `lora` it
-        has adapters, which `save_lora` writes and `merge_lora` adds to the weights.
+        What its `with_classifier` puts on, in evaluation mode, where it was trained: of a BERT or
+        ModernBERT its `ForSequenceClassification`, which `save_pretrained` writes as `transformers`
+        reads it, with the names of the classes if `labelled` has them; else a `Classifier`. With
+        `lora` the rest of its encoder is frozen, and it has adapters, which `save_lora` writes and
+        `merge_lora` adds to the weights.
 
     Raises:
         TypeError: if the model does not follow the protocol.
@@ -45,8 +47,16 @@ def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: Trai
     if lora is not None:
         add_lora(classifier, lora, config.seed)
     objective = Classification(*classifier.columns, num_classes=num_classes)
-    Trainer(classifier, objective, labelled, config, held_out).fit()
-    return classifier
+    return fitted(Trainer(classifier, objective, labelled, config, held_out))
+
+
+def fitted(trainer: Trainer) -> nn.Module:
+    """The trainer's model, trained: in evaluation mode, on the device, its classes named if they are."""
+    trainer.fit()
+    names = getattr(trainer.source, "classes", [])
+    if names and len(names) == getattr(trainer.model, "num_labels", None):
+        trainer.model.label_names = list(names)
+    return trainer.model.to(trainer.device).eval()
 
 
 class FineTuning:

@@ -18,6 +18,7 @@ from ..training.config import TrainConfig
 from ..training.trainer import Trainer
 from .encoders import require_text, text_classifier, text_tagger
 from .features import in_batches
+from .fine_tune import fitted
 
 PAIR = (*TEXT, "token_type_ids")
 
@@ -34,11 +35,10 @@ def fine_tune_tagger(model: nn.Module, tagged: Source, num_tags: int, config: Tr
         held_out: sentences for early stopping, if the config asks for it.
 
     Returns:
-        Its `ForTokenClassification`, which `save_pretrained` writes as `transformers` reads it.
+        In evaluation mode its `ForTokenClassification`, which `save_pretrained` writes as `transformers` reads it.
     """
     tagger = text_tagger(model, num_tags, config.seed)
-    Trainer(tagger, Tagging(), tagged, config, held_out).fit()
-    return tagger
+    return fitted(Trainer(tagger, Tagging(), tagged, config, held_out))
 
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def fine_tune_pairs(model: nn.Module, pairs: Source, num_classes: int, config: T
         labels: the column with the class; `SentencePairs` has "next_sentence_label".
 
     Returns:
-        Its `ForSequenceClassification`.
+        In evaluation mode its `ForSequenceClassification`.
     """
     require_text(model)
     if model.hugging_face is None:
@@ -78,8 +78,7 @@ def fine_tune_pairs(model: nn.Module, pairs: Source, num_classes: int, config: T
                          "give a BERT or a ModernBERT")
     classifier = text_classifier(model, num_classes, config.seed)
     objective = Classification(*PAIR, num_classes=num_classes, labels=labels)
-    Trainer(classifier, objective, pairs, config, held_out).fit()
-    return classifier
+    return fitted(Trainer(classifier, objective, pairs, config, held_out))
 
 
 def pair_logits(classifier: nn.Module, pairs: Source, batch_size: int = 256) -> Tensor:
@@ -98,11 +97,11 @@ def fine_tune_regressor(model: nn.Module, scored: Source, config: TrainConfig,
         held_out: texts for early stopping, if the config asks for it.
 
     Returns:
-        Its `ForSequenceClassification` with one label, which `transformers` takes for a regression.
+        In evaluation mode its `ForSequenceClassification` with one label, which `transformers` takes
+        for a regression.
     """
     regressor = text_classifier(model, 1, config.seed)
-    Trainer(regressor, Regression(), scored, config, held_out).fit()
-    return regressor
+    return fitted(Trainer(regressor, Regression(), scored, config, held_out))
 
 
 def predicted_scores(regressor: nn.Module, texts: Source, batch_size: int = 256) -> Tensor:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import pretrain_lib as pl
-from pretrain_lib.data.tasks.encoded import encode_text_pairs, encode_texts
+from pretrain_lib.data.tasks.encoded import encode_labelled, encode_text_pairs, encode_texts
 from pretrain_lib.data.keys import Keys
+from pretrain_lib.data.tasks.labelled import LabelledText
 from pretrain_lib.data.text.pairs import SentencePairs
 from pretrain_lib.data.tasks.tagged import TaggedText, encode_tagged
 from pretrain_lib.data.text.token_dataset import TokenDataset
@@ -15,6 +16,7 @@ from pretrain_lib.evaluation.correlation import spearman
 from pretrain_lib.evaluation.spans import span_scores
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.transfer.encoders import text_classifier, text_tagger
+from pretrain_lib.transfer.fine_tune import fine_tune
 from pretrain_lib.transfer.heads import (
     fine_tune_pairs,
     fine_tune_regressor,
@@ -188,3 +190,29 @@ def test_transformers_reads_taggers_and_regressors(make, tmp_path):
     with torch.no_grad():
         assert (theirs(**inputs).logits - regressor.eval()(**inputs)).abs().max() < 1e-5
     assert theirs.config.num_labels == 1
+
+
+def test_what_is_fine_tuned_answers_and_is_named_at_once():
+    """No dropout: one text has one answer. And a pipeline says the class, not its number."""
+    model, short = MODELS[1](), TrainConfig(steps=2, batch_size=4, device="cpu")
+    text = LabelledText("made", ["gold coin", "war", "peace", "silver"], np.array([0, 1, 1, 0]), ["money", "states"],
+                        list("abcd"))
+    labelled = encode_labelled(text, TOKENIZER, 8)
+    classifier = fine_tune(model, labelled, 2, short)
+    part = fine_tune(model, labelled.subset([0, 1]), 2, short)
+    tagger = fine_tune_tagger(model, encode_tagged(sentences(6, 0), TOKENIZER, 32), 3, short)
+    regressor = fine_tune_regressor(model, encode_texts(["gold", "war"], TOKENIZER, 8, labels=np.array([1.0, -1.0])),
+                                    TrainConfig(steps=1, batch_size=2, device="cpu"))
+    pairs = fine_tune_pairs(model, encode_text_pairs(["gold", "war"], ["coin", "peace"], TOKENIZER, 8, labels=np.array([0, 1])),
+                            2, TrainConfig(steps=1, batch_size=2, device="cpu"))
+    for tuned in (classifier, part, tagger, regressor, pairs):
+        assert not any(module.training for module in tuned.modules())
+    assert classifier.label_names == part.label_names == ["money", "states"]
+    assert tagger.label_names == NAMES
+    assert not hasattr(regressor, "label_names") and not hasattr(pairs, "label_names")
+
+
+def test_a_wrong_number_of_names_is_none():
+    model = MODELS[0]()
+    labelled = encode_texts(["gold", "war", "peace"], TOKENIZER, 8, labels=np.array([0, 1, 0]), classes=["a", "b"])
+    assert not hasattr(fine_tune(model, labelled, 3, TrainConfig(steps=1, batch_size=2, device="cpu")), "label_names")

@@ -24,6 +24,7 @@ class EncodedText(Columns):
 
     Args:
         sentences: N texts.
+        classes: names of what `labels` or `tags` number, if they have names.
         **columns: `input_ids` and `attention_mask`, each (N, T); if known, `labels`, (N,), and what
             else there is of each token, `token_type_ids` and `tags`, (N, T).
 
@@ -31,9 +32,10 @@ class EncodedText(Columns):
         ValueError: if there is no text, or not one text a row.
     """
 
-    def __init__(self, sentences: Sequence[str], **columns):
+    def __init__(self, sentences: Sequence[str], classes: Sequence[str] = (), **columns):
         super().__init__(**columns)
         self.sentences = list(sentences)
+        self.classes = list(classes)
         if len(self.sentences) != len(self):
             raise ValueError(f"{len(self.sentences)} sentences do not fit {len(self)} rows of ids")
 
@@ -49,7 +51,7 @@ class EncodedText(Columns):
         """The rows `ids`, as a source of their own."""
         ids = np.asarray(ids)
         columns = {name: column[torch.from_numpy(ids)] for name, column in self.columns.items()}
-        return EncodedText([self.sentences[i] for i in ids], **columns)
+        return EncodedText([self.sentences[i] for i in ids], self.classes, **columns)
 
 
 def encode_texts(sentences: Sequence[str], tokenizer: Tokenizer, length: int = 128,
@@ -60,7 +62,7 @@ def encode_texts(sentences: Sequence[str], tokenizer: Tokenizer, length: int = 1
         sentences: N texts.
         tokenizer: it stays as it is.
         length: tokens of a text at most, T, [CLS] and [SEP] included.
-        **columns: what else is known of each text, (N, ...).
+        **columns: what else is known of each text, (N, ...), and the names of its `classes`.
 
     Returns:
         A source with the columns `input_ids` and `attention_mask` (1 for tokens, 0 for padding).
@@ -143,4 +145,5 @@ def encode_labelled(text: LabelledText, tokenizer: Tokenizer, length: int = 128)
     Raises:
         ValueError: as `encode_texts`.
     """
-    return encode_texts(text.sentences, tokenizer, length, labels=text.labels)
+    return encode_texts(text.sentences, tokenizer, length, labels=text.labels,
+                        classes=text.classes)

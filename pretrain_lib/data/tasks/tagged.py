@@ -183,8 +183,8 @@ def encode_tagged(text: TaggedText, tokenizer: Tokenizer, length: int = 128) -> 
     encodings = encode_batch(words, tokenizer, length, words=True)
     rows = [first_token_tags(encoding.word_ids, tags)
             for encoding, tags in zip(encodings, text.tags, strict=True)]
-    return EncodedText([" ".join(words) for words in text.words], tags=padded_rows(rows, NO_TAG),
-                       **padded(encodings, tokenizer))
+    return EncodedText([" ".join(words) for words in text.words], text.classes,
+                       tags=padded_rows(rows, NO_TAG), **padded(encodings, tokenizer))
 
 
 def with_a_token_each(rows: list[list[str]], tokenizer: Tokenizer) -> list[list[str]]:
