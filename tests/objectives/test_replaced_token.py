@@ -258,9 +258,9 @@ def test_a_resumed_run_is_the_run(tmp_path):
 def interrupt_after(steps):
     seen = []
 
-    def hook(*_):
-        seen.append(1)
-        if len(seen) > steps:
+    def hook(task, *_):
+        seen.append(task.training)
+        if sum(seen) > steps:
             raise RuntimeError("power cut")
 
     return hook
