@@ -29,7 +29,14 @@ def require_kinds(config) -> None:
 
 
 def require_kind(name: str, value, hint) -> None:
-    """A value is of the kind of an annotation: a number, a text, one of some, a configuration."""
+    """A value is of the kind of an annotation: a number, a text, one of some, a configuration.
+
+    Where the annotation ends in "| None", it may be None as well.
+    """
+    if type(None) in get_args(hint):
+        if value is not None:
+            require_kind(name, value, get_args(hint)[0])
+        return
     if hint in KINDS:
         require(is_a(hint, value), name, value, KINDS[hint])
     elif is_dataclass(hint):

@@ -45,8 +45,9 @@ class TrainConfig:
             fine-tuning (see `optimizer.rate_factors`); 1 trains all at one rate.
         gradient_clipping: largest Euclidean norm of the whole gradient; 0 does not clip.
         precision: format of the forward and backward pass; weights stay in their own. "auto"
-            times matrix products on the device and takes the fastest that is safe. "fp16" scales
-            the loss.
+            times matrix products on the device and takes the fastest that is safe; a resumed run
+            keeps what was found. "fp16" scales the loss. None is "auto" on a GPU, and "fp32" on a
+            CPU, so that all CPUs compute alike.
         compile: whether torch compiles the forward and backward pass before it starts.
         activation_checkpointing: whether to forget what happens inside a block until the backward
             pass needs it, and compute it again then: less memory, about a third more work (Chen et
@@ -83,7 +84,7 @@ class TrainConfig:
     final_learning_rate: float = 0.0
     layer_decay: float = 1.0
     gradient_clipping: float = 0.0
-    precision: Precision = "fp32"
+    precision: Precision | None = None
     compile: bool = False
     activation_checkpointing: bool = False
     parallel: Parallel = "ddp"
@@ -134,7 +135,11 @@ MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "keep_last",
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """The fields that make two configs different runs, each as "name: old, now new"."""
-    there = {f.name: (old.get(f.name, f.default), new.get(f.name, f.default))
-             for f in fields(TrainConfig) if f.name not in MAY_CHANGE}  # older runs lack new fields
+    """The fields that make two configs different runs, each as "name: old, now new".
+
+    A precision that is not said is that of the run so far.
+    """
+    unsaid = {"precision"} if new.get("precision") is None else set()
+    there = {f.name: (old.get(f.name, f.default), new.get(f.name, f.default))  # older runs lack some
+             for f in fields(TrainConfig) if f.name not in MAY_CHANGE | unsaid}
     return [f"{name}: {was!r}, now {now!r}" for name, (was, now) in there.items() if was != now]

@@ -70,15 +70,20 @@ def layer_seconds(name: str, device: torch.device) -> float:
 
 def median_seconds(call: Callable[[], object], device: torch.device) -> float:
     """Seconds that a call takes: the median of several, after a warm-up."""
-    synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     seconds = []
     for _ in range(1 + (20 if device.type == "cuda" else 5)):
-        synchronize()
+        synchronise(device)
         start = time.perf_counter()
         call()
-        synchronize()
+        synchronise(device)
         seconds.append(time.perf_counter() - start)
     return median(seconds[1:])
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until a GPU has done what it was asked for; a CPU has."""
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
 
 
 @lru_cache
@@ -104,12 +109,14 @@ def fastest_precision(device: torch.device) -> Choice:
     return Choice("fp32", "; ".join(seen))
 
 
-def choose_precision(name: str, device: torch.device) -> Choice:
-    """`name`, with "auto" replaced by what is fastest on `device`.
+def choose_precision(name: str | None, device: torch.device) -> Choice:
+    """`name`, with "auto" replaced by what is fastest on `device`; None is "auto" on a GPU alone.
 
     Raises:
         ValueError: if tf32 is asked for where there is no NVIDIA GPU.
     """
+    if name is None:
+        name = "fp32" if device.type == "cpu" else "auto"
     if name == "auto":
         return fastest_precision(device)
     if name == "tf32" and device.type != "cuda":
@@ -150,18 +157,18 @@ def autocast(name: str, device: torch.device):
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first GPU, or the CPU where there is none.
+    """The device of that name; "auto" is the first GPU, Apple's too, or the CPU where there is none.
 
     Raises:
         ValueError: if the device is unknown or not there.
     """
+    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(next((kind for kind, there in present.items() if there()), "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
-    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if not present.get(device.type, lambda: True)():
         raise ValueError(
             f"device {name!r} was asked for, but this machine has none: use 'auto' or 'cpu'")

@@ -26,5 +26,11 @@ def seed_dropout(seed: int, step: int, micro: int, rank: int, device: torch.devi
 @contextmanager
 def random_state_kept(device: torch.device):
     """Leaves torch's global random state as it was found."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
+    mps = torch.mps if device.type == "mps" else None  # fork_rng does not know its state
+    before = mps and mps.get_rng_state()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        if mps:
+            mps.set_rng_state(before)

@@ -404,8 +404,8 @@ class Trainer:
         tensors, state = ckpt.read_checkpoint(place)
         self._load_modules(tensors, str(place))
         ckpt.load_optimizer(self.module, self.optimizer, tensors.get("optimizer", {}))
-        if "precision" in state:  # older ones do not say
-            self._compute_in(Choice(state["precision"], "that of the run so far"))
+        before = state.get("precision") or state["config"]["train"]["precision"]  # in older ones
+        self._compute_in(choose_precision(before, self.device)._replace(why="that of the run so far"))
         self.scaler.load_state_dict(state["scaler"])
         best = state["best"]
         self.best = {**best, "loss": math.inf if best["loss"] is None else best["loss"]}

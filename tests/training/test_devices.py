@@ -7,6 +7,8 @@ from torch import nn
 from toys import mlp
 
 from pretrain_lib.training.distributed import join, shard
+from pretrain_lib.training.precision import choose_device
+from pretrain_lib.training.random_state import random_state_kept
 
 
 @pytest.fixture
@@ -29,6 +31,24 @@ def test_a_gpu_that_is_named_becomes_the_current_one(two_gpus):
 def test_a_device_without_a_number_changes_no_gpu(two_gpus, name):
     join(name)
     assert two_gpus == []
+
+
+@pytest.mark.parametrize("cuda, mps, chosen", [(True, False, "cuda"), (False, True, "mps"), (True, True, "cuda"),
+                                               (False, False, "cpu")])
+def test_auto_is_whatever_gpu_there_is(monkeypatch, cuda, mps, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device("auto") == torch.device(chosen)
+
+
+def test_the_random_state_of_an_apple_gpu_is_kept_as_well(monkeypatch):
+    state = [torch.tensor([1])]
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state[-1])
+    monkeypatch.setattr(torch.mps, "set_rng_state", state.append)
+    with pytest.raises(LookupError), random_state_kept(torch.device("mps")):
+        state.append(torch.tensor([2]))
+        raise LookupError
+    assert state[-1].item() == 1
 
 
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:7"])

@@ -395,6 +395,48 @@ def test_a_checkpoint_from_before_precision_was_kept_is_resumed(tmp_path, monkey
     assert same_bits(weights(again.module), weights(whole.module))
 
 
+@pytest.mark.parametrize("device, fastest, chosen", [("cpu", "bf16", "fp32"), ("cuda", "bf16", "bf16"),
+                                                     ("cuda", "fp16", "fp16"), ("mps", "bf16", "bf16")])
+def test_what_is_not_said_is_the_fastest_on_a_gpu_and_fp32_on_a_cpu(monkeypatch, device, fastest, chosen):
+    monkeypatch.setattr(precision, "fastest_precision", lambda device: Choice(fastest, "told"))
+    assert precision.choose_precision(None, torch.device(device)).name == chosen
+
+
+def test_a_run_that_says_nothing_computes_in_fp32_on_a_cpu_and_keeps_what_it_began_with(tmp_path):
+    """Also where that was said then, or was the default of the library then."""
+    settings = config(checkpoint_every=5, keep_last=9)
+    assert trained(Reconstruction(), settings).precision == "fp32" and settings.precision is None
+    whole = trained(Reconstruction(), config(checkpoint_every=5, keep_last=9, precision="bf16"), folder=tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints" / "step-00000012")
+    again = trained(Reconstruction(), settings, folder=tmp_path)
+    assert again.precision == "bf16" and again.history.records[0]["step"] == 1
+    assert same_bits(weights(again.module), weights(whole.module))
+    with pytest.raises(checkpoint.CheckpointError, match="precision: None, now 'fp32'"):
+        Trainer(mlp(), Reconstruction(), vectors(), config(checkpoint_every=5, precision="fp32"), folder=tmp_path)
+
+
+def test_a_format_that_is_not_here_is_refused_when_a_run_is_resumed(tmp_path, monkeypatch):
+    trained(Reconstruction(), config(), folder=tmp_path)
+    load = checkpoint.read_checkpoint
+
+    def from_a_gpu(place):
+        tensors, state = load(place)
+        return tensors, state | {"precision": "tf32"}
+
+    monkeypatch.setattr(checkpoint, "read_checkpoint", from_a_gpu)
+    with pytest.raises(ValueError, match="precision 'tf32' is a format of NVIDIA"):
+        trained(Reconstruction(), config(), folder=tmp_path)
+
+
+def test_waiting_for_a_device_is_that_devices_own(monkeypatch):
+    waited = []
+    for kind in ("cuda", "mps"):
+        monkeypatch.setattr(getattr(torch, kind), "synchronize", lambda kind=kind: waited.append(kind))
+    for kind in ("cuda", "cpu", "mps"):
+        precision.synchronise(torch.device(kind))
+    assert waited == ["cuda", "mps"]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["fp32", "tf32", "bf16", "fp16", "auto"])
