@@ -19,7 +19,7 @@ from pretrain_lib.bench.products import Products
 from pretrain_lib.bench.timing import interleaved, ratio
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.objectives.text import token_loss
-from pretrain_lib.training.precision import autocast, choose_device
+from pretrain_lib.models.precision import autocast, choose_device
 
 TITLE = "MFU and speed of BERT-base and ModernBERT-base on a GPU, and float16 with loss scaling against float32"
 

@@ -46,7 +46,7 @@ from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.common_blanks import held_out
 from pretrain_lib.training.loss_scaling import DOUBLED_AFTER, LossScaler
 from pretrain_lib.training.muon import Muon
-from pretrain_lib.training.precision import autocast, choose_device, fastest_precision
+from pretrain_lib.models.precision import autocast, choose_device, fastest_precision
 
 # %% [markdown]
 # ## 1 · A number, bit by bit

@@ -15,13 +15,13 @@ from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples, Source
 from ..data.text.tokenizer import vocabulary_size
 from ..evaluation.masked import MaskedSet, masked_scores
+from ..models.precision import choose_device, matmul_seconds
 from ..objectives.base import Batch, Objective
 from ..objectives.masked_lm import MaskedLM
 from ..objectives.text import token_loss
 from ..programs.pretrain import build_model, masked_lm, prepared, split, views
 from ..programs.recipe import Recipe
 from ..training.config import TrainConfig
-from ..training.precision import choose_device, matmul_seconds
 from ..training.trainer import Trainer
 from .memory import peak_bytes
 from .products import Products

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..data.tasks.encoded import encode_texts
 from ..data.text.tokenizer import special_ids
 from ..models.bert import token_logits
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 from ..models.state import device_of
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ def cloze_log_probabilities(model: nn.Module, tokenizer: Tokenizer, sentences: S
             raise ValueError(f"each sentence needs one [MASK], {sentence!r} has {blanks}")
     columns = (texts.input_ids, texts.attention_mask, blank.int().argmax(1, keepdim=True))
     input_ids, attention_mask, positions = (column.to(device_of(model)) for column in columns)
-    with evaluation_mode(model):
+    with answering(model):
         logits = model(input_ids, attention_mask, positions=positions)
     logits = token_logits(logits)[:, 0]  # (N, V)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.log_softmax(-1)[:, [tokenizer.token_to_id(word) for word in words]]
 
 

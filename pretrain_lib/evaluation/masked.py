@@ -14,7 +14,7 @@ from ..data.keys import Keys
 from ..data.source import UNSCORED, Source
 from ..models.bert import token_logits
 from ..models.layers import require_known
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 from ..models.protocol import TextEncoder
 from ..models.state import device_of
 from ..objectives.masked_lm import MaskedLM
@@ -128,7 +128,7 @@ def masked_scores(model: nn.Module, masked: MaskedSet, batch_size: int = 64) -> 
         require_known(masked.input_ids, model.encoder.config.vocab_size)
     one_text = bool((masked.attention_mask == 1).all())
     loss, right, blanks = 0.0, 0, 0
-    with evaluation_mode(model):
+    with answering(model):
         for start in range(0, len(masked), batch_size):
             rows = {name: column[start:start + batch_size].to(device)
                     for name, column in vars(masked).items()}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.bert import token_logits
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 from ..models.state import device_of
 from .masked import MaskedSet, masked_scores
 
@@ -81,9 +81,10 @@ def given_other(model: nn.Module, input_ids: Tensor, own: int, other: int, words
     rows = input_ids.repeat(len(words), 1)  # (W, T)
     rows[:, own], rows[:, other] = mask, words.to(rows.device)
     device = device_of(model)
-    with evaluation_mode(model):
+    with answering(model):
         logits = model(rows.to(device), positions=torch.full((len(words), 1), own, device=device))
     logits = token_logits(logits)[:, 0]
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.log_softmax(-1)[:, words.to(device)]
 
 

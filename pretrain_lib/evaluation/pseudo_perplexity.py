@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..data.text.tokenizer import SpecialIds
 from ..models.bert import token_logits
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 from ..models.state import device_of
 
 
@@ -64,7 +64,7 @@ def pseudo_log_likelihoods(model: nn.Module, input_ids: Tensor, special: Special
     hidden = hidden_with(input_ids, scored, continues)
     device = device_of(model)
     answers = []
-    with evaluation_mode(model):
+    with answering(model):
         for rows, places in zip(row.split(batch_size), place.split(batch_size), strict=True):
             ids = input_ids[rows]  # (b, T)
             truth = ids.gather(1, places[:, None])  # (b, 1)

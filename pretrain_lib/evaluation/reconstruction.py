@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Source
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 from ..objectives.base import take_column
 from ..objectives.reconstruction import half_squared_error
 
@@ -35,7 +35,7 @@ def reconstruction_error(
     module = model if isinstance(model, nn.Module) else nn.Module()
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     total = 0.0
-    with evaluation_mode(module):
+    with answering(module):
         for start in range(0, len(source), batch_size):
             ids = range(start, min(start + batch_size, len(source)))
             x = take_column(source.take(Keys.of(0, ids)), column).to(device)

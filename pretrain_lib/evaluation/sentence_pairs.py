@@ -9,7 +9,7 @@ from torch import nn
 
 from ..data.keys import Keys
 from ..data.source import Source
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def pair_scores(model: nn.Module, source: Source, pairs: int = 1024,
     """
     right, labels = [], []
     device = next(model.parameters()).device
-    with evaluation_mode(model):
+    with answering(model):
         for start in range(0, min(pairs, len(source)), batch_size):
             keys = Keys.of(0, range(start, min(start + batch_size, pairs, len(source))))
             samples = {name: column.to(device) for name, column in source.take(keys).items()}

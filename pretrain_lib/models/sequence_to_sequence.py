@@ -20,7 +20,7 @@ from ..validation import require, require_at_least, require_positive, require_sh
 from .base import TextModel
 from .init import initialise
 from .layers import Attention, FeedForward, Rotation, require_known, rotation, visible
-from .mode import evaluation_mode
+from .precision import answering
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class EncoderDecoder(TextModel):
         Returns:
             B lists of ids, without start and end.
         """
-        with evaluation_mode(self):
+        with answering(self):
             memory = self.encoder(input_ids, attention_mask)
             written = torch.full((len(input_ids), 1), start, device=input_ids.device)
             done: list[list[int]] = [[] for _ in input_ids]

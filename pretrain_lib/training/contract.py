@@ -17,10 +17,10 @@ from torch import Tensor
 from ..data.keys import Keys
 from ..data.source import Samples, Source, keys_at
 from ..models.mode import evaluation_mode
+from ..models.precision import autocast, products_in
 from ..objectives.base import Batch, Objective, Step
 from .config import TrainConfig
 from .held_out import check_terms
-from .precision import autocast, products_in
 from .random_state import random_state_kept
 
 FEW = 5  # samples

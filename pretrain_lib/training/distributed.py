@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .precision import choose_device
 
+from ..models.precision import choose_device
 PATIENCE = timedelta(minutes=30)  # a rank that is silent for longer ends the run
 GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out",
         "timed out", "NCCL communicator was aborted", "remote process exited")

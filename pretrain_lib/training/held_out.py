@@ -7,11 +7,11 @@ import torch
 from ..data.keys import Keys
 from ..data.source import Source
 from ..models.mode import evaluation_mode
+from ..models.precision import autocast, products_in
 from ..objectives.base import Batch, Step, totals, weighted_mean
 from .config import TrainConfig
 from .distributed import World
 from .finite import fault_of, non_finite
-from .precision import autocast, products_in
 from .random_state import random_state_kept, seed_torch
 
 

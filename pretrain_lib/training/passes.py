@@ -10,9 +10,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..models.mode import mode_kept
+from ..models.precision import autocast, products_in
 from ..objectives.base import Batch, Step
 from .distributed import World, blocks, is_sharded, replicate
-from .precision import autocast, products_in
 
 
 def make_passes(module: Step, batch: Batch, precision: str, world: World, sharded: bool,

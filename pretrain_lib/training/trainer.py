@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..data.source import Source
+from ..models.precision import Choice, autocast, choose_precision, products_in
 from ..models.state import load_state, state_tensors
 from ..objectives.base import Batch, Objective, Step, total_counts, totals, weighted_mean
 from . import checkpoint as ckpt
@@ -35,7 +36,6 @@ from .log import History, Pace, progress_bar
 from .loss_scaling import LossScaler
 from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
 from .passes import borrowed, make_passes
-from .precision import Choice, autocast, choose_precision, products_in
 from .random_state import random_state_kept, seed_dropout
 from .run_folder import (
     claim,

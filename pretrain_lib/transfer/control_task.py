@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ..data.keys import Keys
 from ..data.source import Columns
 from ..evaluation.classification import accuracy
-from ..models.mode import evaluation_mode
 from ..models.outputs import outputs_of
+from ..models.precision import answering
 from ..models.protocol import TextEncoder
 from ..models.state import device_of
 from .probe import LinearProbe
@@ -62,7 +62,7 @@ def layer_states(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | N
         raise ValueError(f"layers are taken from a BERT or ModernBERT, got {type(model).__name__}")
     encoder, device, batches = model.encoder, device_of(model), []
     columns = [column for column in (input_ids, attention_mask) if column is not None]
-    with evaluation_mode(encoder), outputs_of([encoder.embeddings, *encoder.layers]) as states:
+    with answering(encoder), outputs_of([encoder.embeddings, *encoder.layers]) as states:
         for start in range(0, len(input_ids), batch_size):
             encoder(*(column[start:start + batch_size].to(device) for column in columns))
             batches.append([state.float().cpu() for state in states])

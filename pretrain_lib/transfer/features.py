@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..data.keys import Keys
 from ..data.source import Source
 from ..models.layers import require_known
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 from ..models.protocol import TextEncoder
 from ..objectives.base import take_column
 from .encoders import require_model
@@ -54,7 +54,7 @@ def in_batches(model: nn.Module, function: Callable[..., Tensor], source: Source
     """A function of columns, (B, ...) each, on all samples of a source: (N, ...) on the CPU."""
     device = next(model.parameters()).device
     answers = []
-    with evaluation_mode(model):
+    with answering(model):
         for start in range(0, len(source), batch_size):
             samples = source.take(Keys.of(0, range(start, min(start + batch_size, len(source)))))
             inputs = [take_column(samples, name) for name in columns]

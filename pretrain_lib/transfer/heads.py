@@ -10,7 +10,7 @@ from ..data.keys import Keys
 from ..data.source import UNSCORED, Source
 from ..data.tasks.encoded import EncodedText
 from ..models.base import TEXT
-from ..models.mode import evaluation_mode
+from ..models.precision import answering
 from ..objectives.classification import Classification
 from ..objectives.regression import Regression
 from ..objectives.tagging import Tagging
@@ -47,7 +47,7 @@ def predicted_tags(tagger: nn.Module, tagged: EncodedText,
     """The likeliest tag of each word, for all sentences; words beyond the length have none."""
     device = next(tagger.parameters()).device
     found: list[list[int]] = []
-    with evaluation_mode(tagger):
+    with answering(tagger):
         for ids in np.array_split(np.arange(len(tagged)), -(-len(tagged) // batch_size)):
             samples = tagged.take(Keys.of(0, ids))
             logits = tagger(*(samples[name].to(device) for name in TEXT))  # (B, T, tags)

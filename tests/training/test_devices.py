@@ -7,7 +7,7 @@ from torch import nn
 from toys import mlp
 
 from pretrain_lib.training.distributed import join, shard
-from pretrain_lib.training.precision import choose_device
+from pretrain_lib.models.precision import choose_device
 from pretrain_lib.training.random_state import random_state_kept
 
 

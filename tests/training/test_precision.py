@@ -13,12 +13,13 @@ from toys import SIZE, Recording, config, distance, mlp, same_bits, trained, vec
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.objectives.reconstruction import Reconstruction
-from pretrain_lib.training import checkpoint, loss_scaling, precision
+from pretrain_lib.models import precision
+from pretrain_lib.training import checkpoint, loss_scaling
 from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.loss_scaling import FIRST, MOST_SKIPPED, LossScaler
 from pretrain_lib.training.checkpoint import optimizer_tensors
 from pretrain_lib.training.passes import throw_away_a_pass
-from pretrain_lib.training.precision import Choice
+from pretrain_lib.models.precision import Choice
 from pretrain_lib.training.trainer import Trainer
 
 CPU = torch.device("cpu")

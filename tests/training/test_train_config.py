@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, asdict, fields, replace
 import pytest
 
 from pretrain_lib.training.config import TrainConfig, differences
-from pretrain_lib.training.precision import choose_device
+from pretrain_lib.models.precision import choose_device
 
 # field, bad value, words of the allowed range
 BAD = [

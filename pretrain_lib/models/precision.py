@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..models.layers import Attention, FeedForward
+from .layers import Attention, FeedForward
+from .mode import evaluation_mode
 
 DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORTH_IT = 1.2
@@ -154,6 +155,19 @@ def autocast(name: str, device: torch.device):
     """A context for the forward pass: its matrix products run in the 16-bit format named."""
     dtype = DTYPES[name]
     return torch.autocast(device.type, dtype) if dtype else nullcontext()
+
+
+@contextmanager
+def answering(model: nn.Module):
+    """A context in which a model only answers: dropout and the like are off.
+
+    On a GPU products run in the fastest format there is, on a CPU in the model's own.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    there = tensors[0].device if tensors else torch.device("cpu")
+    name = choose_precision(None, there).name
+    with evaluation_mode(model), products_in(name, there), autocast(name, there):
+        yield
 
 
 def choose_device(name: str) -> torch.device:
