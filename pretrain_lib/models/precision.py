@@ -171,7 +171,7 @@ def answering(model: nn.Module):
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first GPU, Apple's too, or the CPU where there is none.
+    """The device of that name; "auto" is the first GPU, also Apple's, or the CPU if there is none.
 
     Raises:
         ValueError: if the device is unknown or not there.

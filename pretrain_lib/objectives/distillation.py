@@ -126,8 +126,8 @@ class Distillation(Objective):
                              "targets need at least two classes")
         soft = soft_loss(answer, wanted, self.temperature)  # (B,) or (B, S)
         if self.task is None and soft.ndim > 1:
-            raise ValueError(f"the teacher answers with logits {tuple(wanted.shape)}, several rows a "
-                             "text, and nothing says which of them count: give a task that does, "
+            raise ValueError(f"the teacher answers with logits {tuple(wanted.shape)}, several rows "
+                             "a text, and nothing says which of them count: give a task that does, "
                              "such as MaskedLM.of(tokenizer)")
         if self.task:
             soft = soft.masked_fill(batch.targets["labels"] == UNSCORED, 0.0)

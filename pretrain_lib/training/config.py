@@ -48,7 +48,8 @@ class TrainConfig:
             times matrix products on the device and takes the fastest that is safe; a resumed run
             keeps what was found. "fp16" scales the loss. None is "auto" on a GPU, and "fp32" on a
             CPU, so that all CPUs compute alike.
-        compile: whether torch compiles the forward and backward pass before it starts.
+        compile: whether torch compiles the forward and backward pass before it starts, and once more
+            where batches differ in width.
         activation_checkpointing: whether to forget what happens inside a block until the backward
             pass needs it, and compute it again then: less memory, about a third more work (Chen et
             al., "Training deep nets with sublinear memory cost", 2016).
@@ -140,6 +141,7 @@ def differences(old: dict, new: dict) -> list[str]:
     A precision that is not said is that of the run so far.
     """
     unsaid = {"precision"} if new.get("precision") is None else set()
-    there = {f.name: (old.get(f.name, f.default), new.get(f.name, f.default))  # older runs lack some
-             for f in fields(TrainConfig) if f.name not in MAY_CHANGE | unsaid}
+    compared = [f for f in fields(TrainConfig) if f.name not in MAY_CHANGE | unsaid]
+    there = {f.name: (old.get(f.name, f.default), new.get(f.name, f.default))
+             for f in compared}  # older runs lack new fields
     return [f"{name}: {was!r}, now {now!r}" for name, (was, now) in there.items() if was != now]

@@ -1,7 +1,7 @@
 """Whether a source and an objective keep their contract, found out before the first update.
 
 One that breaks it may train all the same, and learn something else: a mean in place of a sum is
-divided by the number of samples once more, and a batch that is not a function of its keys is another
+divided by the number of samples once more, and a batch that is no function of its keys is another
 one after a resume. So a few samples are taken, corrupted and scored, each of it twice.
 """
 

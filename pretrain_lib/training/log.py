@@ -19,8 +19,8 @@ class History:
     Records hold "step" (the number of updates done) and either the training loss with its terms,
     learning rate, gradient norm, samples per second and the share of the time that was spent waiting
     for them ("data_wait"), or an "evaluation". A number that is not finite is None, as the gradient
-    norm of an update that fp16 leaves out: JSON has no other word for it. With a folder, each record
-    is appended to `log.jsonl` as it comes, and to TensorBoard if asked for.
+    norm of an update that fp16 leaves out: JSON has no other word for it. With a folder, records
+    are appended to `log.jsonl` as they come, and to TensorBoard if asked for.
 
     Args:
         folder: the run's folder, or None to keep the log in memory only.
@@ -93,7 +93,7 @@ class Pace:
 
     @contextmanager
     def running(self, samples: int):
-        """Takes the time of an update of so many samples; what else is done between two has none."""
+        """Takes the time of an update of so many samples, and not of what is done between two."""
         start = time.perf_counter()
         yield
         self.seconds += time.perf_counter() - start

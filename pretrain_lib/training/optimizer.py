@@ -55,8 +55,8 @@ def rate_factors(module: nn.Module, layer_decay: float) -> dict[str, float]:
     below: dict[nn.Parameter, int] = {}  # how far each parameter lies below what is new
     for encoder in encoders(module.model if isinstance(module, Step) else module):
         if not hasattr(encoder, "layers"):
-            raise ValueError(f"layer_decay is {layer_decay}, but the model has no `layers` to lower "
-                             "the learning rate from one to the next: set it to 1")
+            raise ValueError(f"layer_decay is {layer_decay}, but the model has no `layers` to "
+                             "lower the learning rate from one to the next: set it to 1")
         stack = [getattr(encoder, "embeddings", nn.Module()), *encoder.layers]
         below |= {p: len(stack) - i for i, part in enumerate(stack) for p in part.parameters()}
     return {name: layer_decay ** below.get(p, 0) for name, p in module.named_parameters()}

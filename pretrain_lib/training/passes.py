@@ -73,7 +73,7 @@ def borrowed(module: Step, device: torch.device, recomputed: bool = False):
 
 @contextmanager
 def activations_recomputed(module: nn.Module):
-    """Within it, each block keeps nothing but its input for the backward pass, and computes the rest anew.
+    """Within it, a block keeps only its input for the backward pass, and computes the rest anew.
 
     A block is a member of an `nn.ModuleList`. Gradients are the same to the bit: dropout draws the
     same numbers again (Chen et al., "Training deep nets with sublinear memory cost", 2016).

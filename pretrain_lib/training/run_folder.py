@@ -66,7 +66,7 @@ def description_of_source(source: Source) -> dict:
     """What a source is: a view by its settings and what it views, any other by some of its rows."""
     name, inner = type(source).__name__, sources_within(source)
     if not inner:
-        return {"name": name, "samples": len(source), "rows": digest_of_rows(source)}
+        return {"name": name, "samples": len(source), "rows": digests_of_rows(source)}
     return {"name": name, "samples": len(source), **settings_of(source),
             **{key: description_of_source(part) for key, part in inner.items()}}
 
@@ -81,14 +81,23 @@ def sources_within(source: Source) -> dict[str, Source]:
     return found
 
 
-def digest_of_rows(source: Source) -> str:
-    """Sixteen hexadecimal digits of a few rows, the first and the last among them."""
+def digests_of_rows(source: Source) -> list[str | None]:
+    """Eight hexadecimal digits for each of a few rows, the first and the last among them.
+
+    A row that is not finite has none: it may be mended before the run goes on.
+    """
     ids = np.unique(np.linspace(0, len(source) - 1, ROWS).astype(np.int64))
-    digest = hashlib.sha256()
-    for name, column in sorted(taken(source, Keys.of(0, ids)).items()):
-        digest.update(f"{name} {column.dtype} {tuple(column.shape)}".encode())
-        digest.update(column.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    columns = sorted(taken(source, Keys.of(0, ids)).items())
+    digests = []
+    for row in range(len(ids)):
+        digest, finite = hashlib.sha256(), True
+        for name, column in columns:
+            values = column.reshape(len(ids), -1)[row].cpu()
+            digest.update(f"{name} {column.dtype} {tuple(column.shape)}".encode())
+            digest.update(values.contiguous().view(torch.uint8).numpy().tobytes())
+            finite &= bool(values.isfinite().all())
+        digests.append(digest.hexdigest()[:8] if finite else None)
+    return digests
 
 
 def settings_of(thing) -> dict:
@@ -103,10 +112,12 @@ def plain(value):
     if isinstance(value, dict):
         return plain([*value.items()])
     if isinstance(value, (tuple, list)):
-        return [plain(part) for part in value[:LONGEST]] + [f"of {len(value)}"] * (len(value) > LONGEST)
+        kept = [plain(part) for part in value[:LONGEST]]
+        return kept if len(value) <= LONGEST else [*kept, f"of {len(value)}"]
     if isinstance(value, PLAIN):
         return value
-    return {"name": type(value).__name__, **(settings_of(value) if hasattr(value, "__dict__") else {})}
+    settings = settings_of(value) if hasattr(value, "__dict__") else {}
+    return {"name": type(value).__name__, **settings}
 
 
 def without_lists(description: dict) -> dict:
@@ -120,6 +131,9 @@ def unlike(name: str, there, mine) -> list[str]:
     if isinstance(there, dict) and isinstance(mine, dict):
         return [line for key in there | mine
                 for line in unlike(f"{name}.{key}", there.get(key), mine.get(key))]
+    if name.endswith(".rows") and there and mine:
+        same = all(was == now for was, now in zip(there, mine, strict=False) if was and now)
+        return [] if same else [f"{name}: other samples"]
     return [] if there == mine else [f"{name}: {there!r}, now {mine!r}"]
 
 

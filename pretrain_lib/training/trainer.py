@@ -50,7 +50,7 @@ class Trainer:
     """Trains a model on an objective: in one process, or, under `torchrun`, in several as if in one.
 
     Model and objective are trained in place, and otherwise given back as they were: on the device
-    that they came on, each part in its mode. Only what FSDP has sharded stays so: see `whole_model`.
+    that they came on, each part in its mode. What FSDP has sharded stays so: see `whole_model`.
 
     Args:
         model: the module that answers.
@@ -291,8 +291,8 @@ class Trainer:
 
     @torch.no_grad()
     def _after_step(self) -> None:
-        micro, rank = self.config.accumulation, 0  # as after the last micro-batch, alike on all ranks
-        seed_dropout(self.config.seed, self.step, micro, rank, self.device)
+        behind_the_last, rank = self.config.accumulation, 0  # alike on all ranks
+        seed_dropout(self.config.seed, self.step, behind_the_last, rank, self.device)
         with products_in(self.precision, self.device):
             self.objective.after_step(self.model, self.step + 1)
 
@@ -405,7 +405,8 @@ class Trainer:
         self._load_modules(tensors, str(place))
         ckpt.load_optimizer(self.module, self.optimizer, tensors.get("optimizer", {}))
         before = state.get("precision") or state["config"]["train"]["precision"]  # in older ones
-        self._compute_in(choose_precision(before, self.device)._replace(why="that of the run so far"))
+        kept = choose_precision(before, self.device)._replace(why="that of the run so far")
+        self._compute_in(kept)
         self.scaler.load_state_dict(state["scaler"])
         best = state["best"]
         self.best = {**best, "loss": math.inf if best["loss"] is None else best["loss"]}

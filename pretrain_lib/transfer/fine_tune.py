@@ -51,7 +51,7 @@ def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: Trai
 
 
 def fitted(trainer: Trainer) -> nn.Module:
-    """The trainer's model, trained: in evaluation mode, on the device, its classes named if they are."""
+    """The trainer's model, trained: in evaluation mode, its classes named where samples name them."""
     trainer.fit()
     names = getattr(trainer.source, "classes", [])
     if names and len(names) == getattr(trainer.model, "num_labels", None):

@@ -35,7 +35,8 @@ def fine_tune_tagger(model: nn.Module, tagged: Source, num_tags: int, config: Tr
         held_out: sentences for early stopping, if the config asks for it.
 
     Returns:
-        In evaluation mode its `ForTokenClassification`, which `save_pretrained` writes as `transformers` reads it.
+        In evaluation mode its `ForTokenClassification`, which `save_pretrained` writes as
+        `transformers` reads it.
     """
     tagger = text_tagger(model, num_tags, config.seed)
     return fitted(Trainer(tagger, Tagging(), tagged, config, held_out))
@@ -97,8 +98,8 @@ def fine_tune_regressor(model: nn.Module, scored: Source, config: TrainConfig,
         held_out: texts for early stopping, if the config asks for it.
 
     Returns:
-        In evaluation mode its `ForSequenceClassification` with one label, which `transformers` takes
-        for a regression.
+        In evaluation mode its `ForSequenceClassification` with one label, which `transformers`
+        takes for a regression.
     """
     regressor = text_classifier(model, 1, config.seed)
     return fitted(Trainer(regressor, Regression(), scored, config, held_out))
