@@ -13,7 +13,6 @@ from ..objectives.base import Objective
 from ..objectives.distillation import Distillation
 from ..training.config import TrainConfig
 from ..training.trainer import Trainer
-from .prune import keep_zeros
 
 
 def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: TrainConfig,
@@ -42,10 +41,9 @@ def distill(teacher: nn.Module, student: nn.Module, texts: Source, config: Train
     """
     widths = (student.config.hidden_size, teacher.config.hidden_size)
     objective = Distillation(teacher, task, temperature, soft, layers, widths, seed=config.seed)
-    student = keep_zeros(copy.deepcopy(student))
-    trainer = Trainer(student, objective, texts, config)
+    trainer = Trainer(copy.deepcopy(student), objective, texts, config)
     trainer.fit()
-    return student.to(trainer.device).eval()
+    return trainer.model.to(trainer.device).eval()
 
 
 @torch.no_grad()

@@ -191,9 +191,10 @@ def prune_weights(model: nn.Module, sparsity: float) -> nn.Module:
     al., "Learning both weights and connections for efficient neural networks", NeurIPS 2015). Files
     shrink if they are packed, and products are no faster: a matrix half of zeros is still a matrix.
 
-    AdamW and SGD keep the zeros, Muon does not. They stay in what `distill` makes of it, and after
-    `keep_zeros` in a copy by `copy.deepcopy`. In all other copies zeros are weights as others are:
-    `fine_tune` trains them, so prune the classifier that it returns, and go on with a `Trainer`.
+    A layer has in its buffer `kept`, (outputs, inputs), which weights are left. Deep copies have it
+    too, and so has what `distill` makes of it. Where values alone are copied, zeros are weights as
+    others are: `fine_tune` trains them, so prune the classifier that it returns, and go on with a
+    `Trainer`; a model that was saved and loaded is trained everywhere.
 
     Args:
         model: any module.
@@ -213,25 +214,7 @@ def prune_weights(model: nn.Module, sparsity: float) -> nn.Module:
         for linear in layers:
             linear.register_buffer("kept", linear.weight.abs() > threshold, persistent=False)
             linear.weight.mul_(linear.kept)
-    return keep_zeros(sparse)
-
-
-def keep_zeros(model: nn.Module) -> nn.Module:
-    """Lets no training change the zeros that `prune_weights` made; a deep copy needs it anew.
-
-    A layer has its mask as a buffer, which is copied with it. What applies it to the gradients is a
-    hook of the weight, and those are not copied.
-
-    Args:
-        model: what `prune_weights` returns, or a copy by `copy.deepcopy`; others stay as they are.
-
-    Returns:
-        The same model.
-    """
-    for linear in linear_layers(model):
-        if hasattr(linear, "kept") and linear.weight.requires_grad:
-            linear.weight.register_hook(lambda gradient, linear=linear: gradient * linear.kept)
-    return model
+    return sparse
 
 
 def sparsity(model: nn.Module) -> float:

@@ -182,8 +182,8 @@ def shard(step: nn.Module, compiled: bool) -> None:
 
     where = next(step.parameters()).device.type  # by itself torch would take a GPU if there is one
     mesh = init_device_mesh(where, (dist.get_world_size(),))
-    for tensor in step.state_dict().values():
-        dist.broadcast(tensor, 0)
+    for tensor in (*step.parameters(), *step.buffers()):
+        dist.broadcast(tensor.detach(), 0)
     for block in reversed(blocks(step)):  # a block within a block first
         if compiled:
             block.forward = torch.compile(block.forward)

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..objectives.base import Step
 from .config import TrainConfig
+from .distributed import own_rows, spread_as
 from .muon import Muon
 
 
@@ -92,6 +93,22 @@ def add_l2_gradient(optimizer: torch.optim.Optimizer, l2: float) -> None:
     for parameter in (p for group in optimizer.param_groups for p in group["params"]):
         if parameter.ndim >= 2 and parameter.grad is not None:
             parameter.grad.add_(parameter.detach(), alpha=l2)
+
+
+@torch.no_grad()
+def keep_zeros(module: nn.Module) -> None:
+    """Sets weights that pruning has left out to 0, and their gradients, which no norm may count.
+
+    A pruned linear layer has in its buffer `kept` which weights are left. What is asked here is the
+    layer, each time: a hook would be one of the weight, and end with it where FSDP puts another in
+    its place.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear) and hasattr(layer, "kept"):
+            left_out = ~own_rows(spread_as(layer.kept, layer.weight))
+            for tensor in (layer.weight, layer.weight.grad):
+                if tensor is not None:
+                    own_rows(tensor).masked_fill_(left_out, 0.0)
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:

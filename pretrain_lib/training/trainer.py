@@ -34,7 +34,7 @@ from .interrupt import stop_on_signal
 from .loader import MicroBatches, micro_batches, require_shares
 from .log import History, Pace, progress_bar
 from .loss_scaling import LossScaler
-from .optimizer import add_l2_gradient, learning_rate_at, make_optimizer
+from .optimizer import add_l2_gradient, keep_zeros, learning_rate_at, make_optimizer
 from .passes import borrowed, make_passes
 from .random_state import random_state_kept, seed_dropout
 from .run_folder import (
@@ -227,6 +227,7 @@ class Trainer:
         self.scaler.unscale([p.grad for p in trained])
         if self.config.l2:
             add_l2_gradient(self.optimizer, self.config.l2)
+        keep_zeros(self.module)
         norm = whole(nn.utils.get_total_norm([p.grad for p in trained]))
         size = norm.item()  # the second and last
         finite = math.isfinite(size)
@@ -238,6 +239,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate * group.get("rate_factor", 1.0)
             self.optimizer.step()
+            keep_zeros(self.module)  # Muon moves weights that have no gradient
             self._after_step()
         self.scaler.update(finite)
         self.optimizer.zero_grad(set_to_none=True)

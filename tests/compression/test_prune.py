@@ -1,6 +1,7 @@
 """Pruning: what is cut out equals what is set to zero, in every form of encoder."""
 
 import copy
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,15 +9,7 @@ import torch
 
 from pretrain_lib.compression.distill import distill
 from pretrain_lib.compression.importance import Gates, Importance, gated, importance
-from pretrain_lib.compression.prune import (
-    Kept,
-    choose,
-    cut,
-    keep_zeros,
-    prune,
-    prune_weights,
-    sparsity,
-)
+from pretrain_lib.compression.prune import Kept, choose, cut, prune, prune_weights, sparsity
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
 from pretrain_lib.data.text.tokenizer import SpecialIds
@@ -217,7 +210,7 @@ def test_the_smallest_weights_become_zero_and_stay_so_in_training(share):
                              and p.shape[0] != V and p.shape[0] != T and p.shape[0] != 2)
 
 
-def test_zeros_stay_in_a_distilled_student_and_in_a_copy_that_is_told_to_keep_them():
+def test_zeros_stay_in_a_distilled_student_and_in_a_copy():
     teacher, steps = classifier("bert").float(), TrainConfig(steps=5, batch_size=4, device="cpu")
     sparse = prune_weights(teacher, 0.5)
     zero = sparse.classifier.weight == 0
@@ -225,10 +218,36 @@ def test_zeros_stay_in_a_distilled_student_and_in_a_copy_that_is_told_to_keep_th
     assert sparsity(taught) == sparsity(sparse) == pytest.approx(0.5, abs=1e-3)
     assert torch.equal(taught.classifier.weight == 0, zero) and zero.any()
     assert not torch.equal(taught.classifier.weight, sparse.classifier.weight)
-    told = keep_zeros(copy.deepcopy(sparse))
-    Trainer(told, TASK, texts(), steps).fit()
-    assert sparsity(told) == sparsity(sparse)
+    copied = copy.deepcopy(sparse)
+    Trainer(copied, TASK, texts(), steps).fit()
+    assert sparsity(copied) == sparsity(sparse)
     assert sparse.state_dict().keys() == teacher.state_dict().keys()
+
+
+@pytest.mark.parametrize("settings", [{"optimizer": "muon"}, {"optimizer": "sgd", "l2": 0.1}, {"activation_checkpointing": True}])
+def test_zeros_stay_whatever_moves_the_weights_and_when_the_run_is_resumed(tmp_path, settings):
+    steps = TrainConfig(steps=6, batch_size=4, device="cpu", checkpoint_every=3, **settings)
+    sparse = prune_weights(classifier("bert").float(), 0.5)
+    again = copy.deepcopy(sparse)
+    zero = sparse.classifier.weight == 0
+    Trainer(sparse, TASK, texts(), steps, folder=tmp_path).fit()
+    shutil.rmtree(tmp_path / "checkpoints" / "step-00000006")
+    Trainer(again, TASK, texts(), steps, folder=tmp_path).fit()
+    for model in (sparse, again):
+        assert torch.equal(model.classifier.weight == 0, zero)
+        assert sparsity(model) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_gradient_of_what_is_pruned_counts_for_no_norm():
+    """So a clipped step is as long as it would be if those weights were not there."""
+    sparse = prune_weights(classifier("bert"), 0.5)
+    expected = copy.deepcopy(sparse)
+    keys = Keys.of(0, 12)
+    (TASK(expected, TASK.batch(texts().take(keys), keys))["cross_entropy"] / 12).backward()
+    matrices = {part.weight for part in expected.modules() if isinstance(part, torch.nn.Linear)}
+    squares = sum((p.grad * (p != 0) if p in matrices else p.grad).square().sum() for p in expected.parameters())
+    trainer = Trainer(sparse, TASK, texts(), TrainConfig(steps=1, batch_size=12, device="cpu"))
+    assert trainer.fit().records[0]["gradient_norm"] == pytest.approx(squares.sqrt().item(), rel=1e-9)
 
 
 def test_zeros_of_a_new_head_are_no_pruned_weights():
