@@ -174,7 +174,8 @@ def shard(step: nn.Module, compiled: bool) -> None:
     """Leaves to each rank its rows of every parameter; a block is whole only while it computes.
 
     Args:
-        step: the module; its weights become those of rank 0.
+        step: the module; its weights become those of rank 0. A number that stands alone has no
+            rows: every rank keeps it.
         compiled: whether to compile each block, between putting it together and letting it go.
     """
     from torch.distributed.device_mesh import init_device_mesh
@@ -184,11 +185,21 @@ def shard(step: nn.Module, compiled: bool) -> None:
     mesh = init_device_mesh(where, (dist.get_world_size(),))
     for tensor in (*step.parameters(), *step.buffers()):
         dist.broadcast(tensor.detach(), 0)
+    scalars = {p for p in step.parameters() if p.ndim == 0}
     for block in reversed(blocks(step)):  # a block within a block first
         if compiled:
             block.forward = torch.compile(block.forward)
-        fully_shard(block, mesh=mesh)
-    fully_shard(step, mesh=mesh)
+        fully_shard(block, mesh=mesh, ignored_params=scalars)
+    fully_shard(step, mesh=mesh, ignored_params=scalars)
+    for scalar in scalars:
+        if scalar.requires_grad:
+            scalar.register_post_accumulate_grad_hook(average_gradient)
+
+
+def average_gradient(p: Tensor) -> None:
+    """Averages the gradient of a parameter that all ranks have, as FSDP does those of shards."""
+    dist.all_reduce(p.grad)
+    p.grad /= dist.get_world_size()
 
 
 def is_sharded(tensor: Tensor) -> bool:

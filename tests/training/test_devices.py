@@ -62,7 +62,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_how_many_there_are(two_gpus, na
 def test_shards_lie_where_the_weights_are_even_beside_a_gpu(tmp_path, monkeypatch):
     meshes = []
     monkeypatch.setattr("torch.distributed.fsdp.fully_shard",
-                        lambda module, mesh=None: meshes.append(mesh))
+                        lambda module, mesh, ignored_params: meshes.append(mesh))
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
         shard(nn.ModuleList([mlp(), mlp()]), compiled=False)
