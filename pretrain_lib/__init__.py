@@ -24,6 +24,7 @@ from .data.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
 from .models.base import Classifier
+from .models.batch_norm import BatchNorm
 from .models.before_transformers import (
     BidirectionalLSTM,
     BidirectionalLSTMConfig,
@@ -44,6 +45,7 @@ from .models.convolutional import (
     MaskedAutoencoder,
     MaskedAutoencoderConfig,
 )
+from .models.coupled import first_row, gathered
 from .models.init import initialise
 from .models.modern import (
     ModernBertConfig,
@@ -58,6 +60,7 @@ from .objectives.base import Batch, Objective
 from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
 from .objectives.classification import Classification
+from .objectives.contrastive import Contrastive
 from .objectives.distillation import Distillation
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
@@ -84,6 +87,7 @@ __all__ = [
     "Autoencoder",
     "AutoencoderConfig",
     "Batch",
+    "BatchNorm",
     "BertConfig",
     "BertForMaskedLM",
     "BertForPreTraining",
@@ -97,6 +101,7 @@ __all__ = [
     "Classification",
     "Classifier",
     "Columns",
+    "Contrastive",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
     "DecoderConfig",
@@ -114,6 +119,8 @@ __all__ = [
     "fine_tune_regressor",
     "fine_tune_tagger",
     "FineTuning",
+    "first_row",
+    "gathered",
     "HiddenMarkovLanguage",
     "ImageDataset",
     "initialise",

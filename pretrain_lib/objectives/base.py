@@ -65,12 +65,21 @@ class Objective(nn.Module):
 
     Attributes:
         separable: whether the loss of a batch is the sum of the losses of its samples. Where it
-            is not (contrastive losses, batch statistics), micro-batches are refused.
+            is not, as in contrastive losses, micro-batches are refused, and a held-out loss is
+            taken over whole batches of `batch_size`. What an objective is made of says so itself.
+        gathers: of one that is not separable, whether it works on several ranks: `forward` sums
+            over the rank's own samples, against those of all ranks by `gathered`.
         weights: weight of each term in the total; 1 where nothing is said.
     """
 
     separable = True
+    gathers = False
     weights: dict[str, float] = {}
+
+    @property
+    def couples_samples(self) -> bool:
+        """The opposite of `separable`, as parts of a model say it."""
+        return not self.separable
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         """Corrupts and collates. Pure: the same samples and keys give the same batch."""

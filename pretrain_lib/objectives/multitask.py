@@ -40,6 +40,11 @@ class MultiTask(Objective):
                for term, weight in objective.weights.items()}
         self.weights = own | (weights or {})
 
+    @property
+    def couples_samples(self) -> bool:
+        """Its objectives say so themselves."""
+        return False
+
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         whole = Batch({}, {}, {})
         for task, objective in self.objectives.items():

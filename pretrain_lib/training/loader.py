@@ -13,10 +13,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.source import Source, keys_at
-from ..objectives.base import Batch, Objective
+from ..models.coupled import coupled_parts, gathers
+from ..models.mode import mode_kept
+from ..objectives.base import Batch, Objective, Step
 from .config import TrainConfig
 from .distributed import World
 
@@ -45,22 +49,34 @@ class MicroBatches(Dataset):
         return batch
 
 
-def require_shares(config: TrainConfig, objective: Objective, ranks: int) -> None:
+def require_shares(config: TrainConfig, module: Step, ranks: int) -> None:
     """A batch can be cut into micro-batches, and these into equal shares of the ranks.
 
     Raises:
-        ValueError: naming what does not divide what.
+        ValueError: naming what does not divide what, or what couples the samples of a batch.
     """
+    with mode_kept(module):
+        coupled = coupled_parts(module.train())
+    for part in coupled:
+        couples = f"{type(part).__name__} couples the samples of a batch"
+        if config.accumulation > 1:
+            raise ValueError(f"{couples}, and {config.accumulation} micro-batches would not be "
+                             "what one batch is: set accumulation=1")
+        if ranks > 1 and not gathers(part):
+            raise ValueError(f"{couples}, and does not gather them from {ranks} processes: train "
+                             f"in one, or {remedy(part)}")
     parts = config.accumulation * ranks
-    if parts > 1 and not objective.separable:
-        raise ValueError(
-            f"{type(objective).__name__} couples the samples of a batch, so {parts} parts of it "
-            f"({config.accumulation} micro-batches on {ranks} processes) would be another "
-            "objective than one batch: set accumulation=1, in one process")
     if config.batch_size % parts:
         raise ValueError(
             f"batch_size={config.batch_size} cannot be shared out evenly over {ranks} processes "
             f"with accumulation={config.accumulation}: choose a multiple of {parts}")
+
+
+def remedy(part: nn.Module) -> str:
+    """How a part that couples samples would work on several ranks."""
+    if isinstance(part, _BatchNorm):
+        return "build the model with pretrain_lib.BatchNorm"
+    return "use pretrain_lib.gathered in its forward, and say gathers = True"
 
 
 def leave_signals_to_the_trainer(worker: int) -> None:

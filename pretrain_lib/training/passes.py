@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ..models.coupled import coupled_parts
 from ..models.mode import mode_kept
 from ..models.precision import autocast, products_in
 from ..objectives.base import Batch, Step
@@ -76,11 +78,12 @@ def activations_recomputed(module: nn.Module):
     """Within it, a block keeps only its input for the backward pass, and computes the rest anew.
 
     A block is a member of an `nn.ModuleList`. Gradients are the same to the bit: dropout draws the
-    same numbers again (Chen et al., "Training deep nets with sublinear memory cost", 2016).
+    same numbers again (Chen et al., "Training deep nets with sublinear memory cost", 2016). Batch
+    normalisation averages over batches, and takes note of each once.
     """
     own = {block: vars(block).get("forward") for block in blocks(module)}
     for block in own:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        block.forward = computed_twice(block)
     try:
         yield
     finally:
@@ -90,12 +93,31 @@ def activations_recomputed(module: nn.Module):
                 block.forward = forward
 
 
+def computed_twice(block: nn.Module) -> Callable:
+    """The forward pass of a block that keeps its input alone, and runs once more going back."""
+    with mode_kept(block):
+        noting = coupled_parts(block.train())
+    if not noting:
+        return partial(checkpoint, block.forward, use_reentrant=False)
+    return partial(checkpoint, block.forward, use_reentrant=False,
+                   context_fn=lambda: (nullcontext(), buffers_kept(*noting)))
+
+
 def throw_away_a_pass(passes: nn.Module, batch: Batch, module: Step, precision: str) -> None:
     """One forward and backward pass that leaves nothing but gradients."""
     device = next(module.parameters()).device
-    buffers = [buffer.clone() for buffer in module.buffers()]
     module.train()
-    with products_in(precision, device), autocast(precision, device):
+    with buffers_kept(module), products_in(precision, device), autocast(precision, device):
         sum(passes(batch.to(device)).values()).backward()
-    for buffer, before in zip(module.buffers(), buffers, strict=True):
-        buffer.copy_(before)
+
+
+@contextmanager
+def buffers_kept(*modules: nn.Module):
+    """Leaves the modules' buffers, such as running averages, as they were before."""
+    before = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, was in before:
+                buffer.copy_(was)

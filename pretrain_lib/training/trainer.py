@@ -64,9 +64,9 @@ class Trainer:
             refuses a run of another recipe.
 
     Raises:
-        ValueError: if the source is none or empty, if a batch cannot be shared out evenly, if the
-            loss couples samples and a batch is to be shared out, or if early stopping is asked for
-            and nothing is held out.
+        ValueError: if the source is none or empty, if a batch cannot be shared out evenly, if it is
+            to be and loss or model couple its samples, or if early stopping is asked for and
+            nothing is held out.
         CheckpointError: if the folder holds a run with another config.
     """
 
@@ -85,9 +85,9 @@ class Trainer:
         self.source = source
         self.held_out = held_out
         self.world, self.device = join(config.device)
-        require_shares(config, objective, self.world.size)
         self.sharded = self.world.size > 1 and config.parallel == "fsdp"
         self.module = Step(model, objective)
+        require_shares(config, self.module, self.world.size)
         self.passes = self.module
         with borrowed(self.module, self.device):
             if self.sharded:
