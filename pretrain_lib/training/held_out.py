@@ -6,6 +6,7 @@ import torch
 
 from ..data.keys import Keys
 from ..data.source import Source
+from ..models.coupled import coupled_parts
 from ..models.mode import evaluation_mode
 from ..models.precision import autocast, products_in
 from ..objectives.base import Batch, Step, totals, weighted_mean
@@ -23,23 +24,25 @@ def mean_losses(module: Step, source: Source, config: TrainConfig, device: torch
     Every evaluation corrupts a sample in the same way, so that two can be compared. It leaves the
     model and the global random state as they were. Ranks share out the samples; one that has none
     left scores a sample that does not count, because ranks put sharded weights together for each
-    forward pass, all at once.
+    forward pass, all at once. A loss that couples the samples of a batch is taken over whole ones.
 
     Args:
         step: the number of updates done, for the error.
 
     Raises:
-        ValueError: if a forward pass answers with other terms than its batch counts.
+        ValueError: if a forward pass answers with other terms than its batch counts, or as
+            `samples_scored`.
         NonFiniteError: if a loss is not finite.
     """
     share = config.micro_batch_size // world.size
+    number = samples_scored(module, source, config)
     counts, sums, bad = [], [], None
     with (random_state_kept(device), evaluation_mode(module), products_in(precision, device),
           torch.compiler.set_stance("force_eager")):
         seed_torch(config.seed, device)
-        for start in range(0, len(source), config.micro_batch_size):
+        for start in range(0, number, config.micro_batch_size):
             first = start + world.rank * share
-            ids = range(first, min(first + share, len(source)))
+            ids = range(first, min(first + share, number))
             batch = held_out_batch(module, source, ids or [0], config.seed)
             with autocast(precision, device):
                 terms = module(batch.to(device))
@@ -57,6 +60,27 @@ def mean_losses(module: Step, source: Source, config: TrainConfig, device: torch
     count, total = totals(counts), totals(sums)
     means = {name: total[name] / (count[name] or 1) for name in count}
     return {**means, "loss": weighted_mean(total, count, module.objective.weights)}
+
+
+def samples_scored(module: Step, source: Source, config: TrainConfig) -> int:
+    """How many samples of a source are evaluated: the first so many.
+
+    All are, unless the loss couples the samples of a batch. Then its size depends on how many they
+    are: with fewer others to be told from, each sample is told more easily. So it is taken over
+    batches of the size that training has, and what does not fill one is left out.
+
+    Raises:
+        ValueError: if the loss couples samples and there is not one whole batch.
+    """
+    with evaluation_mode(module):
+        coupled = coupled_parts(module)
+    if not coupled:
+        return len(source)
+    if len(source) < config.batch_size:
+        raise ValueError(f"{type(coupled[0]).__name__} couples the samples of a batch, so it is "
+                         f"evaluated on whole batches: {len(source)} samples are less than one of "
+                         f"batch_size={config.batch_size}; hold out more, or set a smaller one")
+    return len(source) - len(source) % config.batch_size
 
 
 def held_out_batch(module: Step, source: Source, ids, seed: int) -> Batch:

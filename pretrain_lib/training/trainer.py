@@ -29,7 +29,7 @@ from .distributed import (
 )
 from .finite import NonFiniteError, fault, fault_of, non_finite
 from .garbage import collected_rarely
-from .held_out import check_terms, mean_losses
+from .held_out import check_terms, mean_losses, samples_scored
 from .interrupt import stop_on_signal
 from .loader import MicroBatches, micro_batches, require_shares
 from .log import History, Pace, progress_bar
@@ -88,6 +88,8 @@ class Trainer:
         self.sharded = self.world.size > 1 and config.parallel == "fsdp"
         self.module = Step(model, objective)
         require_shares(config, self.module, self.world.size)
+        if held_out is not None:
+            samples_scored(self.module, held_out, config)
         self.passes = self.module
         with borrowed(self.module, self.device):
             if self.sharded:
@@ -251,8 +253,11 @@ class Trainer:
         Every evaluation corrupts a sample in the same way, so that two can be compared. It leaves
         the model and the global random state as they were.
 
+        A loss that couples the samples of a batch is taken over whole batches of `batch_size`, so
+        what is left over at the end of the source, fewer than that, is not scored.
+
         Raises:
-            ValueError: if the source is empty.
+            ValueError: if the source is empty, or has less than one batch of a loss that couples.
             NonFiniteError: if a loss is not finite.
         """
         require_source(source)
