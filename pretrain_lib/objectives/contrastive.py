@@ -19,23 +19,26 @@ from ..data.source import Samples
 from ..models.coupled import first_row, gathered
 from .base import Batch, Objective, take_column
 
+LARGEST = 100.0  # scale of the cosines
+
 
 class Contrastive(Objective):
     """Each view of a sample should be nearest to the sample's other view, among a whole batch.
 
     The model answers a view with one vector a sample, (B, D); where it is an `nn.ModuleDict`, each
-    view has its own. Vectors are compared by their cosine, times a scale that is learned. On several
-    ranks each sample is compared with those of all ranks.
+    view has its own. Vectors are compared by their cosine, times a scale that is learned,
+    and 100 at most, as in CLIP (Radford et al.). On several ranks each sample is compared with
+    those of all ranks.
 
     Args:
         views: the two views, by name, each with the columns that the model reads of it, in their
             order, (B, ...): {"image": ["images"], "caption": ["input_ids", "attention_mask"]}. Two
             views of the same columns differ by what dropout leaves of them (Gao et al., "SimCSE",
             EMNLP 2021, section 3).
-        temperature: one over the scale that training begins with, above 0.
+        temperature: one over the scale that training begins with, at least 0.01.
 
     Raises:
-        ValueError: for another number of views than two, or a temperature that is not above 0.
+        ValueError: for another number of views than two, or a temperature below 0.01.
     """
 
     separable = False
@@ -45,8 +48,8 @@ class Contrastive(Objective):
         super().__init__()
         if len(views) != 2:
             raise ValueError(f"there must be two views, got {len(views)}: {', '.join(views)}")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}")
+        if not 1 / LARGEST <= temperature < math.inf:
+            raise ValueError(f"temperature must be at least {1 / LARGEST}, got {temperature}")
         self.views = {name: tuple(columns) for name, columns in views.items()}
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
@@ -58,6 +61,9 @@ class Contrastive(Objective):
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         first, second = (self.directions(model, view, batch) for view in self.views)  # (B, D)
         return {"contrastive": info_nce(first, second, self.log_scale.exp())}
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        self.log_scale.clamp_(max=math.log(LARGEST))
 
     def directions(self, model: nn.Module, view: str, batch: Batch) -> Tensor:
         """What the model says of one view, as vectors of length 1, (B, D) in float32 or better."""

@@ -21,6 +21,7 @@ from ..models.precision import autocast, products_in
 from ..objectives.base import Batch, Objective, Step
 from .config import TrainConfig
 from .held_out import check_terms
+from .passes import buffers_kept
 from .random_state import random_state_kept
 
 FEW = 5  # samples
@@ -60,9 +61,9 @@ def check_first_batch(module: Step, source: Source, config: TrainConfig, step: i
     objective = module.objective
     keys = keys_at(step * config.batch_size + np.arange(FEW), len(source), config.seed,
                    step / config.steps)
-    buffers = [buffer.clone() for buffer in module.buffers()]
-    with (random_state_kept(device), evaluation_mode(module), products_in(precision, device),
-          autocast(precision, device), torch.compiler.set_stance("force_eager")):
+    with (random_state_kept(device), buffers_kept(module), evaluation_mode(module),
+          products_in(precision, device), autocast(precision, device),
+          torch.compiler.set_stance("force_eager")):
         first, second = (taken(source, keys) for _ in range(2))
         require_same(first, second, f"{type(source).__name__}.take")
         batch, again = (corrupted(objective, samples, keys) for samples in (first, second))
@@ -72,8 +73,6 @@ def check_first_batch(module: Step, source: Source, config: TrainConfig, step: i
         terms = scored(module, batch.to(device))
         if objective.separable and by_sample(batch, len(keys)):
             require_sums(objective, terms, scored(module, twice(batch).to(device)), batch, keys)
-    for buffer, before in zip(module.buffers(), buffers, strict=True):
-        buffer.copy_(before)
 
 
 def taken(source: Source, keys: Keys) -> Samples:

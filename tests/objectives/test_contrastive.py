@@ -83,10 +83,22 @@ def test_it_teaches_what_two_views_share():
     assert objective.log_scale.item() > -math.log(0.5)
 
 
+def test_the_scale_stays_below_100_and_may_fall_again():
+    """Views that are the same ask for an ever larger scale; views that have nothing in common for a small one."""
+    settings = TrainConfig(steps=10, batch_size=8, learning_rate=1.0, schedule="constant", device="cpu")
+    objective = Contrastive({"a": ["a"], "b": ["b"]})
+    same = normal(8, 4).float()
+    Trainer(nn.Linear(4, 4), objective, Columns(a=same, b=same), settings).fit()
+    assert objective.log_scale.exp().item() == pytest.approx(100)
+    Trainer(nn.Linear(4, 4).requires_grad_(False), objective, Columns(a=same, b=-same), settings).fit()
+    assert objective.log_scale.exp().item() < 1
+
+
 @pytest.mark.parametrize("views, temperature, message", [
     ({"a": ["x"]}, 0.1, "two views, got 1: a"),
     ({"a": ["x"], "b": ["y"], "c": ["z"]}, 0.1, "two views, got 3: a, b, c"),
-    ({"a": ["x"], "b": ["y"]}, 0.0, "temperature must be above 0, got 0.0"),
+    ({"a": ["x"], "b": ["y"]}, 0.0, "temperature must be at least 0.01, got 0.0"),
+    ({"a": ["x"], "b": ["y"]}, math.nan, "temperature must be at least 0.01, got nan"),
 ])
 def test_other_views_and_temperatures_are_refused(views, temperature, message):
     with pytest.raises(ValueError, match=message):
