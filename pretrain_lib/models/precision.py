@@ -21,6 +21,7 @@ from .layers import Attention, FeedForward
 from .mode import evaluation_mode
 
 DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+GPUS = ("cuda", "mps", "xpu")
 WORTH_IT = 1.2
 SHAPES = {"cpu": (256, 32, 128, 4), "cuda": (1024, 64, 512, 8)}  # D, of a head, T, B
 
@@ -83,7 +84,7 @@ def median_seconds(call: Callable[[], object], device: torch.device) -> float:
 
 def synchronise(device: torch.device) -> None:
     """Waits until a GPU has done what it was asked for; a CPU has."""
-    if device.type != "cpu":
+    if device.type in GPUS:
         torch.get_device_module(device).synchronize()
 
 
@@ -117,7 +118,7 @@ def choose_precision(name: str | None, device: torch.device) -> Choice:
         ValueError: if tf32 is asked for where there is no NVIDIA GPU.
     """
     if name is None:
-        name = "fp32" if device.type == "cpu" else "auto"
+        name = "auto" if device.type in GPUS else "fp32"
     if name == "auto":
         return fastest_precision(device)
     if name == "tf32" and device.type != "cuda":
