@@ -209,10 +209,10 @@ def test_what_is_fine_tuned_answers_and_is_named_at_once():
         assert not any(module.training for module in tuned.modules())
     assert classifier.label_names == part.label_names == ["money", "states"]
     assert tagger.label_names == NAMES
-    assert not hasattr(regressor, "label_names") and not hasattr(pairs, "label_names")
+    assert regressor.label_names is None and pairs.label_names is None
 
 
 def test_a_wrong_number_of_names_is_none():
     model = MODELS[0]()
     labelled = encode_texts(["gold", "war", "peace"], TOKENIZER, 8, labels=np.array([0, 1, 0]), classes=["a", "b"])
-    assert not hasattr(fine_tune(model, labelled, 3, TrainConfig(steps=1, batch_size=2, device="cpu")), "label_names")
+    assert fine_tune(model, labelled, 3, TrainConfig(steps=1, batch_size=2, device="cpu")).label_names is None
