@@ -16,7 +16,7 @@ from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnTok
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.common_blanks import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.models.before_transformers import (
     BidirectionalLSTM,
     BidirectionalLSTMConfig,
@@ -156,7 +156,7 @@ def run(scale: str) -> dict:
     """For each network: its learning rate, training tokens, CPU seconds, and loss and accuracy of each seed."""
     small = scale == "smoke"
     budget, seeds, few = (2e10, SEEDS[:1], 64) if small else (BUDGET, SEEDS, EVERY)
-    _, tokenizer, blanks = held_out()
+    _, tokenizer, blanks = load_common_blanks()
     blanks, special, vocab_size = blanks.every(few), special_ids(tokenizer), tokenizer.get_vocab_size()
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")

@@ -11,7 +11,7 @@ from pretrain_lib.evaluation.counting import token_counts
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import masked_scores
-from pretrain_lib.evaluation.common_blanks import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib.programs.pretrain import prepared, split
@@ -44,7 +44,7 @@ def run(scale: str) -> dict:
     """Losses [size][rate][seed] on the same blanks."""
     small = scale == "smoke"
     steps, seeds, rates, few = (4, SEEDS[:1], RATES[:2], 64) if small else (STEPS, SEEDS, RATES, EVERY)
-    _, tokenizer, blanks = held_out()
+    _, tokenizer, blanks = load_common_blanks()
     blanks = blanks.every(few)
     losses = {size: {str(rate): [] for rate in rates} for size in SIZES}
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.tokenizer import save_tokenizer, special_ids
 from pretrain_lib.evaluation.masked import MaskedScores, MaskedSet, masked_scores
-from pretrain_lib.evaluation.common_blanks import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.programs.pretrain import build_model, build_objective, prepared, split
 from pretrain_lib.programs.recipe import read_recipe
 
@@ -147,7 +147,7 @@ def run(scale: str) -> dict:
     seconds, seeds, few = (2.0, SEEDS[:1], 3) if small else (SECONDS, SEEDS, 25)
     rates = PEER_LEARNING_RATES[1:2] if small else PEER_LEARNING_RATES
     recipe = read_recipe(RECIPE)
-    _, tokenizer, blanks = held_out()
+    _, tokenizer, blanks = load_common_blanks()
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(recipe.text, Path(folder) / "run")
         training, _ = split(dataset, NAME)

@@ -16,7 +16,7 @@ from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnTok
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.common_blanks import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.models.init import initialise, start_at_unigram
 from pretrain_lib.models.layers import Attention, FeedForward, GatedFeedForward, at_positions, rotation, visible
 from pretrain_lib.programs.pretrain import prepared, split
@@ -166,7 +166,7 @@ def run(scale: str) -> dict:
     """For each rung: the learning rates tried, on speeches set apart, and the loss of each seed on the committed blanks."""
     small = scale == "smoke"
     steps, seeds, few = (2, SEEDS[:1], 64) if small else (STEPS, SEEDS, EVERY)
-    _, tokenizer, blanks = held_out()
+    _, tokenizer, blanks = load_common_blanks()
     blanks, special, vocab_size = blanks.every(few), special_ids(tokenizer), tokenizer.get_vocab_size()
     assert same_shape_as_the_library(vocab_size)
     with tempfile.TemporaryDirectory() as folder:

@@ -38,7 +38,7 @@ from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.sentence_pairs import pair_scores
-from pretrain_lib.evaluation.common_blanks import NAME, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.models.bert import start_at_neighbours
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.objectives.base import Objective, Step
@@ -166,7 +166,7 @@ def run(scale: str) -> dict:
     """For each arm: its updates, the masked loss, the sentence task, and the era of a sentence, of each seed."""
     small = scale == "smoke"
     updates, seeds, few, draws = (2, SEEDS[:1], 64, 1) if small else (UPDATES, SEEDS, EVERY, DRAWS)
-    apart, tokenizer, blanks = held_out()
+    apart, tokenizer, blanks = load_common_blanks()
     blanks, special = blanks.every(few), special_ids(tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")

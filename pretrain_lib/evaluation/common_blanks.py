@@ -1,79 +1,17 @@
-"""The evaluation that every text model of the course is scored on: held-out State of the Union addresses.
+"""The blanks that every text model of the course is scored on, in held-out State of the Union addresses.
 
-    python -m pretrain_lib.evaluation.common_blanks     makes zoo/sotu-8192 anew
-
-Twelve addresses of each era are held out. A tokenizer of 8192 WordPieces is trained on the others.
-The blanks are drawn once: 15 of 100 tokens, of which 80 of 100 become [MASK], 10 a random token, and 10
-stay as they are.
+They were drawn once, by `programs.draw_common_blanks`.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import numpy as np
-
-from ..data.keys import Keys
-from ..data.text.document import Corpus
-from ..data.text.load import load_text
-from ..data.text.packing import PackedBlocks
-from ..data.text.token_dataset import TokenDataset
-from ..data.text.tokenizer import (
-    load_tokenizer,
-    save_tokenizer,
-    special_ids,
-    train_tokenizer,
-    vocabulary_size,
-)
-from ..objectives.masked_lm import MaskedLM
-from ..zoo import HELD_OUT, ZOO, held_out_sources
+from ..data.text.tokenizer import load_tokenizer
+from ..zoo import ZOO, held_out_sources
 from .masked import MaskedSet
 
 NAME = "sotu-8192"
-SEED = 2026
-EACH_ERA = 12
-BLOCKS = 2048
-LENGTH = 128
 
 
-def choose_held_out(corpus: Corpus) -> list[str]:
-    """The sources of twelve addresses of each era, drawn at random."""
-    eras: dict[str, list[str]] = {}
-    for document in corpus:
-        eras.setdefault(document.labels["era"], []).append(document.source)
-    chosen = []
-    for number, era in enumerate(sorted(eras)):
-        order = Keys.of(SEED, [number]).permutation("held out", len(eras[era]))[0]
-        chosen += [eras[era][i] for i in order[:EACH_ERA].tolist()]
-    return sorted(chosen)
-
-
-def draw(corpus: Corpus, tokenizer, chosen: list[str]) -> MaskedSet:
-    """Blanks in blocks of the held-out addresses."""
-    texts = [document.text for document in corpus if document.source in set(chosen)]
-    tokens = [np.array(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
-    dataset = TokenDataset.in_memory(tokens, vocabulary_size(tokenizer))
-    blocks = PackedBlocks(dataset, LENGTH, special_ids(tokenizer))
-    ids = Keys.of(SEED, [0]).permutation("blocks", len(blocks))[0][:BLOCKS].sort().values
-    return MaskedSet.draw(blocks, MaskedLM.of(tokenizer), ids.numpy(), SEED)
-
-
-def make(folder: Path) -> None:
-    """Writes tokenizer, list of held-out addresses, and blanks."""
-    corpus = load_text("sotu")
-    chosen = choose_held_out(corpus)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / HELD_OUT).write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
-    training = (document.text for document in corpus if document.source not in set(chosen))
-    save_tokenizer(train_tokenizer(training, 8192, "wordpiece", lowercase=True), folder)
-    draw(corpus, load_tokenizer(folder), chosen).save(folder)
-
-
-def held_out() -> tuple[set[str], object, MaskedSet]:
+def load_common_blanks() -> tuple[set[str], object, MaskedSet]:
     """The sources of the held-out addresses, the tokenizer, and the blanks."""
     return held_out_sources(NAME), load_tokenizer(NAME), MaskedSet.load(ZOO / NAME)
-
-
-if __name__ == "__main__":
-    make(ZOO / NAME)

@@ -62,14 +62,14 @@ def initialise(
             parameter.zero_()
         elif parameter.ndim >= 2:
             weight = torch.empty(parameter.shape, dtype=parameter.dtype)
-            parameter.copy_(draw(weight, scheme, std, gain, generator))
+            parameter.copy_(draw_weights(weight, scheme, std, gain, generator))
     for module in model.modules():
         if isinstance(module, (nn.GroupNorm, nn.LayerNorm)) and module.weight is not None:
             module.weight.fill_(1.0)
     return model
 
 
-def draw(
+def draw_weights(
     weight: Tensor, scheme: Scheme, std: float, gain: float, generator: torch.Generator
 ) -> Tensor:
     """Fills one weight, (outputs, inputs, ...), as the scheme says."""

@@ -54,7 +54,7 @@ class Distillation(Objective):
     tokens at the blanks, where teacher and student see the same ones.
 
     The teacher is a copy, in evaluation mode, and no part of this module: nothing trains it, and no
-    checkpoint holds it. Its fingerprint stands in the run's description, so that a run is not
+    checkpoint holds it. Its weights_fingerprint stands in the run's description, so that a run is not
     resumed with another one.
 
     Args:
@@ -93,7 +93,7 @@ class Distillation(Objective):
             self.maps = nn.ModuleList(nn.Linear(*widths, bias=False) for _ in layers)
             initialise(self.maps, "xavier", seed)
         self.held = (copy.deepcopy(teacher).eval().requires_grad_(False),)  # in a tuple: no part
-        self.teacher_is = fingerprint(teacher)
+        self.teacher_is = weights_fingerprint(teacher)
 
     @property
     def teacher(self) -> nn.Module:
@@ -176,7 +176,7 @@ def real_tokens(batch: Batch) -> Tensor:
     return (batch.inputs.get("attention_mask", torch.ones_like(ids)) > 0).float()
 
 
-def fingerprint(model: nn.Module) -> str:
+def weights_fingerprint(model: nn.Module) -> str:
     """Twelve hexadecimal digits that differ between models of different weights."""
     digest = hashlib.sha256()
     for name, tensor in state_tensors(model).items():

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ..data.text.tokenizer import load_tokenizer, special_ids, vocabulary_size
-from ..evaluation.common_blanks import held_out
+from ..evaluation.common_blanks import load_common_blanks
 from ..evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from ..evaluation.masked import MaskedScores, masked_scores
 from ..evaluation.sentence_pairs import pair_scores
@@ -96,7 +96,7 @@ def publish(run: Path, recipe_file: Path, name: str) -> Path:
     for file in ("log.jsonl", CURVES):
         shutil.copy(run / file, folder / file)
     model = load_pretrained(folder)  # as stored, in 16 bits
-    _, tokenizer, blanks = held_out()
+    _, tokenizer, blanks = load_common_blanks()
     training, unseen = split(prepared(recipe.text, run)[1], recipe.text.hold_out)
     mask = special_ids(tokenizer).mask
     unigram = Unigram(token_counts(training, vocabulary_size(tokenizer)))

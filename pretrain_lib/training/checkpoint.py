@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..files import free_name, put_in_place, remove_left_overs, sha256_of, sync, write_text
-from .distributed import World, is_sharded, own_rows, spread_as
+from .distributed import World, is_sharded, own_rows, sharded_like
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -128,7 +128,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensors], state:
     place, beside = step_folder(folder, step), folder / f".partial-step-{step:08d}"
     try:
         world.on_first(lambda: _begin(beside, state))
-        manifests = world.everyone(lambda: _write(beside, tensors, world))
+        manifests = world.on_every(lambda: _write(beside, tensors, world))
         manifest = dict(sorted(entry for part in manifests for entry in part.items()))
         world.on_first(lambda: _finish(beside, manifest))
     except (OSError, SafetensorError) as error:
@@ -226,7 +226,7 @@ def read_checkpoint(place: Path) -> tuple[dict[str, Tensors], dict]:
     return tensors, json.loads((place / STATE).read_text(encoding="utf-8"))
 
 
-def prune(folder: Path, step: int, keep_last: int, best: int | None) -> None:
+def delete_old(folder: Path, step: int, keep_last: int, best: int | None) -> None:
     """Deletes all checkpoints up to `step` but the newest `keep_last` and the best.
 
     Later ones can only be damaged ones that a resumed run has passed over: they stay.
@@ -251,4 +251,4 @@ def load_optimizer(module: nn.Module, optimizer, tensors: Tensors) -> None:
         p = parameters[parameter]
         on_device = key != "step" or optimizer.param_groups[0].get("fused")
         like = p if key != "step" else tensor
-        optimizer.state[p][key] = spread_as(tensor.to(p.device if on_device else "cpu"), like)
+        optimizer.state[p][key] = sharded_like(tensor.to(p.device if on_device else "cpu"), like)

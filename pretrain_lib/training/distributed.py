@@ -69,7 +69,7 @@ class World:
             dist.all_gather_object(everyone, mine)
         return everyone
 
-    def everyone(self, work: Callable) -> list:
+    def on_every(self, work: Callable) -> list:
         """What each rank's own call of `work` returns. An error of one is raised on all."""
         if self.size == 1:
             return [work()]
@@ -87,7 +87,7 @@ class World:
 
     def on_first(self, work: Callable):
         """What `work` returns on rank 0, which alone does it; its error too is everybody's."""
-        return self.everyone(lambda: work() if self.first else None)[0]
+        return self.on_every(lambda: work() if self.first else None)[0]
 
 
 def launched() -> bool:
@@ -212,12 +212,12 @@ def own_rows(tensor: Tensor) -> Tensor:
     return tensor.to_local() if is_sharded(tensor) else tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
+def unsharded(tensor: Tensor) -> Tensor:
     """The tensor with the rows of all ranks. All must call it."""
     return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
-def spread_as(tensor: Tensor, like: Tensor) -> Tensor:
+def sharded_like(tensor: Tensor, like: Tensor) -> Tensor:
     """A whole tensor, spread over the ranks as `like` is; without any communication."""
     if not is_sharded(like):
         return tensor

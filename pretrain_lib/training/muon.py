@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from .distributed import spread_as, whole
+from .distributed import sharded_like, unsharded
 
 MOMENTUM = 0.95
 ITERATIONS = 5
@@ -98,7 +98,7 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(weight)
             state["momentum"].mul_(MOMENTUM).add_(weight.grad)
             ahead = weight.grad + MOMENTUM * state["momentum"]  # Nesterov's
-            by_shape[weight.shape].append((weight, whole(ahead)))
+            by_shape[weight.shape].append((weight, unsharded(ahead)))
         for (rows, columns), same in by_shape.items():
             n = rows // group["stacked"]
             matrices = torch.stack([ahead for _, ahead in same]).view(-1, n, columns)
@@ -108,7 +108,7 @@ class Muon(torch.optim.Optimizer):
             size = LIKE_ADAMW * math.sqrt(max(n, columns))
             for (weight, _), update in zip(same, updates, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                update = spread_as(update.to(weight.dtype), weight)
+                update = sharded_like(update.to(weight.dtype), weight)
                 weight.add_(update, alpha=-group["lr"] * size)
 
     def _adamw(self, parameters: list[Tensor], group: dict) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..objectives.base import Step
 from .config import TrainConfig
-from .distributed import own_rows, spread_as
+from .distributed import own_rows, sharded_like
 from .muon import Muon
 
 
@@ -105,7 +105,7 @@ def keep_zeros(module: nn.Module) -> None:
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear) and hasattr(layer, "kept"):
-            left_out = ~own_rows(spread_as(layer.kept, layer.weight))
+            left_out = ~own_rows(sharded_like(layer.kept, layer.weight))
             for tensor in (layer.weight, layer.weight.grad):
                 if tensor is not None:
                     own_rows(tensor).masked_fill_(left_out, 0.0)

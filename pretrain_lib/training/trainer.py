@@ -23,9 +23,9 @@ from .distributed import (
     own_rows,
     peers_needed,
     shard,
-    spread_as,
+    sharded_like,
     synchronised,
-    whole,
+    unsharded,
 )
 from .finite import NonFiniteError, fault, fault_of, non_finite
 from .garbage import collected_rarely
@@ -230,7 +230,7 @@ class Trainer:
         if self.config.l2:
             add_l2_gradient(self.optimizer, self.config.l2)
         keep_zeros(self.module)
-        norm = whole(nn.utils.get_total_norm([p.grad for p in trained]))
+        norm = unsharded(nn.utils.get_total_norm([p.grad for p in trained]))
         size = norm.item()  # the second and last
         finite = math.isfinite(size)
         if not finite and not self._scale_may_fall(trained):
@@ -275,7 +275,7 @@ class Trainer:
         """
         if not self.sharded:
             return self.model
-        tensors = {name: whole(tensor.detach()).cpu()
+        tensors = {name: unsharded(tensor.detach()).cpu()
                    for name, tensor in state_tensors(self.model).items()}
         model = build()
         load_state(model, tensors, "the run")
@@ -393,7 +393,7 @@ class Trainer:
                  "versions": library_versions()}
         filled = {name: group for name, group in tensors.items() if group}
         place = ckpt.save_checkpoint(folder, self.step, filled, state, self.world)
-        self.world.on_first(lambda: ckpt.prune(folder, self.step, self.config.keep_last,
+        self.world.on_first(lambda: ckpt.delete_old(folder, self.step, self.config.keep_last,
                                                self.best["step"]))
         return place
 
@@ -431,7 +431,7 @@ class Trainer:
                 there = state_tensors(part)
                 as_it_is = {key: own for key, own in there.items()  # what earlier runs did not keep
                             if isinstance(own, nn.Parameter) and not own.requires_grad}
-                load_state(part, as_it_is | {key: spread_as(tensor, there.get(key, tensor))
+                load_state(part, as_it_is | {key: sharded_like(tensor, there.get(key, tensor))
                                              for key, tensor in tensors.get(name, {}).items()},
                            source)
         except ValueError as error:

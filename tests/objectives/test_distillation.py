@@ -21,7 +21,7 @@ from pretrain_lib.models.modern import (
     ModernBertForTokenClassification,
 )
 from pretrain_lib.objectives.classification import Classification
-from pretrain_lib.objectives.distillation import Distillation, fingerprint, soft_loss, states_after
+from pretrain_lib.objectives.distillation import Distillation, weights_fingerprint, soft_loss, states_after
 from pretrain_lib.data.source import UNSCORED
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.objectives.tagging import Tagging
@@ -153,18 +153,18 @@ def test_hidden_states_agree_after_a_map_on_real_tokens_only(pairs):
 
 def test_the_teacher_is_not_trained_not_saved_and_its_copy_does_not_follow(tmp_path):
     teacher, student = (model.float() for model in classifiers())
-    before = fingerprint(teacher)
+    before = weights_fingerprint(teacher)
     objective = Distillation(teacher, layers=[(0, 0)], widths=(16, 24))
     trainer = Trainer(student, objective, texts(), folder=tmp_path / "run",
                       config=TrainConfig(steps=3, batch_size=8, device="cpu"))
     trainer.fit()
-    assert fingerprint(objective.teacher) == before and not objective.teacher.training
+    assert weights_fingerprint(objective.teacher) == before and not objective.teacher.training
     assert {name for name, _ in objective.named_parameters()} == {"maps.0.weight"}
     files = {f.name: f.stat().st_size for f in (tmp_path / "run").rglob("*.safetensors")}
     assert files["objective.safetensors"] < 10_000 < files["model.safetensors"]
     with torch.no_grad():
         teacher.classifier.weight.add_(1)
-    assert fingerprint(objective.teacher) == before != fingerprint(teacher)
+    assert weights_fingerprint(objective.teacher) == before != weights_fingerprint(teacher)
     described = json.loads((tmp_path / "run/config.json").read_text())["objective"]
     assert described["teacher_is"] == before
     other = Distillation(teacher, layers=[(0, 0)], widths=(16, 24))

@@ -25,7 +25,7 @@ from pretrain_lib.models.coupled import first_row
 from pretrain_lib.objectives.contrastive import Contrastive
 from pretrain_lib.objectives.reconstruction import Reconstruction
 from pretrain_lib.training.checkpoint import load_checkpoint
-from pretrain_lib.training.distributed import whole
+from pretrain_lib.training.distributed import unsharded
 from pretrain_lib.training.trainer import Trainer
 
 STEPS, PER_BATCH = 8, 16
@@ -90,7 +90,7 @@ RUNS = {
 
 def outcome(trainer: Trainer) -> dict:
     """Weights as a whole; buffers and evaluations as each rank has them."""
-    weights = {name: whole(p.detach()).tolist() for name, p in trainer.module.named_parameters()}
+    weights = {name: unsharded(p.detach()).tolist() for name, p in trainer.module.named_parameters()}
     buffers = {name: b.tolist() for name, b in trainer.module.named_buffers()}
     evaluations = [r["evaluation"]["loss"] for r in trainer.history.records if "evaluation" in r]
     return {"weights": weights, "buffers": trainer.world.gather(buffers), "evaluations": trainer.world.gather(evaluations),

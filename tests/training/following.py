@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from toys import Following, config, mlp, vectors
 
-from pretrain_lib.training.distributed import whole
+from pretrain_lib.training.distributed import unsharded
 from pretrain_lib.training.trainer import Trainer
 
 
@@ -50,7 +50,7 @@ if __name__ == "__main__":
                       config(steps=20, accumulation=2, checkpoint_every=4, eps=1e-6, parallel=parallel, precision="fp32"),
                       folder=folder)
     trainer.fit()
-    state = {name: whole(tensor.detach()).double().flatten().tolist()
+    state = {name: unsharded(tensor.detach()).double().flatten().tolist()
              for name, tensor in trainer.module.state_dict().items()}
     shares = trainer.world.gather({name: tensor for name, tensor in state.items() if "layers" not in name})
     if trainer.world.first:

@@ -28,7 +28,7 @@ from pretrain_lib.models.bert import BertConfig, BertForPreTraining
 from pretrain_lib.objectives.bert_pretraining import BertPretraining
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.training import checkpoint
-from pretrain_lib.training.distributed import PeerError, whole
+from pretrain_lib.training.distributed import PeerError, unsharded
 from pretrain_lib.training.finite import NonFiniteError
 from pretrain_lib.training.log import read_log
 from pretrain_lib.training.trainer import Trainer
@@ -126,7 +126,7 @@ if __name__ == "__main__":
     status = 0
     try:
         trainer.fit()
-        weights = {name: whole(p.detach()).double().flatten().tolist()
+        weights = {name: unsharded(p.detach()).double().flatten().tolist()
                    for name, p in trainer.module.named_parameters()}
         if trainer.world.first:
             log = [{k: v for k, v in record.items() if k not in ("samples_per_second", "data_wait")}

@@ -24,7 +24,7 @@ from pretrain_lib.training.checkpoint import (
     checkpoint_steps,
     load_checkpoint,
     newest_sound,
-    prune,
+    delete_old,
     save_checkpoint,
     verify,
 )
@@ -152,16 +152,16 @@ def test_what_a_killed_save_left_is_cleared_by_the_next(tmp_path):
 def test_pruning_keeps_the_newest_and_the_best(tmp_path):
     for step in range(1, 7):
         save_checkpoint(tmp_path, step, tensors(size=1), STATE)
-    prune(tmp_path, 6, keep_last=2, best=3)
+    delete_old(tmp_path, 6, keep_last=2, best=3)
     assert checkpoint_steps(tmp_path) == [3, 5, 6]
-    prune(tmp_path, 6, keep_last=9, best=None)
+    delete_old(tmp_path, 6, keep_last=9, best=None)
     assert checkpoint_steps(tmp_path) == [3, 5, 6]
 
 
 def test_pruning_never_takes_the_newest_for_the_sake_of_a_later_damaged_one(tmp_path):
     for step in (10, 20, 30):
         save_checkpoint(tmp_path, step, tensors(size=1), STATE)
-    prune(tmp_path, 20, keep_last=1, best=None)
+    delete_old(tmp_path, 20, keep_last=1, best=None)
     assert checkpoint_steps(tmp_path) == [20, 30]
 
 

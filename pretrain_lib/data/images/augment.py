@@ -155,10 +155,10 @@ class RandomRotate(Affine):
         require(0 <= self.degrees <= 180, "degrees", self.degrees, "between 0 and 180")
 
     def matrix(self, keys: Keys, stream: str) -> Tensor:
-        return rotation(radians(self.degrees) * (2 * keys.uniform(stream) - 1))
+        return rotation_matrix(radians(self.degrees) * (2 * keys.uniform(stream) - 1))
 
 
-def rotation(angle: Tensor) -> Tensor:
+def rotation_matrix(angle: Tensor) -> Tensor:
     """Matrices (B, 3, 3) that turn an image counter-clockwise by `angle` (B,) in radians."""
     cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
     return affine(cos, -sin, sin, cos, zero, zero)

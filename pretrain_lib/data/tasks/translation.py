@@ -72,7 +72,7 @@ class ParallelText:
         Raises:
             ValueError: if one of the parts would be empty.
         """
-        groups = np.unique([normalised(text) for text in self.sources], return_inverse=True)[1]
+        groups = np.unique([plain_string(text) for text in self.sources], return_inverse=True)[1]
         number = round(held_out * (groups.max() + 1))
         if not 0 < number <= groups.max():
             raise ValueError(f"cannot hold out {held_out} of {groups.max() + 1} different texts: "
@@ -82,7 +82,7 @@ class ParallelText:
         return self.subset(np.flatnonzero(~test)), self.subset(np.flatnonzero(test))
 
 
-def normalised(text: str) -> str:
+def plain_string(text: str) -> str:
     """A text's letters and digits in lower case, one space between words; itself if it has none."""
     return NO_WORD.sub(" ", text.casefold()).strip() or text
 
@@ -124,7 +124,7 @@ def load_translation(
     """
     name = str(name)
     if name in PACKAGED:
-        return collect(name, islice(interface_strings(name), limit))
+        return parallel_text_of(name, islice(interface_strings(name), limit))
     from_hub = name.startswith("hub:")
     if not from_hub and kind_of(Path(name)) not in TABLES:
         raise ValueError(
@@ -144,11 +144,11 @@ def load_translation(
             logger.warning("%s Using %r instead.", error, fallback)
             return load_translation(fallback, limit=limit)
         rows = ((f"{name}:{number}", row) for number, row in enumerate(stream, start=1))
-    return collect(name, (pair_of(row, source, target, place)
+    return parallel_text_of(name, (pair_of(row, source, target, place)
                           for place, row in islice(rows, limit)))
 
 
-def collect(name: str, pairs: Iterable[Pair]) -> ParallelText:
+def parallel_text_of(name: str, pairs: Iterable[Pair]) -> ParallelText:
     """Pairs in memory, each text once, with its most frequent translation, the first of several.
 
     Raises:

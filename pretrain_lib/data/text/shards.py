@@ -145,7 +145,7 @@ def keep_finished(folder: Path, settings: dict, documents: Iterator[Document]) -
         check_files(place, record["files"])
         digest = hashlib.sha256()
         for document in islice(documents, record["documents"]):
-            digest.update(fingerprint(document))
+            digest.update(document_fingerprint(document))
         if digest.hexdigest() != record["text"]:
             raise another(folder, f"the documents of {place.name} are not those of this "
                                   f"{settings['corpus']!r}")
@@ -190,7 +190,7 @@ def read_record(place: Path, settings: dict) -> dict:
     return record
 
 
-def fingerprint(document: Document) -> bytes:
+def document_fingerprint(document: Document) -> bytes:
     """The SHA-256 of a document, 32 bytes.
 
     Raises:
@@ -223,7 +223,7 @@ def batches(documents: Iterable[Document]) -> Iterator[Sentences]:
     """
     texts, ends, size = [], [], 0
     for document in documents:
-        digest = fingerprint(document)
+        digest = document_fingerprint(document)
         for i, sentence in enumerate(split_sentences(document.text)):
             if size >= BATCH:
                 yield Sentences(texts, ends)

@@ -90,14 +90,14 @@ def test_the_source_stays_as_it_is():
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_quarter_turns_are_rot90(turns):
     images = noise_images(3, 2, 11, 11)
-    turned = augment.warp(images, augment.rotation(torch.full((3,), turns * math.pi / 2)))
+    turned = augment.warp(images, augment.rotation_matrix(torch.full((3,), turns * math.pi / 2)))
     torch.testing.assert_close(turned, images.rot90(turns, (2, 3)), atol=1e-5, rtol=0)
 
 
 def test_rotation_is_scipys():
     images = blob_images()
     degrees = torch.tensor([-50.0, -7.0, 12.0, 33.0])
-    turned = augment.warp(images, augment.rotation(degrees.deg2rad()))
+    turned = augment.warp(images, augment.rotation_matrix(degrees.deg2rad()))
     for ours, image, angle in zip(turned, images, degrees):
         theirs = ndimage.rotate(image[0].numpy(), angle.item(), reshape=False, order=1)
         np.testing.assert_allclose(ours[0], theirs, atol=1e-4)

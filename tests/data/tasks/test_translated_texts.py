@@ -17,10 +17,10 @@ from pretrain_lib.data.text.tokenizer import train_tokenizer
 from pretrain_lib.data.tasks.translation import (
     PACKAGED,
     ParallelText,
-    collect,
+    parallel_text_of,
     encode_pairs,
     load_translation,
-    normalised,
+    plain_string,
 )
 
 
@@ -55,11 +55,11 @@ def test_chinese_is_chinese():
 
 def test_each_text_is_kept_once_with_its_most_frequent_translation():
     pairs = [("a", "x"), ("b", "y"), ("a", "z"), ("C", "C"), ("a", "z"), ("b", "y"), ("b", "b")]
-    text = collect("made", iter(pairs))
+    text = parallel_text_of("made", iter(pairs))
     assert (text.sources, text.targets) == (["a", "b"], ["z", "y"])
     assert text.left_out == {"repeated": 2, "other translation": 1, "untranslated": 2}
     assert len(text) + sum(text.left_out.values()) == len(pairs)
-    assert collect("tied", [("a", "x"), ("a", "y")]).targets == ["x"]
+    assert parallel_text_of("tied", [("a", "x"), ("a", "y")]).targets == ["x"]
 
 
 # --- Splits ---------------------------------------------------------------------------------
@@ -73,21 +73,21 @@ WORDS = st.lists(st.sampled_from(["open", "Open", "file", "File…", "%1", "…"
 @given(st.sets(WORDS, min_size=8, max_size=40), st.integers(0, 9))
 def test_no_text_stands_on_both_sides_of_a_split(texts, seed):
     whole = ParallelText("made", sorted(texts), [t.upper() for t in sorted(texts)], {})
-    different = {normalised(text) for text in texts}
+    different = {plain_string(text) for text in texts}
     if not 0 < round(0.3 * len(different)) < len(different):
         return
     train, test = whole.split(0.3, seed)
     assert sorted(train.sources + test.sources) == whole.sources
-    held_out = {normalised(text) for text in test.sources}
-    assert not held_out & {normalised(text) for text in train.sources}
+    held_out = {plain_string(text) for text in test.sources}
+    assert not held_out & {plain_string(text) for text in train.sources}
     assert len(held_out) == round(0.3 * len(different))
     for part in (train, test):
         assert part.targets == [text.upper() for text in part.sources]
 
 
 def test_case_and_punctuation_make_no_other_text():
-    assert normalised("Open_File…") == normalised("open  file") == "open file"
-    assert normalised("…") == "…"
+    assert plain_string("Open_File…") == plain_string("open  file") == "open file"
+    assert plain_string("…") == "…"
 
 
 def test_a_split_is_a_function_of_its_seed():
