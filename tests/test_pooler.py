@@ -1,18 +1,20 @@
 """A pretrained pooler stays with its BERT, whatever head the folder names and whatever is trained."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import peft
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
-from torch.nn.parallel import DistributedDataParallel
 
 import pretrain_lib as pl
 from pretrain_lib.compression.saved import load_compressed, save_compressed
 from pretrain_lib.data.text.tokenizer import SpecialIds
-from pretrain_lib.objectives.base import Step
 from pretrain_lib.transfer.encoders import text_classifier, text_tagger
 
 TINY = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -141,18 +143,39 @@ def test_a_run_from_before_it_was_carried_goes_on(tmp_path):
     assert same(pooler_of(base), pooler_of(tmp_path / "trained"))
 
 
-def test_several_processes_do_not_wait_for_its_gradient(tmp_path):
+def test_all_that_is_trained_has_a_gradient(tmp_path):
     """DDP stops where a parameter that it waits for had no part in the loss."""
     model = pl.load_pretrained(folder_of("BertForMaskedLM", tmp_path / "base"))
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        passes = DistributedDataParallel(Step(model, MASKING))
-        keys = pl.Keys.of(0, range(8))
-        batch = MASKING.batch(texts().take(keys), keys)
-        for _ in range(2):
-            passes(batch)["masked_lm"].backward()
-    finally:
-        torch.distributed.destroy_process_group()
+    keys = pl.Keys.of(0, range(8))
+    MASKING(model, MASKING.batch(texts().take(keys), keys))["masked_lm"].backward()
+    assert {p.grad is not None for p in model.parameters() if p.requires_grad} == {True}
+
+
+SEVERAL = """
+import sys, torch, pretrain_lib as pl
+from pretrain_lib.data.text.tokenizer import SpecialIds
+torch.manual_seed(0)
+ids = torch.randint(5, 99, (8, 16))
+texts = pl.Columns(input_ids=ids, attention_mask=torch.ones_like(ids))
+model, before = (pl.load_pretrained(sys.argv[1]) for _ in range(2))
+config = pl.TrainConfig(steps=3, batch_size=8, device="cpu", parallel=sys.argv[2], weight_decay=0.5)
+trainer = pl.Trainer(model, pl.MaskedLM(SpecialIds(0, 1, 2, 3, 4), 99), texts, config)
+trainer.fit()
+trained = trainer.whole_model(lambda: pl.load_pretrained(sys.argv[1]))
+assert torch.equal(trained.pooler.dense.weight, before.pooler.dense.weight)
+assert not torch.equal(trained.masked_lm.dense.weight, before.masked_lm.dense.weight)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32" or not torch.distributed.is_gloo_available(), reason="needs gloo and POSIX")
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_several_processes_train_around_it(parallel, tmp_path):
+    base = folder_of("BertForMaskedLM", tmp_path / "base")
+    (tmp_path / "several.py").write_text(SEVERAL)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+                    str(tmp_path / "several.py"), str(base), parallel], env=environment, check=True, timeout=280)
 
 
 def test_it_lies_beside_a_tagger_only_if_the_folder_had_it_so(tmp_path):
