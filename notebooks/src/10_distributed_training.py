@@ -927,7 +927,7 @@ class Fragile(MaskedLM):
     passes = -2  # the trainer makes two that are thrown away
 
     def forward(self, model, batch):
-        self.passes += 1
+        self.passes += self.training  # what the trainer tries out before is no training
         if self.passes == 25 and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(model, batch)
