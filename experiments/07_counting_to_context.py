@@ -14,6 +14,7 @@ from torch import nn
 from pretrain_lib import MaskedLM, TrainConfig, Trainer
 from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from pretrain_lib.data.text.packing import PackedBlocks
+from pretrain_lib.data.text.text_data import TextConfig, prepared, split_documents
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
@@ -26,8 +27,6 @@ from pretrain_lib.models.before_transformers import (
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForCausalLM, ModernBertForMaskedLM
 from pretrain_lib.objectives.base import Batch
-from pretrain_lib.programs.pretrain import prepared, split
-from pretrain_lib.programs.recipe import TextConfig
 
 TITLE = "Held-out loss on the same blanks at equal training FLOPs, from counts to a masked transformer"
 
@@ -160,7 +159,7 @@ def run(scale: str) -> dict:
     blanks, special, vocab_size = blanks.every(few), special_ids(tokenizer), tokenizer.get_vocab_size()
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")
-        training, _ = split(dataset, NAME)
+        training, _ = split_documents(dataset, NAME)
         numbers = range(training.num_documents)
         aside = training.subset([i for i in numbers if i % 40 == 0])  # to choose learning rates on
         training = training.subset([i for i in numbers if i % 40])

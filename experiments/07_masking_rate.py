@@ -9,13 +9,12 @@ from statistics import mean
 from pretrain_lib import MaskedLM, TrainConfig, Trainer
 from pretrain_lib.evaluation.counting import token_counts
 from pretrain_lib.data.text.packing import PackedBlocks
+from pretrain_lib.data.text.text_data import TextConfig, prepared, split_documents
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import masked_scores
 from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
-from pretrain_lib.programs.pretrain import prepared, split
-from pretrain_lib.programs.recipe import TextConfig
 
 TITLE = "Masking rate in training and size of the model, scored at one common rate (after Wettig et al. 2023)"
 
@@ -49,7 +48,7 @@ def run(scale: str) -> dict:
     losses = {size: {str(rate): [] for rate in rates} for size in SIZES}
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")
-        training, _ = split(dataset, NAME)
+        training, _ = split_documents(dataset, NAME)
         blocks, counts = PackedBlocks(training, LENGTH, special_ids(tokenizer)), token_counts(training, dataset.vocab_size)
         for seed in seeds:
             for size, shape in SIZES.items():

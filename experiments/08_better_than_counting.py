@@ -13,11 +13,10 @@ import torch
 from pretrain_lib import Trainer
 from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.tokenizer import save_tokenizer, special_ids
 from pretrain_lib.evaluation.masked import MaskedScores, MaskedSet, masked_scores
-from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
-from pretrain_lib.programs.pretrain import build_model, build_objective, prepared, split
+from pretrain_lib.evaluation.common_blanks import load_common_blanks
+from pretrain_lib.programs.pretrain import build_model, build_objective
 from pretrain_lib.programs.recipe import read_recipe
 
 TITLE = "Held-out masked loss against the clock: the laptop recipe, Hugging Face's Trainer, and counting"
@@ -72,14 +71,14 @@ class Watched(Trainer):
         return {"masked_lm": loss, "loss": loss}
 
 
-def ours(recipe, tokenizer, training, blocks, blanks, steps: int, seed: int) -> list:
+def ours(recipe, data, blanks, steps: int, seed: int) -> list:
     """The curve of one run of the recipe."""
     clock = Clock(blanks, steps)
     settings = replace(recipe.train, seed=seed, steps=steps, evaluate_every=interval(steps),
                        checkpoint_every=0, warmup_steps=max(1, steps // 20))
     recipe = replace(recipe, train=settings)
-    Watched(clock, build_model(recipe, training), build_objective(recipe, tokenizer), blocks, settings,
-            held_out=blocks).fit()
+    Watched(clock, build_model(recipe, data), build_objective(recipe, data), data.training, settings,
+            held_out=data.training).fit()
     return clock.curve
 
 
@@ -149,13 +148,11 @@ def run(scale: str) -> dict:
     recipe = read_recipe(RECIPE)
     _, tokenizer, blanks = load_common_blanks()
     with tempfile.TemporaryDirectory() as folder:
-        _, dataset = prepared(recipe.text, Path(folder) / "run")
-        training, _ = split(dataset, NAME)
-        blocks = PackedBlocks(training, recipe.text.length, special_ids(tokenizer))
-        all_blocks = blocks.take(Keys.of(0, len(blocks)))
+        data = recipe.data.kind.open(recipe.data.config, Path(folder) / "run")
+        training, _ = data.documents
+        all_blocks = data.training.take(Keys.of(0, len(data.training)))
         rows = [{"input_ids": ids, "attention_mask": (mask > 0).long()}
                 for ids, mask in zip(all_blocks["input_ids"], all_blocks["attention_mask"], strict=True)]
-        recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.get_vocab_size()))
         vocab_size, mask = tokenizer.get_vocab_size(), special_ids(tokenizer).mask
         counted = {"unigram": Unigram(token_counts(training, vocab_size)),
                    "bigram": TwoSidedBigram(training, vocab_size, special_ids(tokenizer))}
@@ -164,7 +161,7 @@ def run(scale: str) -> dict:
                   for name, model in counted.items()}
 
         def our_run(steps, seed=0):
-            return ours(recipe, tokenizer, training, blocks, blanks, steps, seed)
+            return ours(recipe, data, blanks, steps, seed)
 
         def their_run(steps, seed=0, rate=PEER_LEARNING_RATES[0]):
             return theirs(tokenizer, rows, blanks, steps, seed, rate)

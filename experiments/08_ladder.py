@@ -14,13 +14,12 @@ from torch.nn import functional as F
 from pretrain_lib import BertConfig, BertForMaskedLM, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, TrainConfig, Trainer
 from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from pretrain_lib.data.text.packing import PackedBlocks
+from pretrain_lib.data.text.text_data import TextConfig, prepared, split_documents
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.models.init import initialise, start_at_unigram
 from pretrain_lib.models.layers import Attention, FeedForward, GatedFeedForward, at_positions, rotation, visible
-from pretrain_lib.programs.pretrain import prepared, split
-from pretrain_lib.programs.recipe import TextConfig
 
 TITLE = "Held-out masked loss after equally many tokens, from the BERT of 2018 to today's recipe, one change a rung"
 
@@ -171,7 +170,7 @@ def run(scale: str) -> dict:
     assert same_shape_as_the_library(vocab_size)
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")
-        training, _ = split(dataset, NAME)
+        training, _ = split_documents(dataset, NAME)
         numbers = range(training.num_documents)
         aside = training.subset([i for i in numbers if i % 40 == 0])  # to choose learning rates on
         training = training.subset([i for i in numbers if i % 40])

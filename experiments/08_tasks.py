@@ -34,6 +34,7 @@ from pretrain_lib import (
 from pretrain_lib.bench.products import Products
 from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, token_counts
 from pretrain_lib.data.tasks.encoded import encode_labelled
+from pretrain_lib.data.text.text_data import TextConfig, prepared, split_documents
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
@@ -42,8 +43,6 @@ from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
 from pretrain_lib.models.bert import start_at_neighbours
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.objectives.base import Objective, Step
-from pretrain_lib.programs.pretrain import prepared, split
-from pretrain_lib.programs.recipe import TextConfig
 from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import fit_tuned
 
@@ -170,7 +169,7 @@ def run(scale: str) -> dict:
     blanks, special = blanks.every(few), special_ids(tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         _, dataset = prepared(TextConfig(), Path(folder) / "run")
-        training, unseen = split(dataset, NAME)
+        training, unseen = split_documents(dataset, NAME)
         counts, era = token_counts(training, VOCABULARY), Era(apart, tokenizer, 60 if small else TESTED)
 
         def source(kind: str, of):

@@ -44,7 +44,7 @@ def run(scale: str) -> dict:
                 measured[name].append(climb(task, rung, seed))
                 print(seed, name, measured[name][-1], flush=True)
     return {"rungs": {name: {key: [run[key] for run in runs] for key in runs[0]} for name, runs in measured.items()},
-            "updates": updates, "tokens": updates * train.batch_size * recipe.text.length, "threads": torch.get_num_threads()}
+            "updates": updates, "tokens": updates * train.batch_size * recipe.data.config.length, "threads": torch.get_num_threads()}
 
 
 def verdict(measured: dict) -> str:

@@ -17,12 +17,11 @@ from pretrain_lib.course.results import load_experiment
 from pretrain_lib.evaluation.counting import token_counts
 from pretrain_lib.data.tasks.encoded import encode_labelled
 from pretrain_lib.data.keys import Keys
+from pretrain_lib.data.text.text_data import TextConfig, prepared, split_documents
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.classification import accuracy, majority_class, paired_bootstrap
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.models.init import start_at_unigram
-from pretrain_lib.programs.pretrain import prepared, split
-from pretrain_lib.programs.recipe import TextConfig
 from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tuning import choose_setting
 
@@ -58,7 +57,7 @@ def domains(folder: Path, tokenizer, test_modules: set[str]) -> tuple[dict, Mask
     """Blocks of both texts to train on, blanks in docstrings of the test modules, and the speeches' token counts."""
     _, speeches = prepared(TextConfig(tokenizer=TOKENIZER), folder / "run")
     _, modules = prepared(TextConfig(corpus="docstrings", tokenizer=TOKENIZER, hold_out=""), folder / "run")
-    speeches, _ = split(speeches, TOKENIZER)
+    speeches, _ = split_documents(speeches, TOKENIZER)
     numbers = range(modules.num_documents)
     training = modules.subset([i for i in numbers if modules.sources[i] not in test_modules])
     held_out = modules.subset([i for i in numbers if modules.sources[i] in test_modules])

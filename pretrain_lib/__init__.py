@@ -5,6 +5,7 @@ from .compression.prune import prune
 from .compression.quantise import quantize
 from .data.images.augment import Augmented
 from .data.images.dataset import ImageDataset
+from .data.images.image_data import ImageConfig, ImageData
 from .data.images.load import load_images
 from .data.keys import Keys
 from .data.mixture import Mixture
@@ -19,6 +20,7 @@ from .data.text.load import load_text
 from .data.text.packing import PackedBlocks
 from .data.text.pairs import SentencePairs
 from .data.text.shards import prepare
+from .data.text.text_data import TextConfig, TextData
 from .data.text.token_dataset import TokenDataset
 from .data.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 from .evaluation.counting import TwoSidedBigram, Unigram
@@ -122,6 +124,8 @@ __all__ = [
     "first_row",
     "gathered",
     "HiddenMarkovLanguage",
+    "ImageConfig",
+    "ImageData",
     "ImageDataset",
     "initialise",
     "Keys",
@@ -163,6 +167,8 @@ __all__ = [
     "save_pretrained",
     "save_tokenizer",
     "SentencePairs",
+    "TextConfig",
+    "TextData",
     "TfidfClassifier",
     "TokenDataset",
     "train_tokenizer",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 from .programs.finetune import finetune
-from .programs.recipe import TextConfig, read_recipe
+from .programs.recipe import Recipe, read_recipe, with_pairs
 from .training.checkpoint import NotWrittenError
 from .training.distributed import PeerError, launched, rank
 
@@ -21,8 +21,9 @@ def prepare(words: list[str]) -> None:
     """Tokenises a text once, into files that training maps into memory."""
     import tyro
 
-    from .programs.pretrain import prepared, prepared_folder
+    from .data.text.text_data import TextConfig, prepared, prepared_folder
 
+    words = [re.sub(r"^--kind\b", "--tokenizer-kind", word) for word in words]  # as it once was
     text = tyro.cli(TextConfig, args=words, prog="python -m pretrain_lib prepare",
                     description="Tokenises a text once, into files that training maps into memory. "
                                 "Interrupted, it goes on where it stopped.")
@@ -34,6 +35,8 @@ def prepare(words: list[str]) -> None:
 
 def pretrain(words: list[str]) -> None:
     """Trains a model from a recipe."""
+    from .hf import family_of
+    from .programs.pretrain import MODEL
     from .programs.pretrain import pretrain as carry_out
 
     path, rest = first_word(words, "pretrain", "RECIPE.toml", known_recipes())
@@ -42,14 +45,15 @@ def pretrain(words: list[str]) -> None:
         raise ValueError(f"{folder} holds a run already: add --resume to go on with it, or choose "
                          "another --folder")
     try:
-        carry_out(recipe, folder, minutes=minutes)
+        model = carry_out(recipe, folder, minutes=minutes)
     except (KeyboardInterrupt, NotWrittenError, PeerError) as end:
         if rank() == 0 and (folder / CHECKPOINTS).is_dir():
             end.add_note(f"to go on: {resuming(words)}")
         raise
-    if rank() == 0:
-        print(f"the model is in {folder / 'model'}; transformers reads it, and so does "
-              "load_pretrained")
+    if rank() == 0 and (folder / MODEL).is_dir():
+        readers = "transformers reads it, and so does load_pretrained"
+        print(f"the model is in {folder / MODEL}; "
+              f"{readers if family_of(model) else 'load_pretrained reads it'}")
 
 
 def evaluate(words: list[str]) -> None:
@@ -137,20 +141,30 @@ COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "fin
 # ------------------------------------------------------------------------------------- reading
 
 
-def recipe_and_options(path: str, words: list[str]):
+def recipe_and_options(path: str, words: list[str]) -> tuple[Recipe, Path, bool, float | None]:
     """The recipe with what the words change of it, the run's folder, whether to resume, minutes."""
     import tyro
 
+    words, pairs = in_todays_words(words)
     recipe = read_recipe(path)
-    part = Annotated[type(recipe), tyro.conf.arg(name="")]
-    options = make_dataclass("Options", [("recipe", part, recipe),
-                                         ("folder", Path, Path("runs") / Path(path).stem),
-                                         ("resume", bool, False),
-                                         ("minutes", float | None, None)])
+    if pairs is not None:
+        recipe = with_pairs(recipe, pairs)
+    parts = {name: getattr(recipe, name).config for name in ("data", "model", "objective")}
+    settings = {name: getattr(recipe, name)
+                for name in ("train", "start_at_unigram", "start_at_neighbours")}
+    fields = {**parts, **settings, "folder": Path("runs") / Path(path).stem, "resume": False}
+    options = make_dataclass("Options", [
+        *((name, type(value), value) for name, value in fields.items()),
+        ("minutes", float | None, None)])
     options.__doc__ = """Trains a model from a recipe; every field of it can be set here.
 
     Attributes:
-        recipe: the recipe.
+        data: what is read.
+        model: what is trained.
+        objective: what the model has to do.
+        train: how it is trained.
+        start_at_unigram: whether the output starts at the frequencies of the tokens.
+        start_at_neighbours: whether a BERT's first layers start by looking at the neighbours.
         folder: where config, log, checkpoints, curves and the model go.
         resume: go on with the run that is there.
         minutes: train for so long instead of train.steps: how many updates that makes is found out
@@ -160,7 +174,28 @@ def recipe_and_options(path: str, words: list[str]):
                       config=(tyro.conf.AvoidSubcommands,))
     if chosen.minutes is not None and not 0 < chosen.minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {chosen.minutes}")
-    return chosen.recipe, chosen.folder, chosen.resume, chosen.minutes
+    recipe = replace(recipe, **{name: getattr(chosen, name) for name in settings},
+                     **{name: replace(getattr(recipe, name), config=getattr(chosen, name))
+                        for name in parts})
+    return recipe, chosen.folder, chosen.resume, chosen.minutes
+
+
+def in_todays_words(words: list[str]) -> tuple[list[str], str | None]:
+    """Words for the tables `[text]` and `[masking]` as those for today's, and the value of `pairs`.
+
+    What pairs are made decides the kind of model and of objective too, so it is a word of its own.
+    """
+    found, pairs, rest = [], None, iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name == "--masking.pairs":
+            pairs = value if equals else next(rest, "")
+            continue
+        name = re.sub(r"^--text\.kind$", "--data.tokenizer-kind", name)
+        name = re.sub(r"^--text\.", "--data.", name)
+        name = re.sub(r"^--masking\.", "--objective.", name)
+        found.append(name + equals + value)
+    return found, pairs
 
 
 def resuming(words: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import is_dataclass
+from difflib import get_close_matches
 from typing import Literal, get_args, get_origin, get_type_hints
 
 KINDS = {bool: "True or False", int: "an int", float: "a finite number", str: "a string"}
@@ -71,3 +72,14 @@ def require_pad_token(config) -> None:
     """The padding token is one of the vocabulary."""
     require(0 <= config.pad_token_id < config.vocab_size, "pad_token_id", config.pad_token_id,
             f"an id below vocab_size={config.vocab_size}")
+
+
+def nearest(name, known) -> str:
+    """What may have been meant by an unknown name, as the end of an error."""
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def unknown_field(name: str, known, where: str) -> ValueError:
+    """The error for a field that does not exist, with the nearest that does."""
+    return ValueError(f"{where}: unknown field {name!r}; {nearest(name, known)}")

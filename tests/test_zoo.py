@@ -49,7 +49,7 @@ class TestModel:
 
     def test_it_comes_with_its_recipe_log_and_card(self, folder):
         recipe = read_recipe(folder / "recipe.toml")
-        assert recipe.text.hold_out == NAME  # nothing that is tested on was trained on
+        assert recipe.data.config.hold_out == NAME  # nothing that is tested on was trained on
         log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert log[-1]["step"] == recipe.train.steps
         assert folder.name in (folder / "README.md").read_text(encoding="utf-8")

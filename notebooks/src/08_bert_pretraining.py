@@ -463,7 +463,7 @@ predict("08.live", ..., unit="nats, on a part of the common blanks")
 # %%
 recipe = read_recipe(RECIPES / "modernbert-mini-laptop.toml")
 steps = dial(smoke=6, laptop=460, gpu=1400)
-live = ModernBertForMaskedLM(replace(recipe.model, vocab_size=V), seed=8)
+live = ModernBertForMaskedLM(replace(recipe.model.config, vocab_size=V), seed=8)
 start_at_unigram(live.decoder_bias, counts)
 config = replace(recipe.train, steps=steps, warmup_steps=max(1, steps // 20), evaluate_every=max(1, steps // 10), seed=8)
 trainer = Watched(live, masked, blocks, config, held_out=blocks)

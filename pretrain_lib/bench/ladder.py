@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples, Source
-from ..data.text.tokenizer import vocabulary_size
 from ..evaluation.masked import MaskedSet, masked_scores
 from ..models.precision import choose_device, matmul_seconds
 from ..objectives.base import Batch, Objective
 from ..objectives.masked_lm import MaskedLM
 from ..objectives.text import token_loss
-from ..programs.pretrain import build_model, masked_lm, prepared, split, views
+from ..programs.pretrain import build_model, build_objective
 from ..programs.recipe import Recipe
 from ..training.config import TrainConfig
 from ..training.trainer import Trainer
@@ -128,16 +127,14 @@ def task_of(recipe: Recipe, folder: Path, blocks: int = 256) -> Task:
         blocks: held-out blocks that the loss is measured on, with 15 of 100 tokens hidden.
 
     Raises:
-        ValueError: if the recipe has a sentence task.
+        ValueError: if the recipe has another objective.
     """
-    if recipe.masking.pairs != "none":
-        raise ValueError(f"the ladder is for masked language modelling alone, and masking.pairs is "
-                         f"{recipe.masking.pairs!r}: take a recipe with 'none'")
-    tokenizer, dataset = prepared(recipe.text, folder)
-    training, held_out = split(dataset, recipe.text.hold_out)
-    recipe = replace(recipe, model=replace(recipe.model, vocab_size=vocabulary_size(tokenizer)))
-    source, unseen = views(training, held_out, recipe, tokenizer)
-    blanks = MaskedSet.draw(unseen, MaskedLM.of(tokenizer), range(min(blocks, len(unseen))))
+    if recipe.objective.kind is not MaskedLM:
+        raise ValueError("the ladder is for masked language modelling alone, and the objective of "
+                         f"the recipe is {recipe.objective.kind.__name__}: take one with MaskedLM")
+    data = recipe.data.kind.open(recipe.data.config, folder)
+    unseen = data.held_out
+    blanks = MaskedSet.draw(unseen, MaskedLM.of(data.tokenizer), range(min(blocks, len(unseen))))
     rate = recipe.train.learning_rate
     if recipe.train.optimizer == "muon":
         rate /= MUON_OVER_ADAMW
@@ -145,9 +142,9 @@ def task_of(recipe: Recipe, folder: Path, blocks: int = 256) -> Task:
                      evaluate_every=0, checkpoint_every=0, patience=0)
 
     def build(seed: int) -> nn.Module:
-        return build_model(replace(recipe, train=replace(recipe.train, seed=seed)), training)
+        return build_model(replace(recipe, train=replace(recipe.train, seed=seed)), data)
 
-    return Task(build, masked_lm(recipe, tokenizer), source,
+    return Task(build, build_objective(recipe, data), data.training,
                 lambda model: masked_scores(model, blanks).loss, config)
 
 

@@ -1,19 +1,26 @@
 """Where samples come from: sources, views on them, and the order in which training sees them.
 
 A *source* has a length and `take(keys)`, which returns the samples that the keys name as a
-dictionary of columns, each with one row a sample. A *view* wraps a source and is one itself.
+dictionary of columns, each with one row a sample. A *view* wraps a source and is one itself. *Data*
+are what a recipe names: sources to train on and to hold out, and what they ask of a model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import lru_cache
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .keys import Keys
+
+if TYPE_CHECKING:
+    from .text.token_dataset import TokenDataset
 
 Samples = dict[str, Tensor]
 UNSCORED = -100  # a label that no loss counts, as torch's cross-entropy has it
@@ -65,6 +72,49 @@ class Columns:
         """The rows `ids`, as a source of their own."""
         ids = torch.as_tensor(ids)
         return Columns(**{name: column[ids] for name, column in self.columns.items()})
+
+
+def alone(work: Callable):
+    """Calls a function where one process works alone."""
+    return work()
+
+
+class Data:
+    """What a recipe trains on. A kind of data has a `config_class` and `open`.
+
+    Attributes:
+        config_class: a frozen dataclass, the fields of the recipe's table `[data]`.
+        config: one of them.
+        training: samples to train on.
+        held_out: samples of the same kind that are not trained on.
+        model_fields: fields that the data decide in the configuration of a model that has them.
+        tokenizer: what made ids of the text; None where there is none.
+        documents: the texts behind `training` and `held_out`, whose samples have `config.length`
+            tokens; None where there are none.
+    """
+
+    config_class: type
+    config: object
+    training: Source
+    held_out: Source
+    model_fields: dict = {}
+    tokenizer = None
+    documents: tuple[TokenDataset, TokenDataset] | None = None
+
+    @classmethod
+    def open(cls, config, beside: Path, on_first: Callable = alone) -> Data:
+        """The data that a configuration describes: found, or made now.
+
+        Args:
+            config: of `config_class`.
+            beside: the run's folder; what is made once, for all runs, goes beside it.
+            on_first: calls a function in the first of several processes, while the others wait.
+        """
+        raise NotImplementedError
+
+    def about(self) -> dict:
+        """What makes these data what they are, fit for JSON: runs on others are other runs."""
+        return asdict(self.config)
 
 
 @lru_cache(maxsize=8)

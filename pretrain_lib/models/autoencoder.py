@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from ..validation import require
 from .base import ModelBase
+from .init import drawn_with
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "linear"]
 Output = Literal["linear", "sigmoid"]
@@ -202,20 +203,22 @@ class Autoencoder(AutoencoderBase):
 
     Args:
         config: its sizes, activations and regularisation.
+        seed: of the first weights; None draws them with torch's random state.
     """
 
     config_class = AutoencoderConfig
 
-    def __init__(self, config: AutoencoderConfig):
+    def __init__(self, config: AutoencoderConfig, seed: int | None = None):
         super().__init__()
         self.config = config
         sizes = (math.prod(config.input_shape), *config.hidden_sizes, config.code_size)
-        down = [nn.Linear(*pair) for pair in pairwise(sizes)]
-        up = (
-            [Transposed(layer) for layer in reversed(down)]
-            if config.tied_weights
-            else [nn.Linear(*pair) for pair in pairwise(reversed(sizes))]
-        )
+        with drawn_with(seed):
+            down = [nn.Linear(*pair) for pair in pairwise(sizes)]
+            up = (
+                [Transposed(layer) for layer in reversed(down)]
+                if config.tied_weights
+                else [nn.Linear(*pair) for pair in pairwise(reversed(sizes))]
+            )
         self.encoder = self.stack(down, config.code_activation)
         self.decoder = self.stack(up, config.output)
 

@@ -21,7 +21,7 @@ class ModelBase(nn.Module):
     """A model whose shape is a dataclass, its `config`, and which makes features with `encode`.
 
     A subclass has `config_class` and `encode`, says its `feature_size`, and what it reads if that
-    is no image.
+    is no image. A recipe can name it if a configuration and a seed are all that it is built from.
     """
 
     config_class: type

@@ -328,6 +328,10 @@ class BertForMaskedLM(BertBase):
         """(V,) what is added to each token's score."""
         return self.masked_lm.bias
 
+    def start_at_neighbours(self, seed: int) -> None:
+        """Lets the first layers start by looking at the neighbours of each token."""
+        start_at_neighbours(self.encoder, seed=seed)
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
                 positions: Tensor | None = None) -> Tensor:

@@ -19,6 +19,7 @@ from .autoencoder import (
     require_code_size,
     require_sizes,
 )
+from .init import drawn_with
 
 
 def downsample(channels: tuple[int, ...]) -> nn.Sequential:
@@ -94,32 +95,34 @@ class ConvAutoencoder(AutoencoderBase):
 
     Args:
         config: its sizes.
+        seed: of the first weights; None draws them with torch's random state.
     """
 
     config_class = ConvAutoencoderConfig
 
-    def __init__(self, config: ConvAutoencoderConfig):
+    def __init__(self, config: ConvAutoencoderConfig, seed: int | None = None):
         super().__init__()
         self.config = config
         channels = (config.input_shape[0], *config.channels)
         height, width = (side // 2 ** len(config.channels) for side in config.input_shape[1:])
         self.map_shape = (config.channels[-1], height, width)
         map_size = math.prod(self.map_shape)
-        self.encoder = nn.Sequential(
-            downsample(channels),
-            nn.Flatten(),
-            nn.Linear(map_size, config.hidden_size),
-            nn.GELU(),
-            nn.Linear(config.hidden_size, config.code_size),
-        )
-        self.decoder = nn.Sequential(
-            nn.Linear(config.code_size, config.hidden_size),
-            nn.GELU(),
-            nn.Linear(config.hidden_size, map_size),
-            nn.Unflatten(1, self.map_shape),
-            upsample(channels[::-1]),
-            ACTIVATIONS[config.output](),
-        )
+        with drawn_with(seed):
+            self.encoder = nn.Sequential(
+                downsample(channels),
+                nn.Flatten(),
+                nn.Linear(map_size, config.hidden_size),
+                nn.GELU(),
+                nn.Linear(config.hidden_size, config.code_size),
+            )
+            self.decoder = nn.Sequential(
+                nn.Linear(config.code_size, config.hidden_size),
+                nn.GELU(),
+                nn.Linear(config.hidden_size, map_size),
+                nn.Unflatten(1, self.map_shape),
+                upsample(channels[::-1]),
+                ACTIVATIONS[config.output](),
+            )
 
     def encode(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) to codes (B, code_size)."""
@@ -191,22 +194,24 @@ class MaskedAutoencoder(AutoencoderBase):
 
     Args:
         config: its sizes.
+        seed: of the first weights; None draws them with torch's random state.
     """
 
     config_class = MaskedAutoencoderConfig
 
-    def __init__(self, config: MaskedAutoencoderConfig):
+    def __init__(self, config: MaskedAutoencoderConfig, seed: int | None = None):
         super().__init__()
         self.config = config
         colours, features = config.input_shape[0], config.channels[-1]
-        self.encoder = nn.Sequential(
-            downsample((colours + 1, *config.channels)),
-            *(ResidualBlock(features) for _ in range(config.num_blocks)),
-        )
-        self.decoder = nn.Sequential(
-            *(ResidualBlock(features) for _ in range(config.num_decoder_blocks)),
-            upsample((*config.channels[::-1], colours)),
-        )
+        with drawn_with(seed):
+            self.encoder = nn.Sequential(
+                downsample((colours + 1, *config.channels)),
+                *(ResidualBlock(features) for _ in range(config.num_blocks)),
+            )
+            self.decoder = nn.Sequential(
+                *(ResidualBlock(features) for _ in range(config.num_decoder_blocks)),
+                upsample((*config.channels[::-1], colours)),
+            )
 
     @property
     def feature_size(self) -> int:

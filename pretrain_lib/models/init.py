@@ -7,12 +7,23 @@ m·v·g. Each scheme chooses v so that one or both neither vanish nor explode.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 Scheme = Literal["normal", "truncated_normal", "xavier", "kaiming", "orthogonal"]
+
+
+@contextmanager
+def drawn_with(seed: int | None) -> Iterator[None]:
+    """Within, layers draw their first weights with a seed of their own; None: with torch's state."""
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield
 
 
 @torch.no_grad()

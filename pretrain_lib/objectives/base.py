@@ -70,6 +70,8 @@ class Objective(nn.Module):
         gathers: of one that is not separable, whether it works on several ranks: `forward` sums
             over the rank's own samples, against those of all ranks by `gathered`.
         weights: weight of each term in the total; 1 where nothing is said.
+        config_class: a frozen dataclass, its settings in the table `[objective]` of a recipe; an
+            objective without one is built in Python.
     """
 
     separable = True
@@ -80,6 +82,11 @@ class Objective(nn.Module):
     def couples_samples(self) -> bool:
         """The opposite of `separable`, as parts of a model say it."""
         return not self.separable
+
+    @classmethod
+    def from_config(cls, config, tokenizer=None) -> Objective:
+        """The objective with these settings, for samples of that tokenizer, if they are of text."""
+        return cls(**vars(config))
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         """Corrupts and collates. Pure: the same samples and keys give the same batch."""

@@ -8,7 +8,7 @@ from ..data.keys import Keys
 from ..data.source import Samples
 from ..models.bert import PreTrainingLogits
 from .base import Batch, Objective, take_column
-from .masked_lm import MaskedLM
+from .masked_lm import MaskedLM, MaskedLMConfig
 from .text import require_vocabulary, token_loss
 
 
@@ -26,9 +26,15 @@ class BertPretraining(Objective):
         masked_lm: how tokens are masked.
     """
 
+    config_class = MaskedLMConfig
+
     def __init__(self, masked_lm: MaskedLM):
         super().__init__()
         self.masked_lm = masked_lm
+
+    @classmethod
+    def from_config(cls, config: MaskedLMConfig, tokenizer=None) -> BertPretraining:
+        return cls(MaskedLM.from_config(config, tokenizer))
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         follows = take_column(samples, "next_sentence_label").long()  # (B,)

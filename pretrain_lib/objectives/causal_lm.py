@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,11 @@ from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
 from .base import Batch, Objective, take_column
 from .text import require_head, text_inputs, token_loss
+
+
+@dataclass(frozen=True)
+class CausalLMConfig:
+    """`CausalLM` has no settings."""
 
 
 class CausalLM(Objective):
@@ -22,6 +29,8 @@ class CausalLM(Objective):
     *at* the positions, which it must take from the tokens before each alone; a model that sees both
     sides, such as `ModernBertForMaskedLM`, would merely copy.
     """
+
+    config_class = CausalLMConfig
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         input_ids = take_column(samples, "input_ids")  # (B, T)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Samples
+from ..validation import is_a, require, require_at_least
 from .base import Batch, Objective, take_column
 from .reconstruction import half_squared_error
 
@@ -33,6 +36,27 @@ def patch_mask(keys: Keys, height: int, width: int, patch: int, ratio: float) ->
     return mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)
 
 
+@dataclass(frozen=True)
+class MaskedImageConfig:
+    """Settings of `MaskedImage`.
+
+    Attributes:
+        ratio: fraction of the patches to hide, strictly between 0 and 1.
+        patch: side of a patch in pixels.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    ratio: float = 0.75
+    patch: int = 4
+
+    def __post_init__(self):
+        fits = is_a(float, self.ratio) and 0 < self.ratio < 1
+        require(fits, "ratio", self.ratio, "strictly between 0 and 1")
+        require_at_least(self, 1, "patch")
+
+
 class MaskedImage(Objective):
     """Hides a fraction of an image's patches and scores the model on the hidden pixels only.
 
@@ -47,12 +71,11 @@ class MaskedImage(Objective):
         ValueError: for a ratio outside (0, 1), a patch below 1, or one that does not fit.
     """
 
+    config_class = MaskedImageConfig
+
     def __init__(self, ratio: float = 0.75, patch: int = 4):
+        MaskedImageConfig(ratio, patch)  # which refuses what is not allowed
         super().__init__()
-        if not 0 < ratio < 1:
-            raise ValueError(f"ratio must lie strictly between 0 and 1, got {ratio}")
-        if patch < 1:
-            raise ValueError(f"patch must be at least 1 pixel, got {patch}")
         self.ratio = ratio
         self.patch = patch
 

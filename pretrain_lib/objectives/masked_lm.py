@@ -7,6 +7,7 @@ spans as in Joshi et al., "SpanBERT", TACL 2020, section 3.1.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -16,6 +17,7 @@ from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
 from ..data.text.tokenizer import SpecialIds, continues_word, special_ids, vocabulary_size
 from ..models.layers import require_known
+from ..validation import require, require_kinds
 from .base import Batch, Objective, take_column
 from .text import require_head, require_vocabulary, text_inputs, token_loss
 
@@ -23,6 +25,40 @@ Unit = Literal["token", "word", "span"]
 LONGEST_SPAN = 10
 SPAN_ENDS = 0.2
 ENOUGH = 20  # expected blanks of a batch, above which there are some
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class MaskedLMConfig:
+    """What is hidden of a text.
+
+    Attributes:
+        rate: share of the tokens that is hidden, between 0 and 1.
+        unit: what is hidden as a whole: a token, a word, or a span of words.
+        masked: share of the hidden tokens that become [MASK].
+        random: share of them that become a random token; the rest stay as they are.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    rate: float = 0.15
+    unit: Unit = "token"
+    masked: float = 0.8
+    random: float = 0.1
+
+    def __post_init__(self):
+        require_kinds(self)
+        require(0 < self.rate < 1, "rate", self.rate, "above 0 and below 1")
+        require(0 <= self.masked <= 1, "masked", self.masked, "between 0 and 1")
+        most = max(1 - self.masked, 0.0)
+        require(0 <= self.random <= most + ROUNDING, "random", self.random,
+                f"between 0 and {most:g}, what masked={self.masked} leaves")
+
+    @property
+    def replace(self) -> tuple[float, float, float]:
+        """Shares of the hidden tokens that become [MASK], become random, and stay."""
+        return self.masked, self.random, max(1 - self.masked - self.random, 0.0)
 
 
 class Masked(NamedTuple):
@@ -98,6 +134,8 @@ class MaskedLM(Objective):
             words and spans without `continues`.
     """
 
+    config_class = MaskedLMConfig
+
     def __init__(self, special: SpecialIds, vocab_size: int, rate: float = 0.15,
                  unit: Unit = "token", replace: tuple[float, float, float] = (0.8, 0.1, 0.1),
                  continues: Tensor | None = None):
@@ -131,6 +169,15 @@ class MaskedLM(Objective):
         whole = settings.get("unit", "token") != "token"
         return cls(special_ids(tokenizer), vocabulary_size(tokenizer),
                    continues=continues_word(tokenizer) if whole else None, **settings)
+
+    @classmethod
+    def from_config(cls, config: MaskedLMConfig, tokenizer=None) -> MaskedLM:
+        return cls.of(tokenizer, rate=config.rate, unit=config.unit, replace=config.replace)
+
+    @property
+    def masked_lm(self) -> MaskedLM:
+        """How tokens are masked: by itself. Objectives that mask besides have another one here."""
+        return self
 
     def slots(self, length: int) -> int:
         """S: the most tokens that are chosen from a sequence of `length`."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal, get_args
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Samples
+from ..validation import is_a, require, require_kind, require_kinds
 from .base import Batch, Objective, take_column
 
 Noise = Literal["gaussian", "masking", "salt-and-pepper"]
@@ -34,12 +36,28 @@ def half_squared_error(prediction: Tensor, target: Tensor, where: Tensor | None 
     return 0.5 * (squared if where is None else squared * where).sum()
 
 
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """Settings of `Reconstruction`.
+
+    Attributes:
+        column: the column of the source to reconstruct, (B, ...).
+    """
+
+    column: str = "images"
+
+    def __post_init__(self):
+        require_kinds(self)
+
+
 class Reconstruction(Objective):
     """The autoencoder's task: y should equal x. L = ½ Σᵢ (xᵢ − yᵢ)², averaged over samples.
 
     Args:
         column: the column of the source to reconstruct, (B, ...).
     """
+
+    config_class = ReconstructionConfig
 
     def __init__(self, column: str = "images"):
         super().__init__()
@@ -59,6 +77,32 @@ class Reconstruction(Objective):
         return {"reconstruction": half_squared_error(prediction, batch.targets[self.column])}
 
 
+@dataclass(frozen=True)
+class DenoisingConfig:
+    """Settings of `Denoising`.
+
+    Attributes:
+        noise: what corrupts.
+        level: how much: a standard deviation, or the fraction of the values that is corrupted.
+        column: the column of the source to reconstruct, (B, ...).
+
+    Raises:
+        ValueError: for an unknown noise, a negative level, or a fraction above 1.
+    """
+
+    noise: Noise = "masking"
+    level: float = 0.3
+    column: str = "images"
+
+    def __post_init__(self):
+        require_kind("noise", self.noise, Noise)
+        require_kind("column", self.column, str)
+        most, allowed = ((inf, "at least 0 and finite") if self.noise == "gaussian"
+                         else (1, "between 0 and 1"))
+        require(is_a(float, self.level) and 0 <= self.level <= most,
+                f"level of {self.noise} noise", self.level, allowed)
+
+
 class Denoising(Reconstruction):
     """The denoising autoencoder's task: corrupt x, reconstruct the clean x.
 
@@ -73,13 +117,11 @@ class Denoising(Reconstruction):
         ValueError: for an unknown noise, a negative level, or a fraction above 1.
     """
 
+    config_class = DenoisingConfig
+
     def __init__(self, noise: Noise = "masking", level: float = 0.3, column: str = "images"):
+        DenoisingConfig(noise, level, column)  # which refuses what is not allowed
         super().__init__(column)
-        if noise not in get_args(Noise):
-            raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}, got {noise!r}")
-        if not (0 <= level < math.inf and (level <= 1 or noise == "gaussian")):
-            allowed = "at least 0 and finite" if noise == "gaussian" else "between 0 and 1"
-            raise ValueError(f"level of {noise} noise must be {allowed}, got {level}")
         self.noise = noise
         self.level = level
 

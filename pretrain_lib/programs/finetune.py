@@ -33,7 +33,7 @@ from ..transfer.tfidf import TfidfClassifier
 from ..transfer.tuning import choose_setting
 from ..validation import require, require_at_least
 from ..zoo import held_out_sources
-from .finetune_report import as_markdown, draw
+from .finetune_report import as_markdown, draw_report
 
 MODEL = "model"
 ADDRESSES = ("era", "party", "sentiment", "continent")  # texts made of State of the Union addresses
@@ -113,7 +113,7 @@ def finetune(words: list[str]) -> None:
                       description="Fine-tunes a model on labelled texts, and compares it with "
                                   "guessing the majority class and with counting words.")
     folder = Path(config.folder or
-                  Path("runs") / f"finetune-{slug(config.data)}-{slug(config.model)}")
+                  Path("runs") / f"finetune-{as_folder_name(config.data)}-{as_folder_name(config.model)}")
     print(as_markdown(carry_out(config, folder)))
     print(f"the classifier is in {folder / MODEL}; transformers reads it, and so does "
           f"load_pretrained\nthe report is in {folder / 'report.md'}, with report.png and "
@@ -147,9 +147,9 @@ def reserve(folder: Path, config: FinetuneConfig) -> None:
                          "choose another --folder") from error
 
 
-def slug(text: str) -> str:
-    """A folder's name for a model or a data set."""
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(text).name).strip("-.")
+def as_folder_name(name: str) -> str:
+    """A folder's name for the name of a model or a data set, or a path to it."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(name).name).strip("-.")
 
 
 def carry_out(config: FinetuneConfig, folder: Path) -> dict:
@@ -205,7 +205,7 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n",
                                         encoding="utf-8")
     (folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
-    draw(report, folder / "report.png")
+    draw_report(report, folder / "report.png")
     return report
 
 

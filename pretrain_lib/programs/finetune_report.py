@@ -57,7 +57,7 @@ def curve_table(curve: dict) -> list[str]:
     return lines
 
 
-def draw(report: dict, path: Path) -> None:
+def draw_report(report: dict, path: Path) -> None:
     """Draws the learning curve and the confusion matrix into a PNG."""
     from matplotlib.figure import Figure
 

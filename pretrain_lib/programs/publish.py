@@ -16,11 +16,10 @@ from ..evaluation.common_blanks import load_common_blanks
 from ..evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from ..evaluation.masked import MaskedScores, masked_scores
 from ..evaluation.sentence_pairs import pair_scores
-from ..models.bert import BertForPreTraining
 from ..pretrained import WEIGHTS, find, load_pretrained, save_pretrained
 from ..training.run_folder import library_versions
 from ..zoo import ZOO
-from .pretrain import CURVES, prepared, split, view
+from .pretrain import CURVES
 from .recipe import read_recipe
 
 CARD = """# {name}
@@ -97,28 +96,29 @@ def publish(run: Path, recipe_file: Path, name: str) -> Path:
         shutil.copy(run / file, folder / file)
     model = load_pretrained(folder)  # as stored, in 16 bits
     _, tokenizer, blanks = load_common_blanks()
-    training, unseen = split(prepared(recipe.text, run)[1], recipe.text.hold_out)
+    data = recipe.data.kind.open(recipe.data.config, run)
+    training, _ = data.documents
     mask = special_ids(tokenizer).mask
     unigram = Unigram(token_counts(training, vocabulary_size(tokenizer)))
     bigram = TwoSidedBigram(training, vocabulary_size(tokenizer), special_ids(tokenizer))
     predictors = {"unigram counts": unigram, "bigram counts, both sides": bigram,
                   "bigram counts, own token": WithOwnToken(bigram, mask), f"**{name}**": model}
-    seen = recipe.train.steps * recipe.train.batch_size * recipe.text.length
+    seen = recipe.train.steps * recipe.train.batch_size * data.config.length
     card = CARD.format(
         name=name, folder=f"pretrain_lib/zoo/{name}", architecture=type(model).__name__,
         parameters=sum(p.numel() for p in model.parameters()),
         megabytes=(folder / WEIGHTS).stat().st_size / 1e6, tokens=training.tokens,
         epochs=seen / training.tokens,
         versions=", ".join(f"{key} {value}" for key, value in library_versions().items()),
-        scores="\n".join(row(key, masked_scores(predictor, blanks))
+        scores="\n".join(score_row(key, masked_scores(predictor, blanks))
                          for key, predictor in predictors.items()),
-        pairs=PAIRS.format(**vars(pair_scores(model, view(unseen, recipe, tokenizer))))
-        if isinstance(model, BertForPreTraining) else "")
+        pairs=PAIRS.format(**vars(pair_scores(model, data.held_out)))
+        if data.config.pairs == "next_sentence" else "")
     (folder / "README.md").write_text(card, encoding="utf-8")
     return folder
 
 
-def row(name: str, scores: MaskedScores) -> str:
+def score_row(name: str, scores: MaskedScores) -> str:
     """A line of the card's table."""
     return f"| {name} | {scores.loss:.3f} | {scores.accuracy:.1%} |"
 

@@ -1,114 +1,69 @@
 """A recipe: everything that a pre-training run is made of, in one file that can be read aloud.
 
-The two forms of the encoder are kept apart: `BertRecipe` is 2018's, `ModernBertRecipe` today's. A
-recipe is a TOML file with one table for each part; what it leaves out has the default value.
+A recipe is a TOML file with the tables `[data]`, `[model]`, `[objective]` and `[train]`. In each of
+the first three `kind` names a class, and all else is a field of the class's `config_class`, a frozen
+dataclass beside it; what is left out has the default value.
 """
 
 from __future__ import annotations
 
+import sys
 import tomllib
-from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, get_type_hints
+from typing import get_type_hints
 
-from ..models.bert import BertConfig
-from ..models.modern import ModernBertConfig
+from torch import nn
+
+from ..data.source import Data
+from ..objectives.base import Objective
 from ..training.config import TrainConfig
-from ..validation import require, require_at_least, require_kind, require_kinds
+from ..validation import nearest, require, require_kind, require_kinds, unknown_field
+from .old_recipes import TABLES_THEN, in_todays_form, is_old, kinds_for
 
-Unit = Literal["token", "word", "span"]
-TokenizerKind = Literal["wordpiece", "bpe"]
-Pairs = Literal["none", "next_sentence", "order"]
-ROUNDING = 1e-9
+PARTS = {"data": Data, "model": nn.Module, "objective": Objective}  # what each is a class of
 
 
 @dataclass(frozen=True)
-class TextConfig:
-    """What is read, and how it is cut.
+class Part:
+    """One of the three things that a run is made of.
 
     Attributes:
-        corpus: what `load_text` takes: "sotu", "docstrings", "books/*.txt", "hub:owner/name".
-        column: where the rows of files and of the Hub hold their text.
-        config: the Hub's configuration of a data set, where it has several.
-        split: the Hub's split.
-        revision: the Hub's commit or tag; left empty, the newest when the text is first prepared.
-        tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus.
-        vocab_size: number of tokens of a tokenizer that is trained.
-        kind: kind of a tokenizer that is trained.
-        hold_out: whose held-out documents are not trained on: a name of the zoo, or a folder with
-            `held_out.json`; left empty, every twentieth document is held out, and at least two.
-        folder: where the tokenised text is kept; left empty, under `prepared` beside the run.
-        length: tokens in a block or pair, T.
+        kind: its class.
+        config: what it is built from, of the class's `config_class`.
 
     Raises:
-        ValueError: naming the field, its value and what is allowed.
+        ValueError: if the two do not belong together.
     """
 
-    corpus: str = "sotu"
-    column: str = "text"
-    config: str = ""
-    split: str = "train"
-    revision: str = ""
-    tokenizer: str = "sotu-8192"
-    vocab_size: int = 8192
-    kind: TokenizerKind = "wordpiece"
-    hold_out: str = "sotu-8192"
-    folder: str = ""
-    length: int = 128
+    kind: type
+    config: object
 
     def __post_init__(self):
-        require_kinds(self)
-        require_at_least(self, 8, "length")
-        require_at_least(self, 1, "vocab_size")
+        expected = self.kind.config_class
+        require(isinstance(self.config, expected), f"config of {self.kind.__name__}", self.config,
+                f"a {expected.__name__}")
+        require(not hasattr(self.config, "kind"), f"a field of {expected.__name__}", "kind",
+                "called otherwise: in a recipe that names the class")
+
+    def table(self) -> dict:
+        """The table that a recipe has for it."""
+        return {"kind": name_of(self.kind), **asdict(self.config)}
 
 
 @dataclass(frozen=True)
-class MaskingConfig:
-    """What is hidden of a text.
+class Recipe:
+    """What is trained on what, to do what, and how.
 
     Attributes:
-        rate: share of the tokens that is hidden, between 0 and 1.
-        unit: what is hidden as a whole: a token, a word, or a span of words.
-        masked: share of the hidden tokens that become [MASK].
-        random: share of them that become a random token; the rest stay as they are.
-        pairs: what is predicted of two segments besides: nothing, whether the second follows the
-            first (BERT), or whether they stand in order (ALBERT). Needs a BERT.
-
-    Raises:
-        ValueError: naming the field, its value and what is allowed.
-    """
-
-    rate: float = 0.15
-    unit: Unit = "token"
-    masked: float = 0.8
-    random: float = 0.1
-    pairs: Pairs = "none"
-
-    def __post_init__(self):
-        require_kinds(self)
-        require(0 < self.rate < 1, "rate", self.rate, "above 0 and below 1")
-        require(0 <= self.masked <= 1, "masked", self.masked, "between 0 and 1")
-        most = max(1 - self.masked, 0.0)
-        require(0 <= self.random <= most + ROUNDING, "random", self.random,
-                f"between 0 and {most:g}, what masked={self.masked} leaves")
-
-    @property
-    def replace(self) -> tuple[float, float, float]:
-        """Shares of the hidden tokens that become [MASK], become random, and stay."""
-        return self.masked, self.random, max(1 - self.masked - self.random, 0.0)
-
-
-@dataclass(frozen=True)
-class BertRecipe:
-    """Pre-training as in 2018.
-
-    Attributes:
-        text: what is read.
-        model: the encoder's shape; its vocabulary is the tokenizer's, whatever stands here.
-        masking: what is hidden.
+        data: what is read.
+        model: what is trained; fields that the data decide, such as the vocabulary's size, are
+            theirs, whatever stands here.
+        objective: what the model has to do.
         train: how it is trained.
-        start_at_unigram: whether the output starts at the frequencies of the tokens.
+        start_at_unigram: whether the output starts at the frequencies of the tokens, if there are
+            any.
         start_at_neighbours: whether the first layers start by looking at the neighbours, see
             `models.bert.start_at_neighbours`.
 
@@ -116,70 +71,55 @@ class BertRecipe:
         ValueError: naming the field, its value and what is allowed.
     """
 
-    text: TextConfig = field(default_factory=TextConfig)
-    model: BertConfig = field(default_factory=BertConfig)
-    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    data: Part
+    model: Part
+    objective: Part
     train: TrainConfig = field(default_factory=TrainConfig)
     start_at_unigram: bool = True
     start_at_neighbours: bool = False
 
     def __post_init__(self):
         require_kinds(self)
-        require_positions(self)
+        for part, base in PARTS.items():
+            kind = getattr(self, part).kind
+            require(can_be(part, kind), f"kind of {part}", kind.__name__, described_base(base))
+        require_that_they_fit(self)
+
+    def table(self) -> dict:
+        """The recipe as a TOML file has it."""
+        parts = {part: getattr(self, part).table() for part in PARTS}
+        return {"start_at_unigram": self.start_at_unigram,
+                "start_at_neighbours": self.start_at_neighbours, **parts,
+                "train": asdict(self.train)}
 
 
-@dataclass(frozen=True)
-class ModernBertRecipe:
-    """Pre-training as of today.
-
-    Attributes:
-        text: what is read.
-        model: the encoder's shape; its vocabulary is the tokenizer's, whatever stands here.
-        masking: what is hidden.
-        train: how it is trained.
-        start_at_unigram: whether the output starts at the frequencies of the tokens.
-
-    Raises:
-        ValueError: naming the field, its value and what is allowed.
-    """
-
-    text: TextConfig = field(default_factory=TextConfig)
-    model: ModernBertConfig = field(default_factory=ModernBertConfig)
-    masking: MaskingConfig = field(default_factory=MaskingConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    start_at_unigram: bool = True
-
-    def __post_init__(self):
-        require_kinds(self)
-        require_positions(self)
-        if self.masking.pairs != "none":
-            raise ValueError(f"pairs={self.masking.pairs!r} needs a BERT, which tells two segments "
-                             "apart: set architecture = \"bert\", or pairs = \"none\"")
-
-
-def require_positions(recipe) -> None:
-    """The model has a position for each token of a block."""
-    most = recipe.model.max_position_embeddings
-    require(recipe.text.length <= most, "text.length", recipe.text.length,
+def require_that_they_fit(recipe: Recipe) -> None:
+    """Raises where a model cannot read these data, or cannot start as it is told to."""
+    data, model, kind = recipe.data.config, recipe.model.config, recipe.model.kind
+    length, most = getattr(data, "length", 0), getattr(model, "max_position_embeddings", None)
+    require(most is None or length <= most, "data.length", length,
             f"at most model.max_position_embeddings={most}")
+    pairs = getattr(data, "pairs", "none")
+    if pairs != "none" and not hasattr(model, "type_vocab_size"):
+        raise ValueError(f"pairs={pairs!r} needs a BERT, which tells two segments apart, and "
+                         f"{kind.__name__} does not: choose another, or pairs = \"none\"")
+    require(not recipe.start_at_neighbours or hasattr(kind, "start_at_neighbours"),
+            "start_at_neighbours", True, f"False, which is all that {kind.__name__} can")
 
 
-Recipe = BertRecipe | ModernBertRecipe
-ARCHITECTURES = {"bert": BertRecipe, "modernbert": ModernBertRecipe}
-
-
-def architecture_of(recipe: Recipe) -> str:
-    """What the line `architecture` of a recipe says."""
-    return next(name for name, kind in ARCHITECTURES.items() if type(recipe) is kind)
+# ------------------------------------------------------------------------------------- reading
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe that a TOML file describes; its line `architecture` says which form.
+    """The recipe that a TOML file describes.
+
+    Files with a line `architecture`, which have the tables `[text]` and `[masking]`, are read too.
+    A `kind` is a name that `pretrain_lib` exports, or `package.module:Class`, which is imported.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no TOML, or a field is unknown or has a value that is not allowed,
-            naming the field, and the nearest that exists.
+        ValueError: if it is no TOML, or a field or a kind is unknown or has a value that is not
+            allowed, naming it, and the nearest that exists.
     """
     path = Path(path)
     if not path.is_file():
@@ -190,27 +130,47 @@ def read_recipe(path: str | Path) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
-    if "architecture" not in table and (near := get_close_matches("architecture", table, n=1)):
-        raise unknown_field(near[0], ["architecture"], str(path))
-    architecture = table.pop("architecture", None)
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"{path}: architecture must be one of {', '.join(ARCHITECTURES)}, "
-                         f"got {architecture!r}")
-    return build(ARCHITECTURES[architecture], table, str(path))
+    return recipe_from(table, str(path))
 
 
-def build(kind: type, table: dict, where: str):
-    """A dataclass from a table, its parts from the tables within."""
-    known = [f.name for f in fields(kind)]
-    hints = get_type_hints(kind)
-    values = {}
+def recipe_from(table: dict, where: str) -> Recipe:
+    """The recipe that a table of either form describes.
+
+    Args:
+        where: what errors call the table.
+    """
+    called = TABLES_THEN if is_old(table) else {}
+    if called:
+        table = in_todays_form(table, where)
+    known = [f.name for f in fields(Recipe)]
+    for name in table:
+        if name not in known:
+            raise unknown_field(name, [*known, "architecture"], where)
+    values = {**table, "train": config_from(TrainConfig, table.get("train", {}), "train", where)}
+    for part in PARTS:
+        values[part] = part_from(table.get(part, {}), part, called.get(part, part), where)
+    try:
+        return Recipe(**values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def part_from(table: dict, part: str, called: str, where: str) -> Part:
+    """A part from its table: the class, and its configuration."""
+    require_table(table, called, where)
+    kind = kind_named(table.get("kind"), part, f"{where}, [{called}]")
+    rest = {name: value for name, value in table.items() if name != "kind"}
+    return Part(kind, config_from(kind.config_class, rest, called, where))
+
+
+def config_from(kind: type, table: dict, called: str, where: str):
+    """A configuration from its table."""
+    require_table(table, called, where)
+    where = f"{where}, [{called}]"
+    known, hints, values = [f.name for f in fields(kind)], get_type_hints(kind), {}
     for name, value in table.items():
         if name not in known:
             raise unknown_field(name, known, where)
-        if is_dataclass(hints[name]):
-            if not isinstance(value, dict):
-                raise ValueError(f"{where}: {name} must be a table, [{name}], got {value!r}")
-            value = build(hints[name], value, f"{where}, [{name}]")
         values[name] = tuple(value) if isinstance(value, list) else value
     try:
         for name, value in values.items():
@@ -220,8 +180,76 @@ def build(kind: type, table: dict, where: str):
         raise ValueError(f"{where}: {error}") from None
 
 
-def unknown_field(name: str, known: list[str], where: str) -> ValueError:
-    """The error for a field that does not exist, with the nearest that does."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    return ValueError(f"{where}: unknown field {name!r}; {guess}")
+def require_table(table, called: str, where: str) -> None:
+    if not isinstance(table, dict):
+        raise ValueError(f"{where}: {called} must be a table, [{called}], got {table!r}")
+
+
+def with_pairs(recipe: Recipe, pairs: str) -> Recipe:
+    """A recipe for a BERT with other pairs, and the model and objective that these need.
+
+    Raises:
+        ValueError: if it is for another model.
+    """
+    if pairs == getattr(recipe.data.config, "pairs", "none"):
+        return recipe
+    table = recipe.table()
+    architecture = "bert" if hasattr(recipe.model.config, "type_vocab_size") else "modernbert"
+    model, objective = kinds_for(architecture, pairs, "masking")
+    return recipe_from(table | {"data": table["data"] | {"pairs": pairs},
+                                "model": table["model"] | {"kind": model},
+                                "objective": table["objective"] | {"kind": objective}}, "the recipe")
+
+
+# --------------------------------------------------------------------------------------- kinds
+
+
+def kind_named(name: str | None, part: str, where: str) -> type:
+    """The class that a recipe names: one of the library's, or a `package.module:Class`."""
+    known = {name: kind for name, kind in exported_classes().items() if can_be(part, kind)}
+    if isinstance(name, str) and ":" in name:
+        kind = imported(name, where)
+        if not can_be(part, kind):
+            raise ValueError(f"{where}: {name} must be {described_base(PARTS[part])}")
+        return kind
+    if name is None:
+        raise ValueError(f"{where} has no line kind: known are {', '.join(known)}, and "
+                         "package.module:Class")
+    if name not in known:
+        raise ValueError(f"{where}: unknown kind {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+def imported(name: str, where: str):
+    """What `package.module:Class` names; a recipe is the user's own, so its module may run."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(f"{where}: {name} cannot be imported, {error}: a module is looked for in "
+                         "the folder that the program is started in, and on PYTHONPATH") from None
+
+
+def can_be(part: str, kind) -> bool:
+    """Whether a class can be that part of a recipe: built from its `config_class`, and no more."""
+    return (isinstance(kind, type) and issubclass(kind, PARTS[part])
+            and is_dataclass(getattr(kind, "config_class", None))
+            and (part != "model" or not issubclass(kind, Objective))
+            and not getattr(kind, "takes_labels", False))
+
+
+def described_base(base: type) -> str:
+    return f"a subclass of {base.__name__} that is built from its config_class alone"
+
+
+def exported_classes() -> dict[str, type]:
+    """The classes that `pretrain_lib` exports, by name."""
+    library = sys.modules[__name__.partition(".")[0]]
+    exports = {name: getattr(library, name) for name in library.__all__}
+    return {name: thing for name, thing in exports.items() if isinstance(thing, type)}
+
+
+def name_of(kind: type) -> str:
+    """What a recipe calls a class."""
+    exported = exported_classes().get(kind.__name__) is kind
+    return kind.__name__ if exported else f"{kind.__module__}:{kind.__qualname__}"

@@ -21,8 +21,8 @@ from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.data.tasks.sentence import long_sentences
 from pretrain_lib.data.text.document import split_sentences
 from pretrain_lib.data.text.tokenizer import special_ids, tokenizer_hash
-from pretrain_lib.programs.pretrain import digest as digest_of_tokens
-from pretrain_lib.programs.pretrain import split
+from pretrain_lib.data.text.text_data import digest as digest_of_tokens
+from pretrain_lib.data.text.text_data import split_documents
 from pretrain_lib.zoo import held_out_sources
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
@@ -151,13 +151,13 @@ def test_ids_of_the_addresses(tokens, tokenizer):
 
 
 def test_addresses_held_out(tokens):
-    training, held_out = split(tokens, HELD_OUT)
+    training, held_out = split_documents(tokens, HELD_OUT)
     assert_digest("addresses held out", sha256(training.sources, held_out.sources), "held out")
-    assert_digest("every twentieth address held out", sha256(*(part.sources for part in split(tokens, ""))), "held out")
+    assert_digest("every twentieth address held out", sha256(*(part.sources for part in split_documents(tokens, ""))), "held out")
 
 
 def test_blocks_and_pairs_of_the_addresses(tokens, tokenizer):
-    training, _ = split(tokens, HELD_OUT)
+    training, _ = split_documents(tokens, HELD_OUT)
     special = special_ids(tokenizer)
     views = {"blocks": lib.PackedBlocks(training, LENGTH, special),
              "pairs": lib.SentencePairs(training, LENGTH, special, negatives="era", task="nsp"),

@@ -147,7 +147,7 @@ def test_names_of_classes_are_drawn_as_they_are(tmp_path):
     names = [r"$\frac$", "$5-$10", "a^$"]
     report = {"curve": {"labels": [9], **{name: [0.5] for name in finetune_report.COLOURS}},
               "confusion_matrix": [[1, 0, 0]] * 3, "classes": names}
-    finetune_report.draw(report, tmp_path / "report.png")
+    finetune_report.draw_report(report, tmp_path / "report.png")
     assert (tmp_path / "report.png").stat().st_size > 1000
 
 

