@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from pretrain_lib import commands
+from pretrain_lib import ModernBertForCausalLM, commands
 from pretrain_lib.__main__ import main
 from pretrain_lib.commands import recipe_and_options
 from pretrain_lib.data.text import text_data
@@ -385,6 +386,66 @@ def test_a_run_knows_its_text_by_what_it_holds(finished, tmp_path):
     vocab_size = load_pretrained(run).config.vocab_size
     assert held["recipe"]["model"] == table["model"] | {"vocab_size": vocab_size}
     assert held["train"] == asdict(recipe.train) | {"betas": [0.9, 0.999]}
+
+
+TODAY = """
+[data]
+kind = "TextData"
+corpus = "{corpus}"
+tokenizer = ""
+vocab_size = 120
+hold_out = ""
+length = 24
+{pairs}
+[model]
+kind = "{model}"
+hidden_size = 16
+num_hidden_layers = 2
+num_attention_heads = 2
+intermediate_size = 24
+max_position_embeddings = 32
+[objective]
+kind = "{objective}"
+"""
+
+
+def test_a_run_goes_on_with_its_recipe_in_the_other_form(finished, corpus, tmp_path):
+    words, run = finished
+    then = Path(words[1]).read_text(encoding="utf-8")
+    today = TODAY.format(corpus=corpus, pairs='pairs = "next_sentence"', model="BertForPreTraining",
+                         objective="BertPretraining") + then[then.index("rate"):].replace('pairs = "next_sentence"', "")
+    (tmp_path / "today.toml").write_text(today, encoding="utf-8")
+    assert read_recipe(tmp_path / "today.toml") == read_recipe(words[1])
+    before = (run / "config.json").read_bytes()
+    assert main(["pretrain", str(tmp_path / "today.toml"), "--folder", str(run), "--resume"]) == 0
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_run_from_before_is_refused_another_recipe_and_goes_on_with_its_own(tmp_path, monkeypatch, capsys):
+    """Its config.json says its recipe in the form of then."""
+    shutil.copytree(Path(__file__).parents[1] / "saved" / "pretraining", tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    config = Path("runs/bert/config.json")
+    assert "architecture" in json.loads(config.read_text())["recipe"]
+    words = ["pretrain", "bert.toml", "--folder", "runs/bert", "--resume"]
+    assert main([*words, "--model.layer-norm-eps", "1e-6", "--text.hold-out", "sotu-8192"]) == 1
+    assert "none of the documents" in capsys.readouterr().err
+    assert main([*words, "--model.layer-norm-eps", "1e-6", "--no-start-at-unigram"]) == 1
+    assert ("(recipe.start_at_unigram: True, now False; recipe.model.layer_norm_eps: 1e-12, now 1e-06)"
+            in capsys.readouterr().err)
+    assert main(words) == 0
+    recipe = json.loads(config.read_text())["recipe"]
+    assert recipe["data"]["kind"] == "TextData" and "architecture" not in recipe
+
+
+def test_a_recipe_of_another_objective_on_text(corpus, tmp_path):
+    """Every token from those before it; there are no blanks, so nothing is counted on them."""
+    text = TODAY.format(corpus=corpus, pairs="", model="ModernBertForCausalLM", objective="CausalLM")
+    (tmp_path / "r.toml").write_text(text + '[train]\nsteps = 3\nbatch_size = 4\ndevice = "cpu"', encoding="utf-8")
+    model = pretrain(read_recipe(tmp_path / "r.toml"), tmp_path / "run")
+    found = load_pretrained(tmp_path / "run")
+    assert type(found) is type(model) is ModernBertForCausalLM
+    assert torch.equal(found.output_bias, model.output_bias.cpu())
 
 
 def test_tokens_cut_elsewhere_are_another_text():

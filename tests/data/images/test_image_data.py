@@ -1,0 +1,70 @@
+"""Images as a recipe's data: from the recipe to a model that load_pretrained reads."""
+
+import json
+
+import pytest
+import torch
+
+from pretrain_lib import Autoencoder, ImageConfig, ImageData, load_images, load_pretrained
+from pretrain_lib.__main__ import main
+
+RECIPE = """
+[data]
+kind = "ImageData"
+name = "digits"
+{size}
+
+[model]
+kind = "{model}"
+{fields}
+
+[objective]
+kind = "{objective}"
+
+[train]
+steps = 20
+batch_size = 16
+learning_rate = 0.003
+device = "cpu"
+evaluate_every = 10
+"""
+
+
+def test_training_is_the_one_split_and_what_is_held_out_the_other(tmp_path):
+    data = ImageData.open(ImageConfig("digits", size=16, margin=2), tmp_path / "run")
+    for part, split in ((data.training, "train"), (data.held_out, "test")):
+        assert torch.equal(part.images, load_images("digits", split, 16, 2).images)
+    assert data.model_fields == {"input_shape": (1, 16, 16)} and data.tokenizer is None
+
+
+@pytest.mark.parametrize("model, fields, objective, size", [
+    ("Autoencoder", "hidden_sizes = [32]\ncode_size = 8", "Denoising", ""),
+    ("ConvAutoencoder", "channels = [4, 8]\ncode_size = 8", "Reconstruction", "size = 16"),
+    ("MaskedAutoencoder", "channels = [4, 8]\npool_size = 2", "MaskedImage", "size = 16"),
+])
+def test_a_recipe_of_images_becomes_a_model(model, fields, objective, size, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.toml").write_text(RECIPE.format(model=model, fields=fields, objective=objective, size=size), encoding="utf-8")
+    assert main(["pretrain", "r.toml"]) == 0
+    assert "load_pretrained reads it" in capsys.readouterr().out
+    found = load_pretrained("runs/r")
+    side = 16 if size else 8
+    assert type(found).__name__ == model and found.config.input_shape == (1, side, side)
+    log = [json.loads(line) for line in (tmp_path / "runs" / "r" / "log.jsonl").read_text().splitlines()]
+    losses = [line["evaluation"]["loss"] for line in log if "evaluation" in line]
+    assert losses[-1] < losses[0]
+    assert (tmp_path / "runs" / "r" / "curves.png").is_file()
+    for words, said in ((["--resume"], ""), (["--resume", "--data.margin", "1"], "recipe.data.margin: 0, now 1")):
+        assert main(["pretrain", "r.toml", *words]) == bool(said)
+        assert said in capsys.readouterr().err
+
+
+def test_first_weights_of_an_autoencoder_are_those_of_its_seed_and_leave_the_random_state():
+    config = Autoencoder.config_class((1, 8, 8), (16,), 4)
+    state = torch.get_rng_state()
+    first, again, other = (Autoencoder(config, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+    torch.manual_seed(1)
+    assert all(torch.equal(first[name], tensor) for name, tensor in Autoencoder(config).state_dict().items())
