@@ -156,12 +156,13 @@ def recipe_and_options(path: str, words: list[str]) -> tuple[Recipe, Path, bool,
     options = make_dataclass("Options", [
         *((name, type(value), value) for name, value in fields.items()),
         ("minutes", float | None, None)])
-    options.__doc__ = """Trains a model from a recipe; every field of it can be set here.
+    kinds = {name: getattr(recipe, name).kind.__name__ for name in parts}
+    options.__doc__ = f"""Trains a model from a recipe; every field of it can be set here.
 
     Attributes:
-        data: what is read.
-        model: what is trained.
-        objective: what the model has to do.
+        data: {kinds["data"]}, what is read.
+        model: {kinds["model"]}, what is trained.
+        objective: {kinds["objective"]}, what the model has to do.
         train: how it is trained.
         start_at_unigram: whether the output starts at the frequencies of the tokens.
         start_at_neighbours: whether a BERT's first layers start by looking at the neighbours.

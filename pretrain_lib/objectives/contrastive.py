@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,30 @@ from ..models.coupled import first_row, gathered
 from .base import Batch, Objective, take_column
 
 LARGEST = 100.0  # scale of the cosines
+
+
+@dataclass(frozen=True)
+class ContrastiveConfig:
+    """Settings of `Contrastive`.
+
+    Attributes:
+        views: the two views, by name, each with the columns that the model reads of it.
+        temperature: one over the scale that training begins with, at least 0.01.
+
+    Raises:
+        ValueError: for another number of views than two, or a temperature below 0.01.
+    """
+
+    views: dict[str, tuple[str, ...]]
+    temperature: float = 0.07
+
+    def __post_init__(self):
+        views = {name: tuple(columns) for name, columns in dict(self.views).items()}
+        object.__setattr__(self, "views", views)
+        if len(views) != 2:
+            raise ValueError(f"there must be two views, got {len(views)}: {', '.join(views)}")
+        if not 1 / LARGEST <= self.temperature < math.inf:
+            raise ValueError(f"temperature must be at least {1 / LARGEST}, got {self.temperature}")
 
 
 class Contrastive(Objective):
@@ -41,16 +66,13 @@ class Contrastive(Objective):
         ValueError: for another number of views than two, or a temperature below 0.01.
     """
 
+    config_class = ContrastiveConfig
     separable = False
     gathers = True
 
     def __init__(self, views: Mapping[str, Sequence[str]], temperature: float = 0.07):
         super().__init__()
-        if len(views) != 2:
-            raise ValueError(f"there must be two views, got {len(views)}: {', '.join(views)}")
-        if not 1 / LARGEST <= temperature < math.inf:
-            raise ValueError(f"temperature must be at least {1 / LARGEST}, got {temperature}")
-        self.views = {name: tuple(columns) for name, columns in views.items()}
+        self.views = ContrastiveConfig(views, temperature).views
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:

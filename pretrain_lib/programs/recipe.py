@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import get_type_hints
@@ -172,6 +172,10 @@ def config_from(kind: type, table: dict, called: str, where: str):
         if name not in known:
             raise unknown_field(name, known, where)
         values[name] = tuple(value) if isinstance(value, list) else value
+    missing = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING
+               and f.name not in values]
+    if missing:
+        raise ValueError(f"{where}: {', '.join(missing)} must be given")
     try:
         for name, value in values.items():
             require_kind(name, value, hints[name])
