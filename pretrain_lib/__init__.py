@@ -1,29 +1,49 @@
 """Pre-training from first principles: sources of samples, objectives, models, and one loop."""
 
 from .compression.distill import distill
-from .compression.prune import prune
+from .compression.importance import importance
+from .compression.prune import prune, prune_weights
 from .compression.quantise import quantize
-from .data.images.augment import Augmented
+from .compression.saved import load_compressed, save_compressed
+from .data.images.augment import (
+    Augmented,
+    Noise,
+    RandomCrop,
+    RandomFlip,
+    RandomRotate,
+    RandomScale,
+)
 from .data.images.dataset import ImageDataset
 from .data.images.image_data import ImageConfig, ImageData
 from .data.images.load import load_images
 from .data.keys import Keys
 from .data.mixture import Mixture
-from .data.source import Columns
+from .data.source import Columns, Source
 from .data.splits import labelled_subset
-from .data.tasks.encoded import encode_labelled, encode_text_pairs
+from .data.tasks.encoded import (
+    EncodedText,
+    encode_labelled,
+    encode_text_pairs,
+    encode_texts,
+)
 from .data.tasks.labelled import load_labelled_text
 from .data.tasks.tagged import encode_tagged, load_tagged_text
-from .data.tasks.translation import encode_pairs, load_translation
+from .data.tasks.translation import EncodedPairs, encode_pairs, load_translation
 from .data.text.hidden_markov import HiddenMarkovLanguage
 from .data.text.load import load_text
 from .data.text.packing import PackedBlocks
 from .data.text.pairs import SentencePairs
 from .data.text.shards import prepare
 from .data.text.text_data import TextConfig, TextData
-from .data.text.token_dataset import TokenDataset
-from .data.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from .data.text.token_dataset import ShardError, TokenDataset
+from .data.text.tokenizer import (
+    load_tokenizer,
+    save_tokenizer,
+    special_ids,
+    train_tokenizer,
+)
 from .evaluation.counting import TwoSidedBigram, Unigram
+from .evaluation.masked import MaskedSet, masked_scores
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
 from .models.base import Classifier
 from .models.batch_norm import BatchNorm
@@ -40,6 +60,7 @@ from .models.bert import (
     BertForSequenceClassification,
     BertForTokenClassification,
     BertModel,
+    PreTrainingLogits,
 )
 from .models.convolutional import (
     ConvAutoencoder,
@@ -68,15 +89,28 @@ from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask
 from .objectives.reconstruction import Denoising, Reconstruction
+from .objectives.regression import Regression
 from .objectives.replaced_token import ReplacedTokenDetection
+from .objectives.tagging import Tagging
+from .objectives.text import token_loss
 from .objectives.translation import Translation
 from .pretrained import load_pretrained, save_pretrained
+from .training.checkpoint import CheckpointError
 from .training.config import TrainConfig
+from .training.finite import NonFiniteError
 from .training.trainer import Trainer
+from .transfer.features import features, logits
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
-from .transfer.heads import fine_tune_pairs, fine_tune_regressor, fine_tune_tagger
-from .transfer.lora import LoraConfig, add_lora, merge_lora
+from .transfer.heads import (
+    fine_tune_pairs,
+    fine_tune_regressor,
+    fine_tune_tagger,
+    pair_logits,
+    predicted_scores,
+    predicted_tags,
+)
+from .transfer.lora import LoraConfig, add_lora, merge_lora, unmerge_lora
 from .transfer.peft_format import load_lora, save_lora
 from .transfer.probe import LinearProbe
 from .transfer.tfidf import TfidfClassifier
@@ -100,6 +134,7 @@ __all__ = [
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
     "CausalLM",
+    "CheckpointError",
     "Classification",
     "Classifier",
     "Columns",
@@ -114,7 +149,11 @@ __all__ = [
     "encode_pairs",
     "encode_tagged",
     "encode_text_pairs",
+    "encode_texts",
+    "EncodedPairs",
+    "EncodedText",
     "EncoderDecoder",
+    "features",
     "few_label_curve",
     "fine_tune",
     "fine_tune_pairs",
@@ -127,11 +166,13 @@ __all__ = [
     "ImageConfig",
     "ImageData",
     "ImageDataset",
+    "importance",
     "initialise",
     "Keys",
     "labelled_subset",
     "LinearAutoencoder",
     "LinearProbe",
+    "load_compressed",
     "load_images",
     "load_labelled_text",
     "load_lora",
@@ -140,11 +181,14 @@ __all__ = [
     "load_text",
     "load_tokenizer",
     "load_translation",
+    "logits",
     "LoraConfig",
+    "masked_scores",
     "MaskedAutoencoder",
     "MaskedAutoencoderConfig",
     "MaskedImage",
     "MaskedLM",
+    "MaskedSet",
     "merge_lora",
     "Mixture",
     "ModernBertConfig",
@@ -156,20 +200,38 @@ __all__ = [
     "MultiTask",
     "NeuralProbabilisticLM",
     "NeuralProbabilisticLMConfig",
+    "Noise",
+    "NonFiniteError",
     "Objective",
     "PackedBlocks",
+    "pair_logits",
+    "predicted_scores",
+    "predicted_tags",
     "prepare",
+    "PreTrainingLogits",
     "prune",
+    "prune_weights",
     "quantize",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotate",
+    "RandomScale",
     "Reconstruction",
+    "Regression",
     "ReplacedTokenDetection",
+    "save_compressed",
     "save_lora",
     "save_pretrained",
     "save_tokenizer",
     "SentencePairs",
+    "ShardError",
+    "Source",
+    "special_ids",
+    "Tagging",
     "TextConfig",
     "TextData",
     "TfidfClassifier",
+    "token_loss",
     "TokenDataset",
     "train_tokenizer",
     "TrainConfig",
@@ -177,4 +239,5 @@ __all__ = [
     "Translation",
     "TwoSidedBigram",
     "Unigram",
+    "unmerge_lora",
 ]

@@ -50,7 +50,8 @@ def prune(model: nn.Module, importance: Importance, heads: float = 0.0, units: f
         layers: share of the layers to leave out; the first one stays.
 
     Raises:
-        ValueError: for a share outside [0, 1), if the importance is another model's, or as `cut`.
+        ValueError: for a share outside [0, 1), if the importance is another model's, or as
+            `prune.cut`.
     """
     require_same_parts(model, importance)
     return cut(model, choose(importance, heads, units, layers))

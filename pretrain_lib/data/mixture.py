@@ -21,7 +21,7 @@ class Mixture:
     the key alone.
 
     The columns of a task are named "task/column"; "task/keys" holds the epoch and the number of
-    each sample in its own source, for `of_task`.
+    each sample in its own source, for `mixture.of_task`.
 
     Args:
         sources: the source of each task.

@@ -141,11 +141,12 @@ class TwoSidedBigram(nn.Module):
 
         log P(w | l, r) = log P(w) + a [A(l, w) + A(r, w)] + constant,
 
-    where A is the `Association` of a pair in that order, and a is the weight that predicts best
-    in every tenth document after counting in the others; then all documents are counted. With one
-    neighbour a = 1, which is P(w | l) or P(w | r); with none it is the unigram. A neighbour gives
-    no evidence where it is [PAD], [CLS], [SEP] or [MASK], or belongs to another piece of the block.
-    What stands at the position itself is not looked at: for that, see `WithOwnToken`.
+    where A is the `counting.Association` of a pair in that order, and a is the weight that predicts
+    best in every tenth document after counting in the others; then all documents are counted. With
+    one neighbour a = 1, which is P(w | l) or P(w | r); with none it is the unigram. A neighbour
+    gives no evidence where it is [PAD], [CLS], [SEP] or [MASK], or belongs to another piece of the
+    block.
+    What stands at the position itself is not looked at: for that, see `counting.WithOwnToken`.
 
     Args:
         documents: a `TokenDataset`, or vectors of token ids, without special tokens.

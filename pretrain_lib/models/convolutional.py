@@ -160,7 +160,8 @@ class MaskedAutoencoderConfig:
         channels: feature maps after each halving.
         num_blocks: residual blocks of the encoder after the last halving.
         num_decoder_blocks: residual blocks of the decoder.
-        pool_size: side of the grid that the feature map is averaged to by `encode`.
+        pool_size: side of the grid that the feature map is averaged to by
+            `MaskedAutoencoder.encode`.
     """
 
     input_shape: tuple[int, int, int] = (1, 28, 28)

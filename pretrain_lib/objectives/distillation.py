@@ -61,7 +61,7 @@ class Distillation(Objective):
         teacher: a BERT or ModernBERT that answers with logits: (B, C), or with a task (B, S, V).
         task: what the student learns besides; None: nothing, texts are without labels. The targets
             of its batches are "labels", (B,) or (B, S), -100 where nothing is to be answered.
-        temperature: T of `soft_loss`, above 0.
+        temperature: T of `distillation.soft_loss`, above 0.
         soft: weight of the soft targets; the task's terms weigh what they weigh in the task.
         layers: pairs (layer of the student, layer of the teacher), counted from 0, whose hidden
             states should agree after a linear map (Jiao et al., section 3.1): the mean squared

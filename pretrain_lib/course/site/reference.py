@@ -15,6 +15,7 @@ PARTS = {
     "models": "Models",
     "objectives": "Objectives",
     "training": "Training",
+    "evaluation": "Evaluation",
     "transfer": "Transfer",
     "compression": "Compression",
     "pretrained": "Saved models",
