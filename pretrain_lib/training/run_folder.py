@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..data.keys import Keys
 from ..data.source import Source
 from ..files import free_name, remove_left_overs
+from ..models.protocol import Saved
 from ..objectives.base import Objective
 from .checkpoint import CheckpointError, not_written, replace_text
 from .config import differences
@@ -38,7 +40,8 @@ def claim(folder: Path, mine: dict) -> None:
         differ = differences(there["train"], mine["train"])
         older = "source" not in there
         known = mine | ({"objective": without_lists(mine["objective"])} if older else {})
-        for name in ("objective", "model", "samples", "source", "held_out", "recipe"):
+        for name in ("objective", "model", "architecture", "samples", "source", "held_out",
+                     "recipe"):
             if name in there:  # older runs do not say all of it
                 differ += unlike(name, there[name], known[name])
         if differ:
@@ -60,6 +63,18 @@ def description_of(objective: Objective) -> dict:
              if isinstance(part, Objective) and part is not objective}
     return {"name": type(objective).__name__, **settings_of(objective),
             "weights": objective.weights, **parts}
+
+
+def architecture_of(model: nn.Module) -> dict | None:
+    """What a model says builds it again, but for the names of its classes; None if it does not say.
+
+    Tensors of the same shapes may belong to another model: one with other heads, or more dropout.
+    """
+    if not isinstance(model, Saved):
+        return None
+    return {name: {"name": type(value).__name__, **(architecture_of(value) or {})}
+            if isinstance(value, nn.Module) else plain(value)
+            for name, value in model.to_config().items() if name != "label_names"}
 
 
 def description_of_source(source: Source) -> dict:

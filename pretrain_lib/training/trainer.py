@@ -38,6 +38,7 @@ from .optimizer import add_l2_gradient, keep_zeros, learning_rate_at, make_optim
 from .passes import borrowed, make_passes
 from .random_state import random_state_kept, seed_dropout
 from .run_folder import (
+    architecture_of,
     claim,
     description_of,
     description_of_source,
@@ -370,6 +371,7 @@ class Trainer:
     def _description(self) -> dict:
         return {"train": asdict(self.config), "objective": description_of(self.objective),
                 "model": type(self.model).__name__, "samples": len(self.source),
+                "architecture": architecture_of(self.model),
                 "source": description_of_source(self.source),
                 "held_out": self.held_out and description_of_source(self.held_out),
                 "recipe": self.recipe}

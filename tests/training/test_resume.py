@@ -31,7 +31,11 @@ from pretrain_lib.data.mixture import Mixture
 from pretrain_lib.data.source import Columns
 from pretrain_lib.data.tasks.encoded import EncodedText
 from pretrain_lib.data.text.tokenizer import SpecialIds
+from pretrain_lib.models.base import Classifier
+from pretrain_lib.models.before_transformers import BidirectionalLSTM, BidirectionalLSTMConfig
+from pretrain_lib.models.bert import BertConfig, BertForMaskedLM
 from pretrain_lib.models.modern import ModernBertConfig, ModernBertForMaskedLM
+from pretrain_lib.objectives.classification import Classification
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.objectives.multitask import MultiTask
 from pretrain_lib.objectives.reconstruction import Denoising, Reconstruction
@@ -581,6 +585,36 @@ def test_the_description_of_a_source_reads_a_few_rows_and_no_list_of_texts(tmp_p
     assert (tmp_path / "texts" / "config.json").stat().st_size < 3000
 
 
+def bert(**settings) -> BertForMaskedLM:
+    return BertForMaskedLM(BertConfig(**{**dict(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                                                num_attention_heads=2, max_position_embeddings=10), **settings}))
+
+
+def classifier(dropout: float) -> Classifier:
+    return Classifier(BidirectionalLSTM(BidirectionalLSTMConfig(50, 8, 8, dropout=dropout)), 2)
+
+
+@pytest.mark.parametrize("model, other, what", [
+    (bert, lambda: bert(num_attention_heads=4), "architecture.num_attention_heads: 2, now 4"),
+    (bert, lambda: bert(hidden_dropout_prob=0.3), "architecture.hidden_dropout_prob: 0.1, now 0.3"),
+    (bert, lambda: bert(layer_norm_eps=0.1), "architecture.layer_norm_eps"),
+    (lambda: classifier(0.1), lambda: classifier(0.2), "architecture.encoder.dropout: 0.1, now 0.2"),
+])
+def test_another_model_of_the_same_shapes_is_refused(tmp_path, model, other, what):
+    source = Columns(input_ids=torch.arange(5, 45).view(4, 10), labels=torch.arange(4) % 2)
+
+    def trainer(model, folder=tmp_path):
+        objective = MaskedLM(SpecialIds(0, 1, 2, 3, 4), 50) if isinstance(model, BertForMaskedLM) else Classification("input_ids")
+        return Trainer(model, objective, source, config(steps=1), folder=folder)
+
+    trainer(model()).fit()
+    named = model()
+    named.label_names = ["one", "two"]  # what classes are called may change
+    trainer(named)
+    with pytest.raises(CheckpointError, match=what):
+        trainer(other())
+
+
 def test_a_run_from_before_sources_were_described_goes_on(tmp_path):
     def trainer(**settings):
         source = Columns(input_ids=torch.arange(5, 45).view(4, 10))
@@ -591,7 +625,7 @@ def test_a_run_from_before_sources_were_described_goes_on(tmp_path):
     trainer().fit()
     path = tmp_path / "config.json"
     older = json.loads(path.read_text())
-    for name in ("source", "held_out"):
+    for name in ("source", "held_out", "architecture"):
         del older[name]
     del older["objective"]["special"]
     path.write_text(json.dumps(older))
