@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import get_args
-from ..hf import their_names
-from .lora import Target, is_target
 import copy
 import json
 from pathlib import Path
+from typing import get_args
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..hf import family_of, is_encoder
+from ..files import new_folder
+from ..hf import family_of, is_encoder, their_names
 from ..models.state import shortened
 from .encoders import text_classifier
-from .lora import OCCUPIED, adapters_of, freeze_encoder, put_adapter
+from .lora import OCCUPIED, Target, adapters_of, freeze_encoder, is_target, put_adapter
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
