@@ -53,13 +53,18 @@ def save_lora(model: nn.Module, folder: str | Path, base: str | Path) -> None:
 
     Args:
         model: a classifier or encoder with adapters.
-        folder: where to; it is made if need be.
+        folder: where to; adapters that are there are replaced, once the new ones are written.
         base: the saved model that the adapters were trained on.
 
     Raises:
         TypeError: if `peft` would not know what the model does.
         ValueError: if it has no adapters, or of several ranks.
+        FileExistsError: if the folder exists and holds something other than adapters.
     """
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} exists and holds no adapters: choose another place, or "
+                              "empty it")
     adapters, task = adapters_of(model), task_of(model)
     shapes = {(adapter.A.shape[1], adapter.scale) for adapter in adapters.values()}
     if len(shapes) != 1:
@@ -77,15 +82,16 @@ def save_lora(model: nn.Module, folder: str | Path, base: str | Path) -> None:
               "r": rank, "lora_alpha": scale * rank, "lora_dropout": 0.0, "bias": "none",
               "target_modules": targets, "modules_to_save": sorted(heads) or None,
               "inference_mode": True}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({PREFIX + name: tensor.detach().cpu().float().contiguous()
-               for name, tensor in tensors.items()}, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    tensors = {PREFIX + name: t.detach().cpu().float().contiguous() for name, t in tensors.items()}
+    with new_folder(folder) as place:
+        save_file(tensors, place / WEIGHTS, metadata={"format": "pt"})
+        (place / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
     """A copy of a model with the adapters and the head of a folder, by `save_lora` or by `peft`.
+
+    As with `load_pretrained` it is in evaluation mode, whichever the model is in.
 
     Args:
         model: what the adapters were trained on. Where the folder holds a classifier of sequences,
@@ -123,7 +129,7 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
     if tensors:
         raise ValueError(f"{folder} holds tensors that {type(model).__name__} has no place for: "
                          + shortened(sorted(tensors)))
-    return model
+    return model.eval()
 
 
 def classifier_for(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> nn.Module:

@@ -251,6 +251,45 @@ def test_adapters_of_an_encoder_come_back(tmp_path):
         assert torch.equal(load_lora(make(), tmp_path / "adapters")(ids()), model(ids()))
 
 
+@pytest.mark.parametrize("make", [bert, modern])
+def test_what_is_loaded_answers_alike_twice(make, tmp_path):
+    """A classifier's adapters on an encoder, and on a model that is being trained."""
+    kind = {bert: (pl.BertForSequenceClassification, pl.BertModel), modern: (pl.ModernBertForSequenceClassification, pl.ModernBertModel)}[make]
+    save_lora(disturbed(add_lora(make(kind[0], 3), LoraConfig(rank=2))), tmp_path / "adapters", "base")
+    for model in (make(kind[0], 3).train(), make(kind[1]), make(kind[1]).train()):
+        mode = model.training
+        try:
+            again = load_lora(model, tmp_path / "adapters")
+        except ValueError as error:  # a BERT without a pooler
+            assert "pooler" in str(error) and kind[1] is pl.BertModel
+            continue
+        assert not any(part.training for part in again.modules()) and model.training == mode
+        assert torch.equal(again(ids()), again(ids()))
+
+
+def test_a_save_that_breaks_off_leaves_the_adapters_that_were_there(tmp_path, monkeypatch):
+    """Weights of one rank or alpha beside the configuration of another would answer wrongly."""
+    model = disturbed(add_lora(modern(pl.ModernBertModel), LoraConfig(rank=2, alpha=2)))
+    save_lora(model, tmp_path / "adapters", "base")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "adapters").iterdir()}
+    other = disturbed(add_lora(modern(pl.ModernBertModel), LoraConfig(rank=2, alpha=64)), seed=1)
+    with monkeypatch.context() as broken:
+        broken.setattr(json, "dumps", lambda *_, **__: 1 / 0)  # the weights are written by then
+        with pytest.raises(ZeroDivisionError):
+            save_lora(other, tmp_path / "adapters", "base")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "adapters").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["adapters"]
+    save_lora(other, tmp_path / "adapters", "base")
+    assert torch.equal(load_lora(modern(pl.ModernBertModel), tmp_path / "adapters")(ids()), other(ids()))
+
+
+def test_adapters_replace_adapters_only(tmp_path):
+    (tmp_path / "notes.txt").write_text("kept")
+    with pytest.raises(FileExistsError, match="holds no adapters: choose another place"):
+        save_lora(add_lora(modern(pl.ModernBertModel), LoraConfig()), tmp_path, "base")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_a_merged_model_is_saved_as_any_other(tmp_path):
     model = disturbed(add_lora(classifiers()[1], LoraConfig(rank=2)))
     expected = model(ids())
