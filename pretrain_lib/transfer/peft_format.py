@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from ..files import new_folder
 from ..hf import family_of, is_encoder, their_names
 from ..models.state import shortened
-from .encoders import text_classifier
+from .encoders import text_classifier, text_tagger
 from .lora import OCCUPIED, Target, adapters_of, freeze_encoder, is_target, put_adapter
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 TASKS = {"Model": "FEATURE_EXTRACTION", "ForSequenceClassification": "SEQ_CLS",
          "ForTokenClassification": "TOKEN_CLS"}
+HEADS = {"SEQ_CLS": text_classifier, "TOKEN_CLS": text_tagger}
 # What peft can do besides, with the values under which it is plain LoRA and no other beginning of
 # A and B has changed the weights beside them.
 PLAIN = {"peft_type": ("LORA",), "bias": ("none",), "use_rslora": (False, None),
@@ -94,8 +95,8 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
     As with `load_pretrained` it is in evaluation mode, whichever the model is in.
 
     Args:
-        model: what the adapters were trained on. Where the folder holds a classifier of sequences,
-            it may be the encoder, with or without another head.
+        model: what the adapters were trained on. Where the folder holds a classifier or tagger, it
+            may be the encoder, with or without another head.
         folder: with `adapter_config.json` and `adapter_model.safetensors`.
 
     Raises:
@@ -116,8 +117,8 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
                for name, tensor in load_file(folder / WEIGHTS).items()}
     is_classifier = type(model).__name__.endswith("Classification")
     task = config.get("task_type")
-    if "classifier.weight" in tensors and task == "SEQ_CLS" and not is_classifier:
-        model = classifier_for(model, tensors, folder)
+    if "classifier.weight" in tensors and task in HEADS and not is_classifier:
+        model = headed(model, task, tensors, folder)
     else:
         model = copy.deepcopy(model)
     if is_classifier and task not in (None, task_of(model)):
@@ -132,18 +133,18 @@ def load_lora(model: nn.Module, folder: str | Path) -> nn.Module:
     return model.eval()
 
 
-def classifier_for(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> nn.Module:
+def headed(model: nn.Module, task: str, tensors: dict[str, Tensor], folder: Path) -> nn.Module:
     """A copy of the model under a head that the adapters' tensors, or its own, will fill.
 
     Raises:
         ValueError: if a part of it would stay as it was drawn at random.
     """
-    headed = text_classifier(model, len(tensors["classifier.weight"]))
-    for name, theirs in head_names(headed).items():
+    classifier = HEADS[task](model, len(tensors["classifier.weight"]))
+    for name, theirs in head_names(classifier).items():
         if theirs not in tensors and getattr(model, name.partition(".")[0], None) is None:
             raise ValueError(f"{folder} has no {theirs}, and {type(model).__name__} has none "
                              "either: load the adapters on the model that they were trained on")
-    return headed
+    return classifier
 
 
 def require_plain(config: dict, file: Path) -> None:

@@ -244,6 +244,22 @@ def test_we_read_what_peft_saves(targets, number, tmp_path):
         assert (ours(ids()) - theirs(input_ids=ids()).logits).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("base", ["BertModel", "BertForMaskedLM", "ModernBertForMaskedLM"])
+def test_a_tagger_of_peft_goes_on_the_model_that_it_was_trained_on(base, tmp_path):
+    import peft
+    import transformers
+
+    pl.save_pretrained((modern if "Modern" in base else bert)(getattr(pl, base)), tmp_path / "base")
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "base", num_labels=4)
+    targets = ["Wqkv"] if "Modern" in base else ["query", "value"]
+    theirs = peft.get_peft_model(theirs, peft.LoraConfig(task_type="TOKEN_CLS", r=2, target_modules=targets))
+    theirs = disturbed(theirs, seed=4).eval()
+    theirs.save_pretrained(tmp_path / "adapters")
+    ours = load_lora(pl.load_pretrained(tmp_path / "base"), tmp_path / "adapters")
+    with torch.no_grad():
+        assert ours(ids()).shape == (3, 9, 4) and (ours(ids()) - theirs(input_ids=ids()).logits).abs().max() < 1e-5
+
+
 def test_adapters_of_an_encoder_come_back(tmp_path):
     for make in (lambda: bert(pl.BertModel), lambda: modern(pl.ModernBertModel)):
         model = disturbed(add_lora(make(), LoraConfig(rank=2, targets=ALL)))
