@@ -24,6 +24,7 @@ from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from .cores import usable_cores
 from .exercises import all_exercises
 from .questions import Marks, attend, clean
 from .sandbox import NoSandbox, OutOfTime, deadline, started, try_sandbox
@@ -294,8 +295,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="that one notebook may take (300)")
     parser.add_argument("--memory", type=float, default=4, metavar="GB",
                         help="that one process may have (4)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(),
-                        help="notebooks at a time; one a core if not said")
+    parser.add_argument("--jobs", type=int, default=usable_cores(),
+                        help="notebooks at a time; one a usable core if not said")
     parser.add_argument("--trusted", action="store_true", help="run submissions without a sandbox")
     options = parser.parse_args(arguments)
     if os.name == "nt":

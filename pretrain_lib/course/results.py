@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..files import write_text
+from .cores import usable_cores
 from .dial import SCALES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,11 +93,11 @@ def cpuinfo(*names: str) -> str:
 
 
 def hardware() -> dict:
-    """What this machine is: processor and its instructions, cores, threads used, GPU."""
+    """What this machine is: processor and its instructions, usable cores, threads used, GPU."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"processor": processor(), "instructions": instructions(), "cores": os.cpu_count(),
+    return {"processor": processor(), "instructions": instructions(), "cores": usable_cores(),
             "threads": torch.get_num_threads(), "gpu": gpu}
 
 

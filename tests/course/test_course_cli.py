@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from pretrain_lib.course import cores
+from pretrain_lib.course.results import hardware
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 posix_only = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and shell scripts")
 
@@ -541,5 +544,6 @@ def test_half_of_the_cores_that_may_be_used_compute_a_chapter(monkeypatch, tmp_p
     monkeypatch.setattr(os, "cpu_count", lambda: there)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(allowed)), raising=False)
     monkeypatch.setattr(module, "open", lambda path: open(limit), raising=False)
-    assert module.usable_cores() == usable
+    monkeypatch.setattr(cores, "LIMIT", limit)
+    assert module.usable_cores() == cores.usable_cores() == hardware()["cores"] == usable
     assert module.environment(in_venv=False)["OMP_NUM_THREADS"] == str(max(1, usable // 2))
