@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Source
+from ..files import new_file
 from ..models.bert import token_logits
 from ..models.layers import require_known
 from ..models.precision import answering
@@ -68,7 +69,8 @@ class MaskedSet:
         """
         columns = {name: narrow(tensor) for name, tensor in vars(self).items()
                    if name != "position_ids"}
-        save_file(columns, Path(folder) / FILE)
+        with new_file(Path(folder) / FILE) as partial:
+            save_file(columns, partial)
 
     @classmethod
     def load(cls, folder: str | Path) -> MaskedSet:

@@ -24,6 +24,7 @@ from ..evaluation.classification import (
     majority_class,
     paired_bootstrap,
 )
+from ..files import write_text
 from ..models.protocol import TextEncoder
 from ..pretrained import find, load_pretrained, require_room, save_pretrained
 from ..training.config import TrainConfig
@@ -202,9 +203,8 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
         "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
     save_pretrained(classifier, folder / MODEL, tokenizer)
-    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n",
-                                        encoding="utf-8")
-    (folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
+    write_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "report.md", as_markdown(report))
     draw_report(report, folder / "report.png")
     return report
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pretrain_lib.evaluation import masked
 from pretrain_lib.evaluation.masked import FILE, MaskedSet
 
 
@@ -28,6 +29,20 @@ def test_ids_come_back_whatever_the_vocabulary(largest, bits, tmp_path):
     kept = load_file(tmp_path / FILE)
     assert kept["input_ids"].dtype == kept["labels"].dtype == bits
     assert kept["positions"].dtype == kept["attention_mask"].dtype == torch.int16
+
+
+def test_a_save_that_breaks_off_leaves_the_blanks_that_were_there(tmp_path, monkeypatch):
+    blanks(7).save(tmp_path)
+
+    def full_disk(columns, place):
+        place.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(masked, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        blanks(8).save(tmp_path)
+    assert torch.equal(MaskedSet.load(tmp_path).input_ids, blanks(7).input_ids)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 def test_a_folder_without_blanks_is_named(tmp_path):
