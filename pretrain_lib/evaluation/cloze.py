@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..data.tasks.encoded import encode_batch, padded
+from ..data.tasks.encoded import encode_texts
 from ..data.text.tokenizer import special_ids
 from ..models.bert import token_logits
 from ..models.precision import answering
@@ -16,9 +16,6 @@ from ..models.state import device_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-
-LENGTH = 128  # tokens of a sentence at most
 
 
 @torch.no_grad()
@@ -41,12 +38,12 @@ def cloze_log_probabilities(model: nn.Module, tokenizer: Tokenizer, sentences: S
     unknown = [word for word in words if tokenizer.token_to_id(word) is None]
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no single token of the vocabulary: choose another")
-    texts = padded(encode_batch(sentences, tokenizer, LENGTH, special=True), tokenizer)
-    blank = texts["input_ids"] == special_ids(tokenizer).mask  # (N, T)
+    texts = encode_texts(sentences, tokenizer)
+    blank = texts.input_ids == special_ids(tokenizer).mask  # (N, T)
     for sentence, blanks in zip(sentences, blank.sum(1).tolist(), strict=True):
         if blanks != 1:
             raise ValueError(f"each sentence needs one [MASK], {sentence!r} has {blanks}")
-    columns = (*texts.values(), blank.int().argmax(1, keepdim=True))
+    columns = (texts.input_ids, texts.attention_mask, blank.int().argmax(1, keepdim=True))
     input_ids, attention_mask, positions = (column.to(device_of(model)) for column in columns)
     with answering(model):
         logits = model(input_ids, attention_mask, positions=positions)

@@ -58,8 +58,6 @@ def encode_texts(sentences: Sequence[str], tokenizer: Tokenizer, length: int = 1
                  **columns) -> EncodedText:
     """Texts as `[CLS] text [SEP]`, truncated to a length and padded at the end.
 
-    As in `prepare`, "[SEP]" within a text is text, and no special token.
-
     Args:
         sentences: N texts.
         tokenizer: it stays as it is.
@@ -105,17 +103,8 @@ def encode_text_pairs(first: Sequence[str], second: Sequence[str], tokenizer: To
     return EncodedText(first, token_type_ids=kinds, **padded(encodings, tokenizer), **columns)
 
 
-def encode_batch(texts: list, tokenizer: Tokenizer, length: int, words: bool = False,
-                 special: bool = False) -> list:
+def encode_batch(texts: list, tokenizer: Tokenizer, length: int, words: bool = False) -> list:
     """What a tokenizer makes of texts, of pairs of them, or of lists of words.
-
-    Args:
-        texts: N of them.
-        tokenizer: it stays as it is.
-        length: tokens of each at most.
-        words: whether each is a list of words.
-        special: whether the name of a special token, such as "[MASK]", is that token; otherwise it
-            is text.
 
     Raises:
         ValueError: if the length leaves no place for a token, or there is no text.
@@ -127,7 +116,6 @@ def encode_batch(texts: list, tokenizer: Tokenizer, length: int, words: bool = F
     own = type(tokenizer).from_str(tokenizer.to_str())
     own.enable_truncation(length)
     own.no_padding()
-    own.encode_special_tokens = not special
     return own.encode_batch(list(texts), is_pretokenized=words)
 
 

@@ -180,7 +180,7 @@ def encode_tagged(text: TaggedText, tokenizer: Tokenizer, length: int = 128) -> 
         ValueError: as `encode_texts`.
     """
     words = with_a_token_each(text.words, tokenizer)
-    encodings = encode_batch(words, tokenizer, length, words=True, special=True)
+    encodings = encode_batch(words, tokenizer, length, words=True)
     rows = [first_token_tags(encoding.word_ids, tags)
             for encoding, tags in zip(encodings, text.tags, strict=True)]
     return EncodedText([" ".join(words) for words in text.words], text.classes,
@@ -190,7 +190,7 @@ def encode_tagged(text: TaggedText, tokenizer: Tokenizer, length: int = 128) -> 
 def with_a_token_each(rows: list[list[str]], tokenizer: Tokenizer) -> list[list[str]]:
     """The words of sentences, [UNK] instead of those of which the tokenizer leaves no token."""
     words = sorted({word for row in rows for word in row})
-    encodings = encode_batch([[word] for word in words], tokenizer, 3, words=True, special=True)
+    encodings = encode_batch([[word] for word in words], tokenizer, 3, words=True)
     silent = {word for word, encoding in zip(words, encodings, strict=True)
               if not any(part is not None for part in encoding.word_ids)}
     return [[UNK if word in silent else word for word in row] for row in rows]

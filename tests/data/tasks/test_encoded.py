@@ -14,8 +14,6 @@ from pretrain_lib.data.tasks.encoded import (
 )
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.tasks.labelled import LabelledText
-from pretrain_lib.data.text.document import Corpus, Document
-from pretrain_lib.data.text.shards import prepare
 from pretrain_lib.data.text.tokenizer import special_ids, train_tokenizer
 
 WORDS = "the union of these states is a nation at peace with all foreign powers".split()
@@ -45,19 +43,6 @@ def test_a_batch_is_as_wide_as_its_longest_text_and_no_token_is_lost():
         longest = max(len(TOKENIZER.encode(encoded.sentences[i]).ids) for i in ids)
         assert samples["input_ids"].shape == samples["attention_mask"].shape == (len(ids), longest)
         assert samples["attention_mask"].sum() == encoded.attention_mask[ids].sum()
-
-
-@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
-def test_the_name_of_a_special_token_is_text_in_a_text_as_in_prepare(kind, tmp_path):
-    """Someone's text ends no sequence, hides no word and separates no pair."""
-    text = "the union [SEP] of [MASK] states [PAD]"
-    tokenizer = train_tokenizer([" ".join(WORDS) + " [SEP] [MASK] [PAD]"], 300, kind)
-    special = special_ids(tokenizer)
-    ids = encode_texts([text], tokenizer, 99).input_ids[0].tolist()
-    prepared = prepare(Corpus("mine", lambda: [Document(text, "one")]), tokenizer, tmp_path / "prepared").document(0).tolist()
-    assert ids == [special.cls, *prepared, special.sep] and not set(special) & set(prepared)
-    pairs = encode_text_pairs([text], [text], tokenizer, 99).input_ids[0].tolist()
-    assert pairs.count(special.sep) == 2 and special.mask not in pairs
 
 
 def test_the_tokenizer_stays_as_it_is():
@@ -101,3 +86,10 @@ def test_what_cannot_be_encoded_is_named():
         encode_texts([], TOKENIZER)
     with pytest.raises(ValueError, match="1 sentences do not fit 2 rows"):
         EncodedText(["one"], input_ids=torch.ones(2, 3), attention_mask=torch.ones(2, 3))
+
+
+def test_the_blank_of_a_task_is_the_tokens_own():
+    """Sentences of the tasks "sentiment" and "continent" hold one [MASK], which a model must see as such."""
+    tokenizer = train_tokenizer(["a good word and a bad one"] * 9, 60)
+    found = encode_texts(["a [MASK] word", "a word"], tokenizer, 8)
+    assert (found.input_ids == special_ids(tokenizer).mask).sum(1).tolist() == [1, 0]
