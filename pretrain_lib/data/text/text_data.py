@@ -48,7 +48,7 @@ class TextConfig:
         vocab_size: number of tokens of a tokenizer that is trained.
         hold_out: whose held-out documents are not trained on: a name of the zoo, or a folder with
             `held_out.json`; left empty, every twentieth document is held out, and at least two.
-        folder: where the tokenised text is kept; left empty, under `prepared` beside the run.
+        folder: where the tokenised text is kept; left empty, under `prepared/` beside the run.
         length: tokens in a block or pair, T.
         pairs: what a sample is: a block of text, or two segments of which the second follows the
             first or does not (BERT), or stands before or behind it (ALBERT).
