@@ -30,7 +30,7 @@ from ..pretrained import find, load_pretrained, require_room, save_pretrained
 from ..training.config import TrainConfig
 from ..transfer.features import logits
 from ..transfer.fine_tune import FineTuning
-from ..transfer.tfidf import TfidfClassifier
+from ..transfer.tfidf import TfidfClassifier, words_and_characters
 from ..transfer.tuning import choose_setting
 from ..validation import require, require_at_least
 from ..zoo import held_out_sources
@@ -66,7 +66,8 @@ class FinetuneConfig:
         label: column that holds the class.
         folder: where the classifier and the report go; left empty, under `runs`.
         length: tokens of a text that are read; the rest is cut off.
-        trials: learning rates to choose from, 1 to 5, for the baseline as many settings.
+        trials: learning rates to choose from, 1 to 5; for the baseline as many strengths, of counted
+            words and of counted characters.
         examples: texts to train on at most, drawn at random; 0 takes all.
         test_examples: texts to test on at most; 0 takes all.
         curve: points of the learning curve, each with a third of the next one's labels; 1 draws
@@ -183,12 +184,11 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
                          rates(model, config.trials))
     rate = choose_setting(learner, training, config.seed, rounds=1, groups=parts[0].sources)
     classifier = learner.classifier(training, rate, config.seed)
-    counted = TfidfClassifier(STRENGTHS[: config.trials])
-    strength = choose_setting(counted, training, config.seed, rounds=1,
-                              groups=parts[0].sources)
+    counted = TfidfClassifier(words_and_characters(STRENGTHS[: config.trials]))
+    setting = choose_setting(counted, training, config.seed, rounds=1, groups=parts[0].sources)
     predicted = {
         "fine-tuned": logits(classifier, test).argmax(1),
-        "TF-IDF": counted.fit(training, strength, config.seed)(test),
+        "TF-IDF": counted.fit(training, setting, config.seed)(test),
         "majority class": torch.full_like(test.labels, majority_class(training.labels)),
     }
     report = {
@@ -196,9 +196,10 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
         "classes": list(text.classes),
         "training_texts": len(training), "test_texts": len(test), "left_out": text.left_out,
         "learning_rate": rate, "trials": config.trials, "length": config.length,
+        "tfidf": {"strength": setting[0], "terms": setting[1]},
         "truncated": share_truncated(test, config.length), "seed": config.seed,
         **compare(predicted, test.labels, parts[1].sources, len(text.classes)),
-        "curve": learning_curve({"fine-tuned": (learner, rate), "TF-IDF": (counted, strength)},
+        "curve": learning_curve({"fine-tuned": (learner, rate), "TF-IDF": (counted, setting)},
                                 predicted, training, test, config),
         "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip

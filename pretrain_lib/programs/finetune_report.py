@@ -14,7 +14,9 @@ def as_markdown(report: dict) -> str:
     lines = [f"# {report['model']} fine-tuned on {report['data']}", "",
              f"{report['training_texts']} texts to train on, {report['test_texts']} others to test "
              f"on; {report['truncated']:.0%} of them reach {report['length']} tokens, where texts "
-             f"are cut. Learning rate {report['learning_rate']:g}, the best of {report['trials']}.",
+             f"are cut. Learning rate {report['learning_rate']:g}, the best of {report['trials']}. "
+             f"TF-IDF counts {report['tfidf']['terms']}, which served it better in "
+             "cross-validation.",
              *left_out(report["left_out"]), "",
              "| | accuracy | macro-F1 |", "|---|---|---|"]
     lines += [f"| {name} | {s['accuracy']:.3f} | {s['macro_f1']:.3f} |"
