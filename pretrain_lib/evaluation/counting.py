@@ -43,6 +43,8 @@ def token_counts(documents, vocab_size: int) -> Tensor:
     Raises:
         ValueError: if a token id lies outside the vocabulary, or there is no token.
     """
+    if getattr(documents, "vocab_size", None) == vocab_size and documents.tokens:
+        return torch.from_numpy(documents.counts).clone()
     counts = np.zeros(vocab_size, dtype=np.int64)
     for tokens in token_arrays(documents):
         if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ..data.splits import stratified_sample
 from ..data.tasks.encoded import EncodedText, encode_labelled
 from ..data.tasks.labelled import LabelledText, load_labelled_text
-from ..data.text.tokenizer import load_tokenizer
+from ..data.text.tokenizer import load_tokenizer, special_ids
+from ..data.text.unknown import about_unknown, unknown_share
 from ..evaluation.classification import (
     accuracy,
     confusion_matrix,
@@ -180,6 +181,8 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
              for part, size in zip(parted(text, config.seed),
                                    (config.examples, config.test_examples), strict=True)]
     training, test = (encode_labelled(part, tokenizer, config.length) for part in parts)
+    unknown = unknown_share(training.token_counts(), special_ids(tokenizer))
+    print(about_unknown(unknown))
     learner = FineTuning(model, len(text.classes), lambda n: train_config(n, config),
                          rates(model, config.trials))
     rate = choose_setting(learner, training, config.seed, rounds=1, groups=parts[0].sources)
@@ -197,7 +200,8 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
         "training_texts": len(training), "test_texts": len(test), "left_out": text.left_out,
         "learning_rate": rate, "trials": config.trials, "length": config.length,
         "tfidf": {"strength": setting[0], "terms": setting[1]},
-        "truncated": share_truncated(test, config.length), "seed": config.seed,
+        "truncated": share_truncated(test, config.length), "unknown": unknown,
+        "seed": config.seed,
         **compare(predicted, test.labels, parts[1].sources, len(text.classes)),
         "curve": learning_curve({"fine-tuned": (learner, rate), "TF-IDF": (counted, setting)},
                                 predicted, training, test, config),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..data.text.unknown import about_unknown
+
 LISTED = 10  # rows left out that the page names
 COLOURS = {"fine-tuned": "#0072B2", "TF-IDF": "#E69F00", "majority class": "#777777"}
 MOST_WRITTEN = 12  # classes of a confusion matrix whose numbers are written into the picture
@@ -17,7 +19,7 @@ def as_markdown(report: dict) -> str:
              f"are cut. Learning rate {report['learning_rate']:g}, the best of {report['trials']}. "
              f"TF-IDF counts {report['tfidf']['terms']}, which served it better in "
              "cross-validation.",
-             *left_out(report["left_out"]), "",
+             *left_out(report["left_out"]), "", about_unknown(report["unknown"]), "",
              "| | accuracy | macro-F1 |", "|---|---|---|"]
     lines += [f"| {name} | {s['accuracy']:.3f} | {s['macro_f1']:.3f} |"
               for name, s in report["scores"].items()]

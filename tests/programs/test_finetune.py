@@ -59,6 +59,7 @@ def test_the_report_tells_what_was_learned_and_beside_what(done):
     assert report["scores"].keys() == {"fine-tuned", "TF-IDF", "majority class"}
     assert report["scores"]["fine-tuned"]["accuracy"] > 0.9
     assert report["tfidf"]["terms"] in ("words", "characters")
+    assert report["unknown"] == 0
     assert report["scores"]["majority class"]["accuracy"] == pytest.approx(0.5)
     assert (report["training_texts"], report["test_texts"]) == (48, 12)
     matrix = torch.tensor(report["confusion_matrix"])

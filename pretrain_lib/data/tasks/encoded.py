@@ -47,6 +47,10 @@ class EncodedText(Columns):
             samples[name] = samples[name][:, :width]  # (B, T)
         return samples
 
+    def token_counts(self) -> np.ndarray:
+        """How often each token occurs, up to the highest that does; padding counts as [PAD]."""
+        return np.bincount(self.columns["input_ids"].flatten().numpy())
+
     def subset(self, ids) -> EncodedText:
         """The rows `ids`, as a source of their own."""
         ids = np.asarray(ids)

@@ -8,6 +8,7 @@ record, `shard.json`, says what the manifest says of it, so that neither can cha
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ MANIFEST = "manifest.json"
 RECORD = "shard.json"
 TOKENS, SENTENCES, DOCUMENTS = "tokens.bin", "sentences.bin", "documents.bin"
 ABOUT = "documents.jsonl"
+PIECE = 2**20  # tokens that are looked at together
 
 
 class ShardError(RuntimeError):
@@ -117,7 +119,9 @@ class TokenDataset:
             check_files(folder / record["name"], record["files"], verify)
         shards = [MappedShard(folder / record["name"], manifest["dtype"])
                   for record in manifest["shards"]]
-        self._hold(shards, manifest["vocab_size"], None)
+        checksums = [record["files"][name]["sha256"] for record in manifest["shards"]
+                     for name in (TOKENS, SENTENCES, DOCUMENTS)]
+        self._hold(shards, manifest["vocab_size"], None, checksums)
 
     @classmethod
     def in_memory(cls, documents: Iterable, vocab_size: int, sources: Sequence[str] | None = None,
@@ -151,9 +155,11 @@ class TokenDataset:
                              starts(map(len, sentences)), lines)], vocab_size, None)
         return dataset
 
-    def _hold(self, shards: list, vocab_size: int, numbers: np.ndarray | None) -> None:
+    def _hold(self, shards: list, vocab_size: int, numbers: np.ndarray | None,
+              checksums: list[str] | None = None) -> None:
         """Sets what a data set consists of; `numbers` are its documents, None for all of them."""
         self.vocab_size = vocab_size
+        self._checksums = checksums
         self._shards = shards
         self._numbers = numbers
         self._first = starts(len(shard.documents) - 1 for shard in shards)
@@ -170,7 +176,7 @@ class TokenDataset:
                              f"got {chosen.min()} to {chosen.max()}")
         view = TokenDataset.__new__(TokenDataset)
         view._hold(self._shards, self.vocab_size,
-                   chosen if self._numbers is None else self._numbers[chosen])
+                   chosen if self._numbers is None else self._numbers[chosen], self._checksums)
         return view
 
     def __repr__(self) -> str:
@@ -206,10 +212,50 @@ class TokenDataset:
         """The number of documents."""
         return int(self._first[-1]) if self._numbers is None else len(self._numbers)
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """(N,) int64, which of the folder's documents these are."""
+        return np.arange(self.num_documents) if self._numbers is None else self._numbers
+
     @cached_property
     def tokens(self) -> int:
         """The number of tokens."""
         return int(self.document_lengths.sum())
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(V,) int64, how often each token occurs."""
+        counts = np.zeros(self.vocab_size, dtype=np.int64)
+        for piece in self.pieces():
+            if piece.max() >= self.vocab_size:
+                raise ValueError(f"token ids must lie between 0 and {self.vocab_size - 1}, the "
+                                 f"vocabulary's last, got {piece.max()}")
+            counts += np.bincount(piece, minlength=self.vocab_size)
+        return counts
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """All tokens, those of documents that lie in a row together, at most `PIECE` at a time."""
+        numbers = self.numbers
+        shard = np.searchsorted(self._first, numbers, side="right")
+        breaks = np.flatnonzero((np.diff(numbers) != 1) | (np.diff(shard) != 0)) + 1
+        firsts, lasts = np.r_[0, breaks], np.r_[breaks, len(numbers)] - 1
+        for first, last in zip(firsts, lasts, strict=True) if len(numbers) else ():
+            shard, begin, _ = self._place(int(first))
+            _, _, end = self._place(int(last))
+            start, stop = int(shard.sentences[begin]), int(shard.sentences[end])
+            for at in range(start, stop, PIECE):
+                yield shard.tokens[at:min(at + PIECE, stop)]
+
+    def digest_of_shards(self) -> str | None:
+        """SHA-256 of which documents of which shards these are; None for those in memory.
+
+        Shards are known by the checksums of their files, so that no token is read.
+        """
+        if self._checksums is None:
+            return None
+        found = hashlib.sha256("".join(self._checksums).encode())
+        found.update(self.numbers.astype("<i8").tobytes())
+        return found.hexdigest()
 
     @cached_property
     def document_lengths(self) -> np.ndarray:

@@ -227,3 +227,34 @@ def test_another_version_of_the_format_is_named(prepared):
     (prepared / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
     with pytest.raises(ShardError, match="has format 2, expected 1"):
         TokenDataset(prepared)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.integers(0, 8), max_size=7), min_size=1, max_size=9), st.data())
+def test_counts_are_those_of_its_documents_however_they_lie(docs, data):
+    shards = [TokenDataset.in_memory([d], 9)._shards[0] for d in docs]  # a shard each
+    apart = TokenDataset.__new__(TokenDataset)
+    apart._hold(shards, 9, None)
+    together = TokenDataset.in_memory(docs, 9)
+    chosen = data.draw(st.lists(st.integers(0, len(docs) - 1), max_size=12))
+    for whole in (apart, together):
+        for dataset, own in ((whole, docs), (whole.subset(chosen), [docs[i] for i in chosen])):
+            flat = [token for d in own for token in d]
+            assert dataset.counts.tolist() == [flat.count(token) for token in range(9)]
+            assert np.concatenate([[], *dataset.pieces()]).tolist() == flat
+
+
+def test_pieces_of_a_large_document_are_small(monkeypatch):
+    monkeypatch.setattr("pretrain_lib.data.text.token_dataset.PIECE", 3)
+    dataset = TokenDataset.in_memory([[1, 2, 3, 4], [5, 6, 7, 8]], 9)
+    assert lists(dataset.pieces()) == [[1, 2, 3], [4, 5, 6], [7, 8]]
+    assert dataset.counts.tolist() == [0, 1, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_the_digest_of_shards_tells_texts_and_documents_apart_and_not_folders(tokenizer, tmp_path):
+    one, same, other = (prepare(corpus(texts), tokenizer, tmp_path / str(i), shard_tokens=5)
+                        for i, texts in enumerate([TEXTS, TEXTS, [*TEXTS[:-1], "Other words."]]))
+    assert one.digest_of_shards() == same.digest_of_shards() != other.digest_of_shards()
+    assert one.subset([0, 1]).digest_of_shards() != one.subset([1, 0]).digest_of_shards()
+    assert one.subset(range(one.num_documents)).digest_of_shards() == one.digest_of_shards()
+    assert TokenDataset.in_memory([[1]], 9).digest_of_shards() is None
