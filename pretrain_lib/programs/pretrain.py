@@ -6,13 +6,17 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from ..data.source import Data
 from ..data.text.packing import PackedBlocks
+from ..data.text.token_dataset import TokenDataset
 from ..data.text.tokenizer import special_ids, vocabulary_size
+from ..data.text.unknown import about_unknown, unknown_share
 from ..evaluation.counting import TwoSidedBigram, Unigram, token_counts
 from ..evaluation.masked import MaskedSet, masked_scores
+from ..files import write_text
 from ..models.init import start_at_unigram
 from ..models.protocol import exported_models
 from ..objectives.base import Objective
@@ -27,6 +31,8 @@ from .recipe import Recipe, recipe_from
 
 MODEL = "model"
 CURVES = "curves.png"
+REPORT = "report.json"
+STRETCHES, STRETCH = 1000, 2000  # of a large text so many, of so many tokens, are counted for CURVES
 
 
 def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
@@ -53,8 +59,7 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
     folder = Path(folder)
     world, _ = join(recipe.train.device)
     data = recipe.data.kind.open(recipe.data.config, folder, world.on_first)
-    lines = world.on_first(lambda: counting_lines(data, build_objective(recipe, data)))
-    world.on_first(lambda: rewrite_old_description(folder / CONFIG))
+    world.on_first(lambda: rewrite_old_description(folder / CONFIG, data))
 
     def trainer_of(recipe: Recipe, folder: Path) -> Trainer:
         return Trainer(build_model(recipe, data), build_objective(recipe, data), data.training,
@@ -67,9 +72,10 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
             recipe.train, folder)
         recipe = replace(recipe, train=with_steps(recipe.train, steps))
     trainer = trainer_of(recipe, folder)
+    world.on_first(lambda: report_unknown(data, folder))
     trainer.fit(resume)
     model = trainer.whole_model(lambda: build_model(recipe, data))
-    world.on_first(lambda: save_model_and_curves(model, data, trainer, lines, folder))
+    world.on_first(lambda: save_model_and_curves(model, recipe, data, trainer, folder))
     return model
 
 
@@ -97,7 +103,7 @@ def build_objective(recipe: Recipe, data: Data) -> Objective:
     return recipe.objective.kind.from_config(recipe.objective.config, data.tokenizer)
 
 
-def save_model_and_curves(model: nn.Module, data: Data, trainer: Trainer, lines: dict[str, float],
+def save_model_and_curves(model: nn.Module, recipe: Recipe, data: Data, trainer: Trainer,
                           folder: Path) -> None:
     """Writes the model, if it can be loaded by name, and the picture of the run's curves."""
     if type(model) in exported_models().values():
@@ -105,8 +111,10 @@ def save_model_and_curves(model: nn.Module, data: Data, trainer: Trainer, lines:
     else:
         print(f"no folder {MODEL}: load_pretrained finds only what pretrain_lib exports; the "
               "weights are in the checkpoints, and `pretrain` returns the model")
+    if "counting" not in read_report(folder):
+        add_to_report(folder, counting=counting_lines(data, build_objective(recipe, data)))
     try:
-        draw_curves(trainer.history.records, folder / CURVES, lines)
+        draw_curves(trainer.history.records, folder / CURVES, read_report(folder)["counting"])
     except ImportError:
         print(f"no {CURVES}: matplotlib is not installed")
 
@@ -114,7 +122,7 @@ def save_model_and_curves(model: nn.Module, data: Data, trainer: Trainer, lines:
 def counting_lines(data: Data, objective: Objective) -> dict[str, float]:
     """The masked loss of predictors that only count, on blanks of the held-out documents.
 
-    Of no text, or where no blanks are filled, there are none.
+    Of no text, or where no blanks are filled, there are none. Of a large text a sample is counted.
     """
     masked_lm = getattr(objective, "masked_lm", None)
     if data.documents is None or masked_lm is None:
@@ -124,9 +132,46 @@ def counting_lines(data: Data, objective: Objective) -> dict[str, float]:
     blocks = PackedBlocks(held_out, data.config.length, special)
     blanks = MaskedSet.draw(blocks, masked_lm, range(min(len(blocks), 256)))
     counted = {"unigram": Unigram(token_counts(training, vocab_size))}
-    if training.num_documents > 1:  # the neighbours' weight is fitted on one of them
-        counted["bigram, both sides"] = TwoSidedBigram(training, vocab_size, special)
+    sample = sample_of(training)
+    if len(sample) > 1:  # the neighbours' weight is fitted on one of them
+        counted["bigram, both sides"] = TwoSidedBigram(sample, vocab_size, special)
     return {name: masked_scores(predictor, blanks).loss for name, predictor in counted.items()}
+
+
+def sample_of(documents: TokenDataset) -> list[np.ndarray]:
+    """All documents, or of a large text stretches that are spread evenly over it."""
+    if documents.tokens <= STRETCHES * STRETCH:
+        return [documents.document(i) for i in range(documents.num_documents)]
+    ends = documents.document_lengths.cumsum()
+    found = []
+    for place in np.arange(STRETCHES) * documents.tokens // STRETCHES:
+        i = int(np.searchsorted(ends, place, side="right"))
+        begin = place - (ends[i] - documents.document_lengths[i])
+        found.append(documents.document(i)[begin:begin + STRETCH])
+    return found
+
+
+# --------------------------------------------------------------------------- what a run's folder says
+
+
+def report_unknown(data: Data, folder: Path) -> None:
+    """Prints what share of the text is [UNK], and keeps it in the run's folder."""
+    if data.documents is None:
+        return
+    if "unknown" not in read_report(folder):
+        counts = sum(part.counts for part in data.documents)
+        add_to_report(folder, unknown=unknown_share(counts, special_ids(data.tokenizer)))
+    print(about_unknown(read_report(folder)["unknown"]))
+
+
+def read_report(folder: Path) -> dict:
+    """What was measured of a run beside its training."""
+    path = folder / REPORT
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def add_to_report(folder: Path, **measured) -> None:
+    write_text(folder / REPORT, json.dumps(read_report(folder) | measured, indent=1))
 
 
 # ------------------------------------------------------------------------------- whose run it is
@@ -145,16 +190,24 @@ def description_with(recipe: Recipe, about: dict) -> dict:
     return table | {"data": {"kind": table["data"]["kind"], **about}}
 
 
-def rewrite_old_description(path: Path) -> None:
-    """Rewrites a config.json from before recipes had [data], as it would be written today."""
+def rewrite_old_description(path: Path, data: Data) -> None:
+    """Rewrites a run's config.json of an earlier version as it would be written today."""
     there = read_config(path) if path.is_file() else {}
     then = there.get("recipe") or {}
-    if "architecture" not in then:
-        return
+    if "architecture" in then:
+        then = from_before_data(then, path)
+    if "data" in then:
+        then = then | {"data": data.recognised(then["data"])}
+    if then != (there.get("recipe") or {}):
+        replace_text(path, json.dumps(there | {"recipe": then}, indent=1))
+
+
+def from_before_data(then: dict, path: Path) -> dict:
+    """A description from before recipes had [data], as one that has it."""
     digests = {"tokenizer": "tokenizer_hash", "training_text": "training_text",
                "held_out_text": "held_out_text"}
     recipe = recipe_from({name: value for name, value in then.items() if name not in digests},
                          str(path))
     about = asdict(recipe.data.config) | {now: then[name] for name, now in digests.items()}
     del about["folder"]
-    replace_text(path, json.dumps(there | {"recipe": description_with(recipe, about)}, indent=1))
+    return description_with(recipe, about)

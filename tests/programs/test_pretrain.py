@@ -1,5 +1,6 @@
 """From a recipe to a model, by the command line: whole, killed and resumed, and with mistakes."""
 
+import itertools
 import json
 import os
 import random
@@ -28,12 +29,13 @@ from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.pairs import SentencePairs
 from pretrain_lib.data.text.load import load_text
-from pretrain_lib.data.text.text_data import TextConfig, blocks_or_pairs, digest
+from pretrain_lib.data.text.text_data import TextConfig, TextData, blocks_or_pairs, digest
 from pretrain_lib.data.text.token_dataset import TokenDataset
 from pretrain_lib.data.text.tokenizer import load_tokenizer, special_ids, train_tokenizer
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.objectives.masked_lm import MaskedLM
 from pretrain_lib.pretrained import load_pretrained
+from pretrain_lib.programs import pretrain as pretrain_program
 from pretrain_lib.programs.pretrain import pretrain
 from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.training.trainer import Trainer
@@ -448,6 +450,59 @@ def test_a_recipe_of_another_objective_on_text(corpus, tmp_path):
     assert torch.equal(found.output_bias, model.output_bias.cpu())
 
 
+@pytest.fixture
+def unread(monkeypatch):
+    """A list of the texts that are read from now on."""
+    names = []
+    monkeypatch.setattr(text_data, "load_text", lambda name, **kwargs: names.append(name) or load_text(name, **kwargs))
+    return names
+
+
+def test_a_run_that_goes_on_reads_its_text_no_more_and_counts_it_no_more(finished, corpus, unread, monkeypatch):
+    words, run = finished
+    (run / "report.json").unlink(missing_ok=True)
+    assert main([*words, "--resume"]) == 0
+    report = json.loads((run / "report.json").read_text())
+    assert report["unknown"] == 0 and set(report["counting"]) == {"unigram", "bigram, both sides"}
+    monkeypatch.setattr(pretrain_program, "counting_lines", None)
+    monkeypatch.setattr("pretrain_lib.data.text.token_dataset.sha256_of", None)
+    (run / "curves.png").unlink()
+    assert main([*words, "--resume"]) == 0
+    assert not unread and (run / "curves.png").is_file()
+    assert json.loads((run / "report.json").read_text()) == report
+
+
+@pytest.mark.parametrize("altered", [False, True])
+def test_a_run_that_knew_its_text_by_all_tokens_knows_it_still(finished, altered, capsys):
+    words, run = finished
+    config = run / "config.json"
+    before = config.read_text()
+    there = json.loads(before)
+    recipe = read_recipe(words[1])
+    data = TextData.open(recipe.data.config, run)
+    for name, part in zip(("training_text", "held_out_text"), data.documents, strict=True):
+        there["recipe"]["data"][name] = digest(part)
+    if altered:
+        there["recipe"]["data"]["training_text"] = digest(data.documents[1])
+    config.write_text(json.dumps(there, indent=1))
+    assert main([*words, "--resume"]) == altered
+    assert ("recipe.data.training_text" in capsys.readouterr().err) == altered
+    if not altered:
+        assert json.loads(config.read_text()) == json.loads(before)
+    config.write_text(before)
+
+
+def test_of_a_large_text_stretches_are_counted(monkeypatch):
+    documents = [list(range(start, end)) for start, end in itertools.pairwise((0, 50, 53, 53, 453, 460, 500))]
+    dataset = TokenDataset.in_memory(documents, 500)
+    assert [part.tolist() for part in pretrain_program.sample_of(dataset)] == documents
+    monkeypatch.setattr(pretrain_program, "STRETCHES", 10)
+    monkeypatch.setattr(pretrain_program, "STRETCH", 6)
+    parts = [part.tolist() for part in pretrain_program.sample_of(dataset)]
+    ends = {1: 53, 9: 453}  # of documents
+    assert parts == [list(range(50 * i, ends.get(i, 50 * i + 6))) for i in range(10)]
+
+
 def test_tokens_cut_elsewhere_are_another_text():
     texts = [TokenDataset.in_memory(documents, 9) for documents in (
         [[[1, 2], [3]], [[4]]], [[[1], [2, 3]], [[4]]], [[[1, 2]], [[3], [4]]], [[[1, 2], [3]], [[5]]])]
@@ -467,7 +522,7 @@ def test_no_such_command_recipe_or_model(tmp_path, capsys):
 def test_a_model_with_another_tokenizer_is_not_compared(corpus, tmp_path, capsys):
     recipe = recipe_file(tmp_path, corpus, steps=1)
     assert main(["pretrain", str(recipe), "--folder", str(tmp_path / "run")]) == 0
-    assert main(["evaluate", str(tmp_path / "run")]) == 1
+    assert main(["evaluate", str(tmp_path / "run"), "--on", "sotu-8192"]) == 1
     assert "another tokenizer" in capsys.readouterr().err
 
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ...files import locked
 from ...validation import require_at_least, require_kinds
 from ...zoo import held_out_sources
@@ -30,6 +32,7 @@ from .tokenizer import (
 TokenizerKind = Literal["wordpiece", "bpe"]
 Pairs = Literal["none", "next_sentence", "order"]
 TASKS = {"next_sentence": "nsp", "order": "order"}  # as `SentencePairs` calls them
+BEGUN = "config.json"  # is in a run's folder from its beginning on
 EVERY = 20  # where nothing else is said, every twentieth document is held out, at least two
 
 
@@ -101,17 +104,32 @@ class TextData(Data):
 
     @classmethod
     def open(cls, config: TextConfig, beside: Path, on_first: Callable = alone) -> TextData:
-        """The text, which the first process tokenises if nobody has before."""
-        found = []
-        on_first(lambda: found.append(prepared(config, beside)))
-        return cls(config, *(found[0] if found else opened(config, beside)))
+        """The text, which the first process tokenises if nobody has before.
+
+        A run that goes on has its tokens, and knows them by their digest: it reads no corpus again.
+        """
+        def prepare_once() -> None:
+            if not goes_on(config, beside):
+                prepared(config, beside)
+
+        on_first(prepare_once)
+        return cls(config, *opened(config, beside))
 
     def about(self) -> dict:
         """Its settings and what it holds; not the folder in which its tokens are kept."""
-        training, held_out = map(digest, self.documents)
+        training, held_out = (part.digest_of_shards() or digest(part) for part in self.documents)
         settings = {name: value for name, value in asdict(self.config).items() if name != "folder"}
         return settings | {"tokenizer_hash": tokenizer_hash(self.tokenizer),
                            "training_text": training, "held_out_text": held_out}
+
+    def recognised(self, about: dict) -> dict:
+        """With digests of shards for those of all tokens, by which runs once knew their text."""
+        names = ("training_text", "held_out_text")
+        today = self.about()
+        same = all(name in about and about[name] == digest(part)
+                   for name, part in zip(names, self.documents, strict=True)
+                   if about.get(name) != today[name])
+        return about | {name: today[name] for name in names} if same else about
 
 
 # --------------------------------------------------------------------------------- tokenised once
@@ -124,7 +142,7 @@ def prepared(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
     """
     folder = prepared_folder(config, beside)
     if config.corpus.startswith("hub:") and (folder / MANIFEST).is_file():
-        return opened(config, beside)
+        return opened(config, beside, verify=True)
     corpus = load_text(config.corpus, column=config.column, split=config.split,
                        config=config.config or None, revision=config.revision or None)
     if config.tokenizer:
@@ -132,6 +150,11 @@ def prepared(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
     else:
         tokenizer = tokenizer_of_its_own(corpus, config, folder)
     return tokenizer, prepare(corpus, tokenizer, folder)
+
+
+def goes_on(config: TextConfig, beside: Path) -> bool:
+    """Whether the run has begun already, with the tokens that are there."""
+    return (beside / BEGUN).is_file() and (prepared_folder(config, beside) / MANIFEST).is_file()
 
 
 def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
@@ -145,11 +168,12 @@ def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
     return load_tokenizer(folder)
 
 
-def opened(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
-    """What `prepared` has made, without looking at the corpus again."""
+def opened(config: TextConfig, beside: Path,
+           verify: bool = False) -> tuple[object, TokenDataset]:
+    """What `prepared` has made, without looking at the corpus again, nor, but on demand, at bytes."""
     folder = prepared_folder(config, beside)
     tokenizer = load_tokenizer(config.tokenizer or folder)
-    return tokenizer, TokenDataset(folder, tokenizer)
+    return tokenizer, TokenDataset(folder, tokenizer, verify)
 
 
 def prepared_folder(config: TextConfig, beside: Path) -> Path:
@@ -206,8 +230,9 @@ def copies(dataset: TokenDataset, documents: set[int]) -> set[int]:
         return hashlib.blake2b(dataset.document(i).tobytes(), digest_size=16).digest()
 
     known = {fingerprint(i) for i in documents}
-    others = set(range(dataset.num_documents)) - documents
-    return {i for i in others if fingerprint(i) in known}
+    lengths = dataset.document_lengths
+    as_long = np.flatnonzero(np.isin(lengths, lengths[sorted(documents)])).tolist()
+    return {i for i in as_long if i not in documents and fingerprint(i) in known}
 
 
 def samples_of(documents: TokenDataset, config: TextConfig, tokenizer, name: str) -> Source:
