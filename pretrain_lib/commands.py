@@ -22,6 +22,8 @@ def prepare(words: list[str]) -> None:
     import tyro
 
     from .data.text.text_data import TextConfig, prepared, prepared_folder
+    from .data.text.tokenizer import special_ids
+    from .data.text.unknown import about_unknown, unknown_share
 
     words = [re.sub(r"^--kind\b", "--tokenizer-kind", word) for word in words]  # as it once was
     text = tyro.cli(TextConfig, args=words, prog="python -m pretrain_lib prepare",
@@ -31,6 +33,7 @@ def prepare(words: list[str]) -> None:
     tokenizer, dataset = prepared(text, beside)
     print(f"{dataset.num_documents} documents, {dataset.tokens} tokens of a vocabulary of "
           f"{tokenizer.get_vocab_size()} in {prepared_folder(text, beside)}")
+    print(about_unknown(unknown_share(dataset.counts, special_ids(tokenizer))))
 
 
 def pretrain(words: list[str]) -> None:
@@ -57,12 +60,10 @@ def pretrain(words: list[str]) -> None:
 
 
 def evaluate(words: list[str]) -> None:
-    """Scores a model on blanks that are the same for everybody."""
+    """Scores a model on what its run held out, on any text, or on blanks that are kept."""
     import tyro
 
-    from .data.text.tokenizer import load_tokenizer, tokenizer_hash
-    from .evaluation.masked import MaskedSet, masked_scores
-    from .pretrained import find, load_pretrained
+    from .programs.evaluate import evaluate_blanks, evaluate_held_out, evaluate_text, is_run
     from .zoo import ZOO
 
     name, rest = first_word(words, "evaluate", "MODEL", "a folder, a run's folder, or a zoo name")
@@ -72,20 +73,23 @@ def evaluate(words: list[str]) -> None:
         """Options of `evaluate`.
 
         Attributes:
-            on: folder, or name of the zoo, with the blanks and the tokenizer they were made with.
+            on: a text, as "my.txt", or a folder or name of the zoo with blanks and the tokenizer
+                they were made with; left empty, what a run held out, and for a model the blanks of
+                "sotu-8192".
+            column: where the rows of a file hold their text.
         """
 
-        on: str = "sotu-8192"
+        on: str = ""
+        column: str = "text"
 
     options = tyro.cli(Options, args=rest, prog="python -m pretrain_lib evaluate MODEL")
-    blanks = Path(options.on) if Path(options.on).is_dir() else ZOO / options.on
-    folder = find(name)
-    mine, theirs = (tokenizer_hash(load_tokenizer(place)) for place in (folder, blanks))
-    if mine != theirs:
-        raise ValueError(f"{folder} reads with another tokenizer ({mine[:12]}…) than the blanks of "
-                         f"{blanks} were made with ({theirs[:12]}…): their losses would not compare")
-    scores = masked_scores(load_pretrained(name), MaskedSet.load(blanks))
-    print(f"loss {scores.loss:.4f} nats, accuracy {scores.accuracy:.2%}, {scores.blanks} blanks")
+    if not options.on and is_run(name):
+        return print(evaluate_held_out(name))
+    on = options.on or "sotu-8192"
+    for place in (Path(on), ZOO / on):
+        if place.is_dir():
+            return print(evaluate_blanks(name, place))
+    print(evaluate_text(name, on, options.column))
 
 
 BENCHES = ("steps", "ladder", "ranks", "paper", "int8")

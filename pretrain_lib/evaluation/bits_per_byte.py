@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 CHARACTERS = 256  # of a span
 SPANS = 200
-ORDERS = 8
+ORDERS = 4
 
 
 class BitsPerByte(NamedTuple):
