@@ -70,6 +70,9 @@ def check_first_batch(module: Step, source: Source, config: TrainConfig, step: i
         for name in ("inputs", "targets"):
             require_same(getattr(batch, name), getattr(again, name),
                          f"{type(objective).__name__}.batch")
+        if batch.counts != again.counts:
+            raise ValueError(f"{type(objective).__name__}.batch must count the same for the same "
+                             f"keys, and counts {batch.counts}, then {again.counts}")
         terms = scored(module, batch.to(device))
         if objective.separable and by_sample(batch, len(keys)):
             require_sums(objective, terms, scored(module, twice(batch).to(device)), batch, keys)

@@ -92,6 +92,13 @@ class Tossed(Own):
         return Batch({"x": samples["images"]}, {"y": torch.rand(len(keys))}, {"loss": len(keys)})
 
 
+class Guessed(Own):
+    seen = iter(range(1, 99))
+
+    def batch(self, samples, keys):
+        return Batch({"x": samples["images"]}, {}, {"loss": next(self.seen)})
+
+
 class NoBatch(Own):
     def batch(self, samples, keys):
         return samples
@@ -112,6 +119,7 @@ class Listed(Own):
     (Uncounted(), r"Uncounted.forward returned the terms \['loss'\], but its batches count \[\]"),
     (Noisy(), "Noisy.batch must give the same for the same keys, and 'x' is another one.*from keys"),
     (Tossed(), "Tossed.batch must give the same for the same keys, and 'y' is another one"),
+    (Guessed(), "Guessed.batch must count the same for the same keys, and counts {'loss': .*}, then {'loss': .*}"),
     (NoBatch(), "NoBatch.batch must return a Batch, got a dict"),
     (Listed(), "inputs and targets of Listed.batch must be tensors, and 'y' is a list"),
 ])
