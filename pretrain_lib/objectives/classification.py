@@ -36,6 +36,10 @@ class Classification(Objective):
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits = model(*(batch.inputs[name] for name in self.columns))  # (B, classes)
+        if logits.ndim != 2 or logits.shape[1] != (self.num_classes or logits.shape[1]):
+            raise ValueError(f"{type(model).__name__} answers with {tuple(logits.shape)}, not with "
+                             f"{self.num_classes or 'some'} scores a sample: put a head on it, with "
+                             "with_classifier")
         return {"cross_entropy": F.cross_entropy(logits, batch.targets["labels"], reduction="sum",
                                                  ignore_index=UNSCORED)}
 

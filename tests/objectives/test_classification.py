@@ -60,3 +60,14 @@ def test_labels_that_are_none_of_the_classes_are_named():
         samples = {"images": torch.zeros(2, 4), "labels": torch.tensor([0, strange])}
         with pytest.raises(ValueError, match=f"labels must be 0 to 2.*got {strange}"):
             Classification(num_classes=3).batch(samples, Keys.of(0, 2))
+
+
+@pytest.mark.parametrize("answer, num_classes", [((2, 7, 16), 2), ((2, 7, 16), None), ((2, 16), 2), ((2,), 2)])
+def test_a_model_without_the_head_is_named(answer, num_classes):
+    """Hidden states are no scores, even where there are enough of them."""
+    objective = Classification(num_classes=num_classes)
+    batch = objective.batch({"images": torch.zeros(2, 4), "labels": torch.arange(2)}, Keys.of(0, 2))
+    model = torch.nn.Flatten(0)
+    model.forward = lambda x: torch.zeros(answer)
+    with pytest.raises(ValueError, match="Flatten answers with .*put a head on it, with with_classifier"):
+        objective(model, batch)
