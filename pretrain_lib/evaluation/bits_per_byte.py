@@ -1,15 +1,15 @@
 """Bits per byte: how well a masked language model knows a text, whatever its tokenizer makes of it.
 
 A loss a token does not compare across tokenizers: longer tokens are harder to guess, and [UNK] is
-easy. What compares is how many bits a text takes, if model and tokenizer are to give it back, by the
-bytes that it has. A masked language model says a text in any order: the first token with all
+easy. What compares is how many bits a text takes, if model and tokenizer are to give it back, by
+the bytes that it has. A masked language model says a text in any order: the first token with all
 hidden, the next one with all others hidden, and so on. On average over orders, a text x of T tokens
 costs
 
     −log P(x) ≤ mean over orders = T · mean over k of (mean loss of k hidden tokens),
 
-where k is uniform in 1 to T and the k tokens are drawn at random: whichever is said next, it is one of
-those that are hidden. It is a bound, by Jensen's inequality, on the cost under the mixture of all
+where k is uniform in 1 to T and the k tokens are drawn at random: whichever is said next, it is one
+of those that are hidden. It is a bound, by Jensen's inequality, on the cost under the mixture of all
 orders, and equal to −log P(x) where the model's answers belong to one joint distribution.
 
 Uria, Murray and Larochelle, "A Deep and Tractable Density Estimator", ICML 2014; Hoogeboom et al.,
@@ -138,7 +138,7 @@ def bits_per_byte(model: nn.Module, tokenizer: Tokenizer, spans: Sequence[str],
 @torch.no_grad()
 def random_order_bound(model: nn.Module, texts: Sequence[Sequence[int]], special: SpecialIds,
                        orders: int = ORDERS, seed: int = 0, batch_size: int = 16) -> Tensor:
-    """Estimates what each text costs on average over all orders of saying it; their mean is unbiased.
+    """Estimates what each text costs on average over all orders; their mean is unbiased.
 
     Of n draws, the first hides up to an n-th of the tokens, the last all but up to an n-th, so that
     together they hide few and many, as k uniform in 1 to T does.
@@ -186,7 +186,8 @@ def one_draw(model: nn.Module, texts: Sequence[Sequence[int]], special: SpecialI
     used = torch.arange(places.shape[1]) < hidden_count[:, None]
     hidden = torch.zeros_like(is_token).scatter(1, places, used)
     shown = ids.masked_fill(hidden, special.mask)
-    mask = None if (length == length[0]).all() else (column <= length[:, None] + 1).long().to(device)
+    mask = (column <= length[:, None] + 1).long().to(device)
+    mask = None if mask.all() else mask
     logits = token_logits(model(shown.to(device), mask, positions=places.to(device)))  # (B, S, V)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     loss = F.cross_entropy(logits.transpose(1, 2), ids.gather(1, places).to(device),

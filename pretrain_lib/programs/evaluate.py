@@ -110,7 +110,7 @@ def evaluate_text(name: str | Path, on: str | Path, column: str = "text") -> Tex
     passages = text_spans((document.text for document in corpus), PASSAGES, PASSAGE)
     ids = [encoding.ids for encoding in tokenizer.encode_batch(passages, add_special_tokens=False)]
     documents = TokenDataset.in_memory(ids, tokenizer.get_vocab_size())
-    length = recipe_of(name).data.config.length if is_run(name) else shortest(model)
+    length = recipe_of(name).data.config.length if is_run(name) else length_for(model)
     return scored(model, tokenizer, documents, MaskedLM.of(tokenizer),
                   text_spans(document.text for document in corpus), length)
 
@@ -125,7 +125,7 @@ def evaluate_blanks(name: str | Path, blanks: Path) -> str:
     mine, theirs = (tokenizer_hash(load_tokenizer(place)) for place in (folder, blanks))
     if mine != theirs:
         raise ValueError(f"{folder} reads with another tokenizer ({mine[:12]}…) than the blanks of "
-                         f"{blanks} were made with ({theirs[:12]}…): their losses would not compare")
+                         f"{blanks} were made with ({theirs[:12]}…): losses would not compare")
     scores = masked_scores(load_pretrained(name), MaskedSet.load(blanks))
     return f"loss {scores.loss:.4f} nats, accuracy {scores.accuracy:.2%}, {scores.blanks} blanks"
 
@@ -136,7 +136,7 @@ def scored(model: nn.Module, tokenizer, documents: TokenDataset, masked_lm: Mask
     require_head(model)
     special = special_ids(tokenizer)
     unknown = unknown_share(documents.counts, special)
-    length = min(length, documents.tokens)
+    length = max(3, min(length, documents.tokens))  # of a short text one block, which is full
     blocks = PackedBlocks(documents, length, special)
     chosen = range(0, len(blocks), -(-len(blocks) // BLOCKS))
     blanks = MaskedSet.draw(blocks, masked_lm, chosen)
@@ -166,6 +166,6 @@ def recipe_of(folder: str | Path) -> Recipe:
     return recipe_from({**said, "data": data}, str(path))
 
 
-def shortest(model: nn.Module) -> int:
+def length_for(model: nn.Module) -> int:
     """How many tokens a model reads at once, where no recipe says it."""
     return min(LENGTH, model.encoder.config.max_position_embeddings)

@@ -32,7 +32,7 @@ from .recipe import Recipe, recipe_from
 MODEL = "model"
 CURVES = "curves.png"
 REPORT = "report.json"
-STRETCHES, STRETCH = 1000, 2000  # of a large text so many, of so many tokens, are counted for CURVES
+STRETCHES, STRETCH = 1000, 2000  # so many of so many tokens are counted of a large text
 
 
 def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
@@ -75,7 +75,8 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
     world.on_first(lambda: report_unknown(data, folder))
     trainer.fit(resume)
     model = trainer.whole_model(lambda: build_model(recipe, data))
-    world.on_first(lambda: save_model_and_curves(model, recipe, data, trainer, folder))
+    world.on_first(lambda: (resume and is_saved(trainer.step, folder))
+                   or save_model_and_curves(model, recipe, data, trainer, folder))
     return model
 
 
@@ -117,6 +118,13 @@ def save_model_and_curves(model: nn.Module, recipe: Recipe, data: Data, trainer:
         draw_curves(trainer.history.records, folder / CURVES, read_report(folder)["counting"])
     except ImportError:
         print(f"no {CURVES}: matplotlib is not installed")
+    add_to_report(folder, saved_after=trainer.step)
+
+
+def is_saved(step: int, folder: Path) -> bool:
+    """Whether the model and the picture of a run that ended with this update are there."""
+    there = (folder / MODEL).is_dir() and (folder / CURVES).is_file()
+    return there and read_report(folder).get("saved_after") == step
 
 
 def counting_lines(data: Data, objective: Objective) -> dict[str, float]:
@@ -151,7 +159,7 @@ def sample_of(documents: TokenDataset) -> list[np.ndarray]:
     return found
 
 
-# --------------------------------------------------------------------------- what a run's folder says
+# ------------------------------------------------------------------------ what a run's folder says
 
 
 def report_unknown(data: Data, folder: Path) -> None:

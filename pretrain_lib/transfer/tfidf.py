@@ -1,4 +1,4 @@
-"""Counted words, or counted characters, under a linear classifier: what a text model has to beat."""
+"""Counted words or characters under a linear classifier: what a text model has to beat."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def weights_of(terms: str):
 
 @cache
 def word_pattern() -> str:
-    r"""Every run of letters, digits and their marks is a word; so is any other character but a space.
+    r"""Every run of letters, digits and marks is a word; so is any other character but a space.
 
     `\w` alone would end a word at each vowel sign of Hindi, for signs are marks (Unicode's category
     M), and no letters.

@@ -86,7 +86,7 @@ class PackedBlocks:
 
     def _pieces(self, block: int) -> Iterator[np.ndarray]:
         """The token ids of each piece of a block."""
-        document, offset = self.starts[block]
+        document, offset = self.starts[block].tolist()
         room = self.length
         while room > AROUND and document < self.dataset.num_documents:
             tokens = self.dataset.document(document)[offset : offset + room - AROUND]
@@ -104,9 +104,9 @@ def plan(lengths: np.ndarray, length: int) -> tuple[np.ndarray, int]:
         length: T, the number of places in a block.
 
     Returns:
-        (blocks, 2) int64, a document and the token of it that comes first; the number of pieces.
+        (blocks, 2) uint32, a document and the token of it that comes first; the number of pieces.
     """
-    starts, pieces, room = array("q"), 0, 0
+    starts, pieces, room = array("I"), 0, 0  # 32 bits: they grow with the text
     most = length - AROUND
     for document in np.flatnonzero(lengths).tolist():
         tokens = int(lengths[document])
@@ -119,4 +119,4 @@ def plan(lengths: np.ndarray, length: int) -> tuple[np.ndarray, int]:
             pieces += 1
             room = max(most - (tokens - offset), 0)
             offset += most
-    return np.frombuffer(starts, np.int64).reshape(-1, 2), pieces
+    return np.frombuffer(starts, np.uint32).reshape(-1, 2), pieces

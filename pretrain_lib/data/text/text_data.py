@@ -170,7 +170,7 @@ def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
 
 def opened(config: TextConfig, beside: Path,
            verify: bool = False) -> tuple[object, TokenDataset]:
-    """What `prepared` has made, without looking at the corpus again, nor, but on demand, at bytes."""
+    """What `prepared` has made, without the corpus; its checksums are compared on demand."""
     folder = prepared_folder(config, beside)
     tokenizer = load_tokenizer(config.tokenizer or folder)
     return tokenizer, TokenDataset(folder, tokenizer, verify)
