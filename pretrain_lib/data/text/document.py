@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from functools import partial
 
 PARAGRAPH = re.compile(r"\n\s*\n")
-# Marks that may end a sentence: before a space, or anywhere in Chinese and Japanese.
-# A set of characters comes first, which Python finds fast; "latin" holds the marks behind it.
+# Marks that end a sentence wherever they stand, in scripts other than Latin, Greek and Cyrillic:
+# those that Unicode calls Sentence_Terminal (PropList.txt), and Tibetan's ། ༎. No list has Thai
+# and Lao, which end sentences with a space at most, nor Armenian's ՜ and ՞, which stand in a word.
+SURE = ("。！？｡．﹖﹗" "।॥꣎꣏꯫꫰꫱᱾᱿᥄᥅" "؟۔؝؞܀܁܂߹" "։" "።፧፨" "၊။" "។៕" "།༎꡶꡷" "᠃᠉"
+        "᜵᜶꧈꧉᭚᭛᭞᭟᭽᭾᰻᰼᪨᪩᪪᪫꤯꩝꩞꩟" "꓿꘎꘏꛳꛷᙮")
+# All marks that may end a sentence; "latin" holds what follows those that need a space behind. A
+# set of characters comes first, which Python finds fast. Greek asks with a semicolon.
 END = re.compile(
-    r"""[.!?…。！？](?:(?<=[.!?…])(?P<latin>[.!?…]*)["'”’)\]]*(?= )|"""
-    r"""(?<=[。！？])[。！？]*[”’」』）]*)"""
+    rf"""[.!?…;\u037e{SURE}](?:(?<=[.!?…])(?P<latin>[.!?…]*)["'”’»)\]]*(?= )|"""
+    rf"""(?<=[{SURE}])(?<!．(?=\d))[.!?…{SURE}]*(?: [{SURE}]+)*"""
+    r"""(?:[”’»」』）】》〉]|["')\]]+(?= |$))*|"""
+    r"""(?<=[\u0370-\u03ff\u1f00-\u1fff][;\u037e])["'”’»)\]]*(?= ))"""
 )
 START = re.compile(r"""[ "'“‘(\[]*""")
 ABBREVIATIONS = frozenset(
@@ -84,8 +91,10 @@ def _leave_out(corpus: Corpus, sources: frozenset[str]) -> Iterator[Document]:
 def split_sentences(text: str) -> list[str]:
     """Cuts a text into sentences by its punctuation; the end of a paragraph ends a sentence too.
 
-    A rule of thumb for languages that end sentences with . ! ? … 。！？. Abbreviations and initials
-    end none, so that two sentences may stay together where one ends with "U.S.".
+    A rule of thumb for every script that ends its sentences with marks: . ! ? … before a space, and
+    । ؟ ۔ 。 ！ ។ ። ། and their like anywhere. Abbreviations and initials end none, so that two
+    sentences may stay together where one ends with "U.S.". Thai has no such mark, and is cut at
+    the ends of paragraphs alone.
 
     Returns:
         the sentences, none of them empty, each run of white space made a single space.
