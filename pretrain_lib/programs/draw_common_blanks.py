@@ -66,7 +66,8 @@ def write_common_blanks(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / HELD_OUT).write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
     training = (document.text for document in corpus if document.source not in set(chosen))
-    save_tokenizer(train_tokenizer(training, 8192, "wordpiece", lowercase=True), folder)
+    tokenizer = train_tokenizer(training, 8192, "wordpiece", lowercase=True, strip_accents=True)
+    save_tokenizer(tokenizer, folder)
     draw_common_blanks(corpus, load_tokenizer(folder), chosen).save(folder)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 PARAGRAPH = re.compile(r"\n\s*\n")
+LINE = re.compile(r"(?=\n)")
 # Marks that end a sentence wherever they stand, in scripts other than Latin, Greek and Cyrillic:
 # those that Unicode calls Sentence_Terminal (PropList.txt), and Tibetan's ། ༎. No list has Thai
 # and Lao, which end sentences with a space at most, nor Armenian's ՜ and ՞, which stand in a word.
@@ -101,6 +102,11 @@ def split_sentences(text: str) -> list[str]:
     """
     paragraphs = (" ".join(paragraph.split()) for paragraph in PARAGRAPH.split(text))
     return [sentence for paragraph in paragraphs for sentence in _sentences_of(paragraph)]
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as they stand, each with the line break before it: together, the text."""
+    return [line for line in LINE.split(text) if line]
 
 
 def _sentences_of(paragraph: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...files import write_text
 from ...zoo import ZOO
+from .document import lines_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
 SPACE = "Ġ"  # how byte-level encoding writes a space
+LINE_BREAK, TAB = "Ċ", "ĉ"
 KINDS = ("wordpiece", "bpe")
 BYTES = 256
 
@@ -45,7 +47,8 @@ class SpecialIds(NamedTuple):
 
 
 def train_tokenizer(
-    texts: Iterable[str], vocab_size: int = 8192, kind: str = "wordpiece", lowercase: bool = True
+    texts: Iterable[str], vocab_size: int = 8192, kind: str = "wordpiece", lowercase: bool = True,
+    strip_accents: bool = False, keep_lines: bool = False,
 ) -> Tokenizer:
     """Learns a vocabulary of subwords from texts; the same texts give the same tokenizer.
 
@@ -58,10 +61,14 @@ def train_tokenizer(
         vocab_size: number of tokens; less where the texts have no more to merge.
         kind: "wordpiece", as in BERT, where at most a third of the vocabulary are characters and
             rarer ones are unknown, or "bpe", which starts from bytes and never meets an unknown.
-        lowercase: whether case is ignored (and, in "wordpiece", accents).
+        lowercase: whether case is ignored.
+        strip_accents: whether accents are, as in BERT uncased; with them go the vowel signs of
+            Hindi and Thai, without which कल and कुल are one word.
+        keep_lines: whether line breaks and indentation are tokens, for code and verse; "bpe" only.
 
     Raises:
-        ValueError: for an unknown kind, a vocabulary too small, or texts without a word.
+        ValueError: for an unknown kind, a vocabulary too small, texts without a word, or lines
+            that "wordpiece" should keep.
     """
     from tokenizers import processors
 
@@ -72,8 +79,12 @@ def train_tokenizer(
         raise ValueError(f"vocab_size must be at least {smallest} for {kind!r}, got {vocab_size}")
     if isinstance(texts, str):
         raise ValueError("texts must be several texts, got a single string: put it in a list")
-    train = _train_bpe if kind == "bpe" else _train_wordpiece
-    tokenizer = train(texts, vocab_size, lowercase)
+    if kind == "bpe":
+        tokenizer = _train_bpe(texts, vocab_size, lowercase, strip_accents, keep_lines)
+    elif keep_lines:
+        raise ValueError("keep_lines needs kind=\"bpe\": \"wordpiece\" knows no line breaks")
+    else:
+        tokenizer = _train_wordpiece(texts, vocab_size, lowercase, strip_accents)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
         pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
@@ -82,7 +93,8 @@ def train_tokenizer(
     return tokenizer
 
 
-def _train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
+def _train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool,
+                     strip_accents: bool) -> Tokenizer:
     """WordPiece as in BERT, with an order of characters that does not depend on chance.
 
     The trainer numbers ##x when it meets it, in the order of a randomised hash table, and breaks
@@ -93,7 +105,8 @@ def _train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool) -> 
     if iter(texts) is texts:
         texts = list(texts)
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    as_case = None if strip_accents == lowercase else strip_accents  # None, BERT's, follows case
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=as_case)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     first, later = _characters(tokenizer, texts)
     alphabet = [character for character, _ in _by_frequency(first + later)[: vocab_size // 3]]
@@ -115,8 +128,13 @@ def _train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool) -> 
     return trained
 
 
-def _train_bpe(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
-    """Byte-level byte-pair encoding; a space belongs to the word that it precedes."""
+def _train_bpe(texts: Iterable[str], vocab_size: int, lowercase: bool, strip_accents: bool,
+               keep_lines: bool) -> Tokenizer:
+    """Byte-level byte-pair encoding; a space belongs to the word that it precedes.
+
+    Where lines are kept, no token reaches across the beginning of a line break, so that lines can
+    be encoded one by one.
+    """
     from tokenizers import (
         AddedToken,
         Tokenizer,
@@ -128,9 +146,14 @@ def _train_bpe(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokeni
     )
 
     tokenizer = Tokenizer(models.BPE())
-    if lowercase:
-        tokenizer.normalizer = normalizers.Lowercase()
+    steps = [normalizers.NFD(), normalizers.StripAccents()] if strip_accents else []
+    steps += [normalizers.Lowercase()] if lowercase else []
+    if steps:
+        tokenizer.normalizer = normalizers.Sequence(steps) if len(steps) > 1 else steps[0]
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if keep_lines:
+        lines = pre_tokenizers.Split("\n", "merged_with_next")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([lines, tokenizer.pre_tokenizer])
     tokenizer.decoder = decoders.ByteLevel()
     # The space before [MASK] belongs to it, or it would become a token of its own.
     special_tokens = [
@@ -274,6 +297,17 @@ def tokenizer_hash(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def keeps_lines(tokenizer: Tokenizer) -> bool:
+    """Whether line breaks and indentation come back, and lines can be encoded one by one."""
+    text = "if a:  \n\n    b = 1\n\tc\n"
+
+    def ids(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    one_by_one = [id for line in lines_of(text) for id in ids(line)]
+    return ids(text) == one_by_one and tokenizer.decode(one_by_one) == text
+
+
 def _plain(tokenizer: Tokenizer) -> dict:
     """The tokenizer without padding and truncation, which belong to a use of it."""
     return json.loads(tokenizer.to_str()) | {"padding": None, "truncation": None}
@@ -282,9 +316,12 @@ def _plain(tokenizer: Tokenizer) -> dict:
 def continues_word(tokenizer: Tokenizer) -> Tensor:
     """Which tokens continue the word of the token before them.
 
-    In WordPiece, those with its prefix, such as ##. Where a space is a sign of its own, Ġ in
-    byte-level encoding and ▁ in SentencePiece's, those that do not begin with it. Special tokens
-    stand alone.
+    In WordPiece, those with its prefix, such as ##: a word is what BERT's pre-tokenizer cuts out, a
+    run without white space or punctuation, a single punctuation mark, or a single Chinese
+    character. Where a space is a sign of its own, Ġ in byte-level encoding and ▁ in SentencePiece's,
+    those that do not begin with it (nor with a line break or tab): a word is all from one space to
+    the next, with its punctuation, and so a whole clause in Chinese, Japanese and Thai, which
+    write none. Special tokens stand alone.
 
     Returns:
         (V,) bool.
@@ -302,7 +339,7 @@ def continues_word(tokenizer: Tokenizer) -> Tensor:
     return continues
 
 
-def marks(tokenizer: Tokenizer) -> tuple[str, str]:
+def marks(tokenizer: Tokenizer) -> tuple[str, str | tuple[str, ...]]:
     """What tokens within words begin with, or else what those at their beginnings begin with.
 
     Raises:
@@ -317,7 +354,7 @@ def marks(tokenizer: Tokenizer) -> tuple[str, str]:
         return model["continuing_subword_prefix"], ""
     if not model.get("end_of_word_suffix"):
         if "ByteLevel" in steps:
-            return "", SPACE
+            return "", (SPACE, LINE_BREAK, TAB)
         if "Metaspace" in steps:
             return "", steps["Metaspace"]["replacement"]
     raise ValueError(f"a token of this {model['type']} tokenizer does not tell whether it begins a "

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain_lib.data.text import tokenizer as module
-from pretrain_lib.data.text.document import Corpus, Document, split_sentences
+from pretrain_lib.data.text.document import Corpus, Document, lines_of, split_sentences
 from pretrain_lib.data.text.load import load_text
 from pretrain_lib.data.text.tokenizer import (
     SPECIAL_TOKENS,
@@ -23,6 +23,7 @@ from pretrain_lib.data.text.tokenizer import (
     save_tokenizer,
     special_ids,
     tokenizer_hash,
+    keeps_lines,
     train_tokenizer,
 )
 
@@ -154,9 +155,36 @@ def test_case(trained, kind):
     assert upper.encode("The CONGRESS").ids != upper.encode("the congress").ids
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("one, other", [("कल", "कुल"), ("schön", "schon"), ("mã", "ma"), ("มา", "มี"), ("بَر", "بر")])
+def test_accents_and_vowel_signs_are_kept_unless_stripped(kind, lowercase, one, other):
+    texts = [f"{one} {other}"] * 9
+    kept, stripped = (train_tokenizer(texts, 300, kind, lowercase, strip_accents=strip) for strip in (False, True))
+    assert kept.encode(one).ids != kept.encode(other).ids and module.UNK not in kept.encode(one).tokens
+    same = one != "มา"  # whose vowel is a letter to Unicode
+    assert (stripped.encode(one).ids == stripped.encode(other).ids) == same
+    if kind == "wordpiece":
+        assert kept.decode(kept.encode(one).ids) == one
+
+
+CODE = "def f(x):\n    if x:\n\n\t\treturn  {'a': x}  \n\n\nclass A:\n    pass\n"
+
+
+def test_a_tokenizer_that_keeps_lines_gives_code_back_and_reads_line_by_line():
+    keeping, not_keeping = (train_tokenizer([CODE] * 9, 300, "bpe", lowercase=False, keep_lines=keep) for keep in (True, False))
+    assert keeping.decode(keeping.encode(CODE).ids) == CODE
+    ids = [id for line in lines_of(CODE) for id in keeping.encode(line, add_special_tokens=False).ids]
+    assert ids == keeping.encode(CODE, add_special_tokens=False).ids and "".join(lines_of(CODE)) == CODE
+    assert keeps_lines(keeping) and not keeps_lines(not_keeping) and not keeps_lines(train_tokenizer([CODE] * 9, 300))
+    first = [keeping.id_to_token(i)[0] for i, on in enumerate(continues_word(keeping)) if not on and i > 4]
+    assert set(first) == {"Ġ", "Ċ", "ĉ"}  # a word begins with its white space
+
+
 @pytest.mark.parametrize(
     "texts, options, said",
     [
+        (["a"], {"keep_lines": True}, 'keep_lines needs kind="bpe"'),
         (["a"], {"kind": "unigram"}, "kind must be one of wordpiece, bpe, got 'unigram'"),
         (["a"], {"vocab_size": 260, "kind": "bpe"}, "at least 261 for 'bpe', got 260"),
         (["a"], {"vocab_size": 5}, "at least 15 for 'wordpiece', got 5"),
