@@ -7,6 +7,7 @@ import torch
 import transformers
 
 from pretrain_lib.data.text.load import load_text
+from pretrain_lib.data.text.text_data import settled
 from pretrain_lib.data.text.tokenizer import load_tokenizer, tokenizer_hash
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
@@ -49,7 +50,7 @@ class TestModel:
 
     def test_it_comes_with_its_recipe_log_and_card(self, folder):
         recipe = read_recipe(folder / "recipe.toml")
-        assert recipe.data.config.hold_out == NAME  # nothing that is tested on was trained on
+        assert settled(recipe.data.config).hold_out == NAME  # nothing that is tested on was trained on
         log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert log[-1]["step"] == recipe.train.steps
         assert folder.name in (folder / "README.md").read_text(encoding="utf-8")

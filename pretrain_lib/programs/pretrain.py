@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import nn
 
 from ..data.source import Data
 from ..data.text.packing import PackedBlocks
+from ..data.text.text_data import said_of
 from ..data.text.token_dataset import TokenDataset
 from ..data.text.tokenizer import special_ids, vocabulary_size
 from ..data.text.unknown import about_unknown, unknown_share
@@ -216,6 +217,5 @@ def from_before_data(then: dict, path: Path) -> dict:
                "held_out_text": "held_out_text"}
     recipe = recipe_from({name: value for name, value in then.items() if name not in digests},
                          str(path))
-    about = asdict(recipe.data.config) | {now: then[name] for name, now in digests.items()}
-    del about["folder"]
+    about = said_of(recipe.data.config) | {now: then[name] for name, now in digests.items()}
     return description_with(recipe, about)

@@ -7,7 +7,7 @@ models better", ACL 2022) do before they train a language model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,6 +88,31 @@ def deduplicate(
             signatures[position] = signature
             index.insert(position, signature)
     return Corpus(corpus.name, partial(_without, corpus, positions), corpus.about), removed
+
+
+def near_repeats_of(texts: Iterable[tuple[int, str]], others: Iterable[tuple[int, str]],
+                    threshold: float, shingle: int = 5, permutations: int = 128) -> set[int]:
+    """Which of the others nearly repeat one of the texts.
+
+    Args:
+        texts: numbered texts; 8 bytes a permutation are kept of each.
+        others: numbered texts, read one at a time.
+        threshold: similarity from which a text is a repeat, as for `deduplicate`.
+        shingle: words in a shingle.
+        permutations: hash functions of MinHash.
+    """
+    from datasketch import MinHashLSH
+
+    index = MinHashLSH(threshold=threshold, num_perm=permutations)
+    signatures = {i: signature_of(text, shingle, permutations) for i, text in texts}
+    for i, signature in signatures.items():
+        index.insert(i, signature)
+
+    def repeats(text: str) -> bool:
+        signature = signature_of(text, shingle, permutations)
+        return any(signature.jaccard(signatures[i]) >= threshold for i in index.query(signature))
+
+    return {i for i, text in others if repeats(text)}
 
 
 def _without(corpus: Corpus, positions: set[int]) -> Iterator[Document]:

@@ -18,6 +18,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from .document import Document
+from .parts import Part
 
 SUFFIXES = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
 TABLES = SUFFIXES[1:]
@@ -61,14 +62,14 @@ def kind_of(path: Path) -> str:
     return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
 
 
-def read_files(files: list[Path], column: str) -> Iterator[Document]:
-    """The documents of some files: a .txt holds one, each row of the other formats is one.
+def read_files(files: list[Path], column: str, document: Part = "file") -> Iterator[Document]:
+    """The documents of some files: those of each .txt, and each row of the other formats.
 
     A row's short values in other columns are its labels.
     """
     for path in files:
         if kind_of(path) == ".txt":
-            yield from read_txt(path)
+            yield from read_txt(path, document)
         else:
             for number, row in read_rows(path):
                 yield as_document(row, column, path, number)
@@ -109,16 +110,25 @@ def missing_column(place: Path | str, name: str, columns: Iterable[str]) -> Valu
 # --- Formats --------------------------------------------------------------------------------
 
 
-def read_txt(path: Path) -> Iterator[Document]:
-    """A text file as one document; a very long one as several.
+def read_txt(path: Path, document: Part = "file") -> Iterator[Document]:
+    """The documents of a text file: the file, its paragraphs, or its lines; blank ones are none.
 
-    It is cut at the first blank line after `PART` characters, or at any line after twice as many.
+    A very long file or paragraph is several: it is cut at the first blank line after `PART`
+    characters, or at any line after twice as many.
     """
+    if document == "line":
+        numbered_lines = enumerate(decoded_lines(path), start=1)
+        yield from (Document(line, f"{path}:{n}") for n, line in numbered_lines if line.strip())
+        return
+    most = PART if document == "file" else 0
     lines, size, first, number = [], 0, 1, 0
     for number, line in enumerate(decoded_lines(path), start=1):
+        if document == "paragraph" and not lines and not line.strip():
+            first += 1
+            continue
         lines.append(line)
         size += len(line)
-        if size >= PART and (size >= 2 * PART or not line.strip()):
+        if size >= most and (size >= 2 * PART or not line.strip()):
             yield Document("".join(lines), f"{path}:{first}")
             lines, size, first = [], 0, number + 1
     if lines or number == 0:

@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from .. import hub
 from .corpora import load_docstrings, load_sotu
 from .document import Corpus, Document
-from .files import as_document, find_files, read_files
+from .files import as_document, decoded_lines, find_files, kind_of, read_files
+from .parts import Part, guessed_part
 
 logger = logging.getLogger(__name__)
 
 PACKAGED = {"sotu": load_sotu, "docstrings": load_docstrings}
+WHOLE = {"file": "the whole file", "paragraph": "a paragraph", "line": "a line"}
+
+
 def load_text(
     name: str | Path,
     *,
@@ -24,10 +29,12 @@ def load_text(
     config: str | None = None,
     revision: str | None = None,
     fallback: str | None = None,
+    document: Literal["auto", "file", "paragraph", "line"] = "auto",
 ) -> Corpus:
     """Text by name: "sotu", "docstrings", files such as "books/*.txt", or "hub:owner/name".
 
-    Files may be .txt (one document each; parts of some megabytes where one is longer), .jsonl, .csv
+    Files may be .txt (one document each, parts of some megabytes where one is longer; for a single
+    file and where asked, its paragraphs or lines), .jsonl, .csv
     or .parquet (one document a row), and any of these as .gz. Data sets of the Hub are streamed.
 
     Args:
@@ -37,6 +44,8 @@ def load_text(
         config: the Hub's configuration of the data set.
         revision: the Hub's commit or tag; None takes the newest and stays with it.
         fallback: what to load, saying so, where the Hub cannot be reached; None raises instead.
+        document: what a document is in a .txt; "auto" takes the file where there are several, and
+            looks for paragraphs and lines in a single one, telling what it took.
 
     Raises:
         ValueError: for an unknown name or kind of file. And while it is read: for a file that is
@@ -46,6 +55,7 @@ def load_text(
         ConnectionError: if the Hub cannot be reached and there is no fallback.
     """
     name = str(name)
+    check_document(document, name)
     if name.startswith("hub:"):
         try:
             return load_hub_text(name.removeprefix("hub:"), column, split, config, revision)
@@ -58,8 +68,34 @@ def load_text(
         return PACKAGED[name]()
     check_name(name)
     files = find_files(name)
-    read = partial(not_empty, name, partial(read_files, files, column))
+    if document != "auto" and all(kind_of(path) != ".txt" for path in files):
+        raise nothing_to_part(document, name)
+    part = part_of(files) if document == "auto" else document
+    read = partial(not_empty, name, partial(read_files, files, column, part))
     return Corpus(name, read, "1 file" if len(files) == 1 else f"{len(files)} files")
+
+
+def check_document(document: str, name: str) -> None:
+    """Refuses what no document can be, and to part what has its documents already."""
+    if document not in ("auto", *WHOLE):
+        raise ValueError(f"document must be one of auto, {', '.join(WHOLE)}, got {document!r}")
+    if document != "auto" and (name in PACKAGED or name.startswith("hub:")):
+        raise nothing_to_part(document, name)
+
+
+def nothing_to_part(document: str, name: str) -> ValueError:
+    return ValueError(f"document={document!r} is for .txt files, and {name!r} has none: its "
+                      "documents are given. Leave it at \"auto\"")
+
+
+def part_of(files: list[Path]) -> Part:
+    """What a document is in these files, where nobody says it."""
+    if len(files) > 1 or kind_of(files[0]) != ".txt":
+        return "file"
+    part = guessed_part(decoded_lines(files[0]))
+    others = " or ".join(repr(other) for other in WHOLE if other != part)
+    print(f"{files[0]}: {WHOLE[part]} is a document; if not so, set document to {others}")
+    return part
 
 
 def check_name(name: str) -> None:

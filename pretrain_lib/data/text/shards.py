@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...files import locked, remove_left_overs
-from .document import Corpus, Document, split_sentences
+from .document import Corpus, Document, lines_of, split_sentences
 from .shard_writer import (
     Encoded,
     End,
@@ -42,7 +42,7 @@ from .token_dataset import (
     read_json,
     token_dtype,
 )
-from .tokenizer import tokenizer_hash, vocabulary_size
+from .tokenizer import keeps_lines, tokenizer_hash, vocabulary_size
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -52,11 +52,11 @@ AHEAD = 3  # batches on their way: one is read or written while two are encoded
 
 
 def prepare(corpus: Corpus, tokenizer: Tokenizer, folder: str | Path,
-            shard_tokens: int = 2**25) -> TokenDataset:
+            shard_tokens: int = 2**25, keep_lines: bool = False) -> TokenDataset:
     """Tokenises a corpus into a folder of shards, once.
 
-    The ids are those of the text without special tokens; a special token that is spelt out in the
-    text is text. Called again, it goes on where it was interrupted, or opens what is there, after
+    The ids are those of the text without special tokens, each run of white space made a space
+    unless lines are kept; a special token that is spelt out in the text is text. Called again, it goes on where it was interrupted, or opens what is there, after
     comparing the corpus with it; `TokenDataset` opens a folder without the corpus. It uses as many
     cores as `tokenizers` does (the environment variable RAYON_NUM_THREADS). Of several processes
     that prepare one folder, one works and the others wait for it.
@@ -67,22 +67,30 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, folder: str | Path,
         folder: where the shards go.
         shard_tokens: a shard ends with the document that brings it to this many tokens. A kill
             costs the shard at hand.
+        keep_lines: whether white space stays as it is. A sentence is then a line, with the line
+            break before it, and the ids are those of the text as a whole.
 
     Returns:
         The documents, mapped from the folder.
 
     Raises:
-        ValueError: if the corpus holds no document or no token, or a text is no valid Unicode.
+        ValueError: if the corpus holds no document or no token, a text is no valid Unicode, or the
+            tokenizer does not keep the lines that it should.
         ShardError: if the folder holds shards of another corpus, tokenizer or size, one of them
             is truncated or altered, or the disk is full.
     """
     if shard_tokens < 1:
         raise ValueError(f"shard_tokens must be at least 1, got {shard_tokens}")
+    if keep_lines and not keeps_lines(tokenizer):
+        raise ValueError("this tokenizer does not keep line breaks and indentation, or joins lines in "
+                         "a token: train one with kind=\"bpe\" and keep_lines=True")
     folder = Path(folder)
     vocab_size = vocabulary_size(tokenizer)
     settings = {"format": FORMAT, "corpus": corpus.name, "tokenizer": tokenizer_hash(tokenizer),
                 "vocab_size": vocab_size, "dtype": token_dtype(vocab_size).name,
                 "shard_tokens": shard_tokens}
+    if keep_lines:  # shards from before there was a choice say nothing of it
+        settings["keep_lines"] = True
     with alone(folder):
         tokenise(corpus, tokenizer, folder, settings)
     return TokenDataset(folder, verify=False)
@@ -108,7 +116,8 @@ def tokenise(corpus: Corpus, tokenizer: Tokenizer, folder: Path, settings: dict)
     with _progress_bar(corpus.name) as progress:
         writer = ShardWriter(folder, settings, kept)
         try:
-            for batch in encoded(batches(documents), plain_copy(tokenizer), settings["dtype"]):
+            cut = lines_of if settings.get("keep_lines") else sentences_of
+            for batch in encoded(batches(documents, cut), plain_copy(tokenizer), settings["dtype"]):
                 with writing(folder):
                     writer.take(batch)
                 progress.update(len(batch.ids))
@@ -183,10 +192,11 @@ def read_record(place: Path, settings: dict) -> dict:
     if not (place / RECORD).is_file():
         raise ShardError(f"{place / RECORD} is missing: delete {place.name} and prepare the text "
                          "again")
-    record = read_json(place / RECORD, (*settings, "documents", "tokens", "text", "files"))
-    for name, value in settings.items():
-        if record[name] != value:
-            raise another(place.parent, f"their {name} is {record[name]!r}, not {value!r}")
+    known = [name for name in settings if name != "keep_lines"]
+    record = read_json(place / RECORD, (*known, "documents", "tokens", "text", "files"))
+    for name, value in ({"keep_lines": False} | settings).items():
+        if record.get(name, False) != value:
+            raise another(place.parent, f"their {name} is {record.get(name, False)!r}, not {value!r}")
     return record
 
 
@@ -215,20 +225,26 @@ class Sentences(NamedTuple):
     ends: list[End]
 
 
-def batches(documents: Iterable[Document]) -> Iterator[Sentences]:
-    """Cuts documents into batches of about `BATCH` characters, which may end within a document.
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, which together are the text with single spaces.
 
-    Sentences but a document's first keep a space before them, which byte-level tokenizers count
-    as part of the word behind it.
+    All but the first keep a space before them, which byte-level tokenizers count as part of the
+    word behind it.
     """
+    return [f" {sentence}" if i else sentence for i, sentence in enumerate(split_sentences(text))]
+
+
+def batches(documents: Iterable[Document],
+            cut: Callable[[str], list[str]] = sentences_of) -> Iterator[Sentences]:
+    """Cuts documents into batches of about `BATCH` characters, which may end within a document."""
     texts, ends, size = [], [], 0
     for document in documents:
         digest = document_fingerprint(document)
-        for i, sentence in enumerate(split_sentences(document.text)):
+        for sentence in cut(document.text):
             if size >= BATCH:
                 yield Sentences(texts, ends)
                 texts, ends, size = [], [], 0
-            texts.append(f" {sentence}" if i else sentence)
+            texts.append(sentence)
             size += len(sentence)
         line = json.dumps({"source": document.source, "labels": document.labels})
         ends.append(End(len(texts), line, digest))

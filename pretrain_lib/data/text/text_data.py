@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ...files import locked
-from ...validation import require_at_least, require_kinds
+from ...validation import require, require_at_least, require_kinds
 from ...zoo import held_out_sources
 from ..source import Data, Source, alone
+from .dedup import near_repeats_of
 from .document import Corpus
 from .load import load_text
 from .packing import PackedBlocks
@@ -30,9 +31,11 @@ from .tokenizer import (
 )
 
 TokenizerKind = Literal["wordpiece", "bpe"]
+Document = Literal["auto", "file", "paragraph", "line"]
 Pairs = Literal["none", "next_sentence", "order"]
 TASKS = {"next_sentence": "nsp", "order": "order"}  # as `SentencePairs` calls them
 BEGUN = "config.json"  # is in a run's folder from its beginning on
+OF_SOTU = "sotu-8192"  # the zoo's tokenizer of the addresses, and those that its models never saw
 EVERY = 20  # where nothing else is said, every twentieth document is held out, at least two
 
 
@@ -46,11 +49,21 @@ class TextConfig:
         config: the Hub's configuration of a data set, where it has several.
         split: the Hub's split.
         revision: the Hub's commit or tag; left empty, the newest when the text is first prepared.
-        tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus.
+        document: what a document is in a .txt; "auto" takes the file where there are several, and
+            looks for paragraphs and lines in a single one.
+        keep_lines: whether line breaks and indentation are trained on, as for code and verse;
+            otherwise every run of white space is a space. Sentences are then lines.
+        tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus. "auto"
+            takes the zoo's for the addresses, and trains one for every other text.
         tokenizer_kind: kind of a tokenizer that is trained.
         vocab_size: number of tokens of a tokenizer that is trained.
+        lowercase: whether a tokenizer that is trained ignores case.
+        strip_accents: whether it ignores accents, and vowel signs with them.
         hold_out: whose held-out documents are not trained on: a name of the zoo, or a folder with
-            `held_out.json`; left empty, every twentieth document is held out, and at least two.
+            `held_out.json`; left empty, every twentieth document is held out, and at least two, or
+            the last part of a single one. "auto" takes the zoo's for the addresses alone.
+        near_repeats: similarity, as `deduplicate` has it, from which a document is not trained on
+            because a held-out one resembles it; 0 leaves out exact repeats alone.
         folder: where the tokenised text is kept; left empty, under `prepared/` beside the run.
         length: tokens in a block or pair, T.
         pairs: what a sample is: a block of text, or two segments of which the second follows the
@@ -65,10 +78,15 @@ class TextConfig:
     config: str = ""
     split: str = "train"
     revision: str = ""
-    tokenizer: str = "sotu-8192"
+    document: Document = "auto"
+    keep_lines: bool = False
+    tokenizer: str = "auto"
     tokenizer_kind: TokenizerKind = "wordpiece"
     vocab_size: int = 8192
-    hold_out: str = "sotu-8192"
+    lowercase: bool = True
+    strip_accents: bool = False
+    hold_out: str = "auto"
+    near_repeats: float = 0.0
     folder: str = ""
     length: int = 128
     pairs: Pairs = "none"
@@ -77,6 +95,21 @@ class TextConfig:
         require_kinds(self)
         require_at_least(self, 8, "length")
         require_at_least(self, 1, "vocab_size")
+        require(0 <= self.near_repeats <= 1, "near_repeats", self.near_repeats, "between 0 and 1")
+        if self.keep_lines and self.tokenizer in ("", "auto") and self.tokenizer_kind != "bpe":
+            raise ValueError("keep_lines needs tokenizer_kind=\"bpe\": wordpiece knows no line breaks")
+
+
+def settled(config: TextConfig) -> TextConfig:
+    """A configuration with what "auto" stands for."""
+    of_this_corpus = OF_SOTU if config.corpus == "sotu" else ""
+    return replace(config, **{name: of_this_corpus for name in ("tokenizer", "hold_out")
+                              if getattr(config, name) == "auto"})
+
+
+def said_of(config: TextConfig) -> dict:
+    """The settings that a run is known by; where its tokens are kept is none."""
+    return {name: value for name, value in asdict(settled(config)).items() if name != "folder"}
 
 
 class TextData(Data):
@@ -94,9 +127,11 @@ class TextData(Data):
     config_class = TextConfig
 
     def __init__(self, config: TextConfig, tokenizer, dataset: TokenDataset):
-        self.config = config
+        self.config = config = settled(config)
         self.tokenizer = tokenizer
-        self.documents = split_documents(dataset, config.hold_out)
+        self.all_documents = dataset.num_documents
+        self.documents = split_documents(dataset, config.hold_out, config.length,
+                                         config.near_repeats)
         self.training, self.held_out = (
             samples_of(part, config, tokenizer, name) for part, name in
             zip(self.documents, ("documents to train on", "held-out documents"), strict=True))
@@ -113,17 +148,19 @@ class TextData(Data):
                 prepared(config, beside)
 
         on_first(prepare_once)
-        return cls(config, *opened(config, beside))
+        data = cls(config, *opened(config, beside))
+        on_first(lambda: print(shares(*data.documents, data.all_documents)))
+        return data
 
     def about(self) -> dict:
         """Its settings and what it holds; not the folder in which its tokens are kept."""
         training, held_out = (part.digest_of_shards() or digest(part) for part in self.documents)
-        settings = {name: value for name, value in asdict(self.config).items() if name != "folder"}
-        return settings | {"tokenizer_hash": tokenizer_hash(self.tokenizer),
-                           "training_text": training, "held_out_text": held_out}
+        return said_of(self.config) | {"tokenizer_hash": tokenizer_hash(self.tokenizer),
+                                       "training_text": training, "held_out_text": held_out}
 
     def recognised(self, about: dict) -> dict:
-        """With digests of shards for those of all tokens, by which runs once knew their text."""
+        """With digests of shards for those of all tokens, and with settings that there were not yet."""
+        about = said_of(self.config) | about
         names = ("training_text", "held_out_text")
         today = self.about()
         same = all(name in about and about[name] == digest(part)
@@ -140,16 +177,17 @@ def prepared(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
 
     What was prepared of a data set of the Hub is used as it is, without asking the Hub again.
     """
-    folder = prepared_folder(config, beside)
+    config, folder = settled(config), prepared_folder(config, beside)
     if config.corpus.startswith("hub:") and (folder / MANIFEST).is_file():
         return opened(config, beside, verify=True)
     corpus = load_text(config.corpus, column=config.column, split=config.split,
-                       config=config.config or None, revision=config.revision or None)
+                       config=config.config or None, revision=config.revision or None,
+                       document=config.document)
     if config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer)
     else:
         tokenizer = tokenizer_of_its_own(corpus, config, folder)
-    return tokenizer, prepare(corpus, tokenizer, folder)
+    return tokenizer, prepare(corpus, tokenizer, folder, keep_lines=config.keep_lines)
 
 
 def goes_on(config: TextConfig, beside: Path) -> bool:
@@ -163,7 +201,8 @@ def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
         with locked(folder):
             if not (folder / "tokenizer.json").is_file():
                 texts = (document.text for document in corpus)
-                trained = train_tokenizer(texts, config.vocab_size, config.tokenizer_kind)
+                trained = train_tokenizer(texts, config.vocab_size, config.tokenizer_kind,
+                                          config.lowercase, config.strip_accents, config.keep_lines)
                 save_tokenizer(trained, folder)
     return load_tokenizer(folder)
 
@@ -172,7 +211,7 @@ def opened(config: TextConfig, beside: Path,
            verify: bool = False) -> tuple[object, TokenDataset]:
     """What `prepared` has made, without the corpus; its checksums are compared on demand."""
     folder = prepared_folder(config, beside)
-    tokenizer = load_tokenizer(config.tokenizer or folder)
+    tokenizer = load_tokenizer(settled(config).tokenizer or folder)
     return tokenizer, TokenDataset(folder, tokenizer, verify)
 
 
@@ -185,8 +224,12 @@ def prepared_folder(config: TextConfig, beside: Path) -> Path:
 
 def corpus_and_tokenizer(config: TextConfig) -> str:
     """A folder's name for a corpus and a tokenizer."""
-    tokenizer = config.tokenizer or f"{config.tokenizer_kind}-{config.vocab_size}"
-    parts = [config.corpus, tokenizer]
+    config = settled(config)
+    kept = {"cased": not config.lowercase, "stripped": config.strip_accents}
+    trained = [config.tokenizer_kind, str(config.vocab_size), *(k for k, yes in kept.items() if yes)]
+    parts = [config.corpus, config.tokenizer or "-".join(trained)]
+    parts += [config.document] if config.document != "auto" else []
+    parts += ["lines"] if config.keep_lines else []
     if config.corpus.startswith("hub:"):
         parts[1:1] = [config.config, config.split, config.revision, config.column]
     name = "-".join(filter(None, parts))
@@ -196,10 +239,19 @@ def corpus_and_tokenizer(config: TextConfig) -> str:
 # --------------------------------------------------------------------------- what is trained on
 
 
-def split_documents(dataset: TokenDataset, hold_out: str) -> tuple[TokenDataset, TokenDataset]:
+def split_documents(dataset: TokenDataset, hold_out: str, fewest: int = 1,
+                    near_repeats: float = 0.0) -> tuple[TokenDataset, TokenDataset]:
     """The documents to train on, and those held out.
 
-    A document that is held out word for word elsewhere in the text is not trained on either.
+    A document that is held out word for word elsewhere in the text is not trained on either. Of a
+    single document the last part is held out.
+
+    Args:
+        dataset: all documents.
+        hold_out: whose held-out documents are; empty for every twentieth, or more of few.
+        fewest: tokens that are held out at least, where there are enough.
+        near_repeats: similarity from which what is like a held-out document is left out too; 0
+            looks for exact repeats alone.
 
     Raises:
         ValueError: if one of the two would be empty.
@@ -211,17 +263,62 @@ def split_documents(dataset: TokenDataset, hold_out: str) -> tuple[TokenDataset,
         if not out:
             raise ValueError(f"none of the documents that {hold_out!r} holds out is in this text: "
                              "leave hold_out empty, or name those of this corpus")
+    elif len(numbers) == 1:
+        return two_parts(dataset, fewest)
     else:
-        few = numbers[-2:] if len(numbers) > 3 else numbers[-1:]
-        out = set(numbers[EVERY - 1::EVERY] if len(numbers) >= 2 * EVERY else few)
+        out = spread(dataset.document_lengths, fewest)
     repeats = copies(dataset, out)
+    if near_repeats:
+        repeats |= near_copies(dataset, out, near_repeats)
     rest = [i for i in numbers if i not in out | repeats]
-    if repeats:
-        print(f"{len(repeats)} documents are not trained on: the same words are held out")
     if not rest:
         raise ValueError("the text has one document, once repeats are left out, which cannot be both "
                          "trained on and held out: cut it into several")
     return dataset.subset(rest), dataset.subset(sorted(out))
+
+
+def spread(lengths: np.ndarray, fewest: int) -> set[int]:
+    """Every twentieth document, or of less than forty the last two; more where those are short."""
+    numbers = range(len(lengths))
+    if len(numbers) >= 2 * EVERY:
+        choices = [numbers[every - 1::every] for every in range(EVERY, 1, -1)]
+    else:
+        choices = [numbers[-n:] for n in range(2 if len(numbers) > 3 else 1, len(numbers) // 2 + 1)]
+    enough = (chosen for chosen in choices if lengths[list(chosen)].sum() >= fewest)
+    return set(next(enough, choices[0]))
+
+
+def two_parts(dataset: TokenDataset, fewest: int) -> tuple[TokenDataset, TokenDataset]:
+    """A single document without its last part, and that part.
+
+    The part has a twentieth of the tokens, or `fewest` if that is more and not half of them; up to
+    twice as many if it then begins with a sentence.
+    """
+    total = dataset.tokens
+    wanted = max(total // EVERY, min(fewest, total // 2))
+    ends = np.cumsum(dataset.sentence_lengths)
+    at = int(max(ends[ends <= total - wanted], default=0))
+    if at < max(total - 2 * wanted, 1):
+        at = total - wanted  # within a sentence
+    pieces = np.split(dataset.document(0), sorted({*ends[:-1].tolist(), at}))
+    first = int(np.searchsorted(ends, at, side="left")) + 1  # piece that is held out
+    parts = pieces[:first], pieces[first:]
+    source, labels = dataset.sources[0], dataset.labels[0]
+    training, held_out = (TokenDataset.in_memory([part], dataset.vocab_size, [name], [labels])
+                          for part, name in zip(parts, (source, f"{source}, its end"), strict=True))
+    return training, held_out
+
+
+def shares(training: TokenDataset, held_out: TokenDataset, documents: int) -> str:
+    """A line for people: what is trained on, what is held out, and what neither."""
+    total = training.tokens + held_out.tokens
+    said = [f"{name} {part.num_documents:,} documents, {part.tokens:,} tokens "
+            f"({part.tokens / total:.1%})"
+            for name, part in (("trained on:", training), ("held out:", held_out))]
+    repeats = documents - training.num_documents - held_out.num_documents
+    if repeats > 0:
+        said.append(f"left out, because they repeat what is held out: {repeats:,} documents")
+    return "; ".join(said)
 
 
 def copies(dataset: TokenDataset, documents: set[int]) -> set[int]:
@@ -233,6 +330,15 @@ def copies(dataset: TokenDataset, documents: set[int]) -> set[int]:
     lengths = dataset.document_lengths
     as_long = np.flatnonzero(np.isin(lengths, lengths[sorted(documents)])).tolist()
     return {i for i in as_long if i not in documents and fingerprint(i) in known}
+
+
+def near_copies(dataset: TokenDataset, documents: set[int], threshold: float) -> set[int]:
+    """The other documents of which five tokens in a row are often those of one of these."""
+    def words(numbers) -> Iterator[tuple[int, str]]:
+        return ((i, " ".join(map(str, dataset.document(i).tolist()))) for i in numbers)
+
+    return near_repeats_of(words(sorted(documents)), words(i for i in range(dataset.num_documents)
+                                                           if i not in documents), threshold)
 
 
 def samples_of(documents: TokenDataset, config: TextConfig, tokenizer, name: str) -> Source:

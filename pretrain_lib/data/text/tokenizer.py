@@ -299,13 +299,15 @@ def tokenizer_hash(tokenizer: Tokenizer) -> str:
 
 def keeps_lines(tokenizer: Tokenizer) -> bool:
     """Whether line breaks and indentation come back, and lines can be encoded one by one."""
-    text = "if a:  \n\n    b = 1\n\tc\n"
+    text = "if a:  \n\n\n    b = 1\n\tc\n"
+    if tokenizer.pre_tokenizer is None:
+        return False
 
-    def ids(text: str) -> list[int]:
-        return tokenizer.encode(text, add_special_tokens=False).ids
+    def pieces(text: str) -> list[str]:
+        return [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
 
-    one_by_one = [id for line in lines_of(text) for id in ids(line)]
-    return ids(text) == one_by_one and tokenizer.decode(one_by_one) == text
+    one_by_one = [piece for line in lines_of(text) for piece in pieces(line)]
+    return one_by_one == pieces(text) and tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
 def _plain(tokenizer: Tokenizer) -> dict:
