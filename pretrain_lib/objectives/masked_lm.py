@@ -34,7 +34,8 @@ class MaskedLMConfig:
 
     Attributes:
         rate: share of the tokens that is hidden, between 0 and 1.
-        unit: what is hidden as a whole: a token, a word, or a span of words.
+        unit: what is hidden as a whole: a token, a word (`continues_word` says what a tokenizer
+            makes one of: a character in Chinese, or a clause), or a span of words.
         masked: share of the hidden tokens that become [MASK].
         random: share of them that become a random token; the rest stay as they are.
 
@@ -125,7 +126,8 @@ class MaskedLM(Objective):
         special: ids of [PAD], [UNK], [CLS], [SEP], [MASK]; none of them is ever chosen.
         vocab_size: V; random tokens are drawn from all V.
         rate: share of the tokens that is chosen, strictly between 0 and 1.
-        unit: what is hidden as a whole: a token, a word, or a span of words.
+        unit: what is hidden as a whole: a token, a word (`continues_word` says what a tokenizer
+            makes one of: a character in Chinese, or a clause), or a span of words.
         replace: shares of the chosen tokens that become [MASK], become random, and stay.
         continues: (V,) bool, which tokens continue the word before them; for words and spans.
 

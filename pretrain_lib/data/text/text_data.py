@@ -30,7 +30,7 @@ from .tokenizer import (
     vocabulary_size,
 )
 
-TokenizerKind = Literal["wordpiece", "bpe"]
+TokenizerKind = Literal["auto", "wordpiece", "bpe"]
 Document = Literal["auto", "file", "paragraph", "line"]
 Pairs = Literal["none", "next_sentence", "order"]
 TASKS = {"next_sentence": "nsp", "order": "order"}  # as `SentencePairs` calls them
@@ -55,7 +55,8 @@ class TextConfig:
             otherwise every run of white space is a space. Sentences are then lines.
         tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus. "auto"
             takes the zoo's for the addresses, and trains one for every other text.
-        tokenizer_kind: kind of a tokenizer that is trained.
+        tokenizer_kind: kind of a tokenizer that is trained; "auto" is WordPiece, or byte-pair
+            encoding where lines are kept, of which WordPiece knows nothing.
         vocab_size: number of tokens of a tokenizer that is trained.
         lowercase: whether a tokenizer that is trained ignores case.
         strip_accents: whether it ignores accents, and vowel signs with them.
@@ -81,7 +82,7 @@ class TextConfig:
     document: Document = "auto"
     keep_lines: bool = False
     tokenizer: str = "auto"
-    tokenizer_kind: TokenizerKind = "wordpiece"
+    tokenizer_kind: TokenizerKind = "auto"
     vocab_size: int = 8192
     lowercase: bool = True
     strip_accents: bool = False
@@ -96,14 +97,16 @@ class TextConfig:
         require_at_least(self, 8, "length")
         require_at_least(self, 1, "vocab_size")
         require(0 <= self.near_repeats <= 1, "near_repeats", self.near_repeats, "between 0 and 1")
-        if self.keep_lines and self.tokenizer in ("", "auto") and self.tokenizer_kind != "bpe":
+        if self.keep_lines and self.tokenizer in ("", "auto") and self.tokenizer_kind == "wordpiece":
             raise ValueError("keep_lines needs tokenizer_kind=\"bpe\": wordpiece knows no line breaks")
 
 
 def settled(config: TextConfig) -> TextConfig:
     """A configuration with what "auto" stands for."""
     of_this_corpus = OF_SOTU if config.corpus == "sotu" else ""
-    return replace(config, **{name: of_this_corpus for name in ("tokenizer", "hold_out")
+    stands_for = {"tokenizer": of_this_corpus, "hold_out": of_this_corpus,
+                  "tokenizer_kind": "bpe" if config.keep_lines else "wordpiece"}
+    return replace(config, **{name: value for name, value in stands_for.items()
                               if getattr(config, name) == "auto"})
 
 

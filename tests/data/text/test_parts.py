@@ -115,6 +115,7 @@ def test_near_repeats_of_what_is_held_out_are_left_out_where_asked():
 def test_auto_is_the_zoos_for_the_addresses_and_ones_own_for_all_else():
     assert [getattr(settled(TextConfig()), name) for name in ("tokenizer", "hold_out")] == ["sotu-8192"] * 2
     assert [getattr(settled(TextConfig("mine.txt")), name) for name in ("tokenizer", "hold_out")] == [""] * 2
+    assert [settled(TextConfig("mine.txt", keep_lines=keep)).tokenizer_kind for keep in (False, True)] == ["wordpiece", "bpe"]
     assert settled(TextConfig("mine.txt", tokenizer="sotu-8192")).tokenizer == "sotu-8192"
 
 
@@ -132,7 +133,7 @@ def test_code_is_trained_on_as_it_is_encoded_at_use(tmp_path):
     """Line breaks and indentation are in the tokens: all of them together are the code."""
     path = tmp_path / "mine.txt"
     path.write_text(CODE, encoding="utf-8")
-    config = TextConfig(str(path), keep_lines=True, tokenizer_kind="bpe", vocab_size=400, length=16)
+    config = TextConfig(str(path), keep_lines=True, vocab_size=400, length=16)
     data = TextData.open(config, tmp_path / "run")
     ids = [part.document(0) for part in data.documents]
     assert np.concatenate(ids).tolist() == data.tokenizer.encode(CODE, add_special_tokens=False).ids
@@ -146,7 +147,7 @@ def test_lines_are_kept_by_a_tokenizer_that_has_them_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match="does not keep line breaks"):
         prepare(corpus, train_tokenizer([CODE], 300, "bpe"), tmp_path / "a", keep_lines=True)
     with pytest.raises(ValueError, match='keep_lines needs tokenizer_kind="bpe"'):
-        TextConfig("mine.txt", keep_lines=True)
+        TextConfig("mine.txt", keep_lines=True, tokenizer_kind="wordpiece")
     for first in (True, False):
         prepare(corpus, lines, tmp_path / str(first), keep_lines=first)
         prepare(corpus, lines, tmp_path / str(first), keep_lines=first)
