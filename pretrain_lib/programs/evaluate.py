@@ -11,7 +11,7 @@ from torch import nn
 from ..data.tasks.encoded import encode_texts
 from ..data.text.load import load_text
 from ..data.text.packing import PackedBlocks
-from ..data.text.text_data import TextConfig, TextData, prepared
+from ..data.text.text_data import TextConfig, TextData, corpus_of, prepared
 from ..data.text.token_dataset import TokenDataset
 from ..data.text.tokenizer import load_tokenizer, special_ids, tokenizer_hash
 from ..data.text.unknown import about_unknown, unknown_share
@@ -88,10 +88,8 @@ def evaluate_held_out(folder: str | Path) -> TextScores:
         raise ValueError(f"the run in {folder} filled no blanks, and is scored on them: give one "
                          "whose objective is MaskedLM or BertPretraining")
     config, held_out = data.config, data.documents[1]
-    corpus = load_text(config.corpus, column=config.column, split=config.split,
-                       config=config.config or None, revision=config.revision or None)
     numbers = set(held_out.numbers.tolist())
-    texts = (document.text for i, document in enumerate(corpus) if i in numbers)
+    texts = (document.text for i, document in enumerate(corpus_of(config)) if i in numbers)
     scores = scored(model, data.tokenizer, held_out, blanks_of, text_spans(texts), config.length)
     add_to_report(folder, held_out=asdict(scores) | {"bits": scores.bits._asdict()})
     return scores

@@ -81,6 +81,9 @@ def test_a_single_file_in_any_script_is_trained_on(language, lines, tmp_path, ca
     folder, = (path.parent for path in (tmp_path / "runs" / "prepared").glob("*/manifest.json"))
     dataset = TokenDataset(folder)
     assert int(tokens.replace(",", "")) < dataset.tokens and int(trained) + int(held_out) >= dataset.num_documents
+    assert main(["evaluate", str(run)]) == 0
+    bits, spans = re.search(r"at most ([\d.]+) bits a byte.*\((\d+) spans", capsys.readouterr().out).groups()
+    assert float(bits) > 0 and (language != "Python" or int(spans) < 20)  # of its end, not of all
     if lines:
         assert dataset.sentence_counts.sum() == text.count("\n") + 1  # a sentence is a line
 

@@ -1,15 +1,21 @@
-"""What a document is in a .txt: the file, a paragraph or a line; guessed where nobody says it."""
+"""What a document is in a .txt: the file, a paragraph or a line; and a single document in two."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby, islice, pairwise
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, groupby, islice, pairwise
 from typing import Literal
+
+from .document import END, Document
 
 Part = Literal["file", "paragraph", "line"]
 HEAD = 10_000  # lines that a guess looks at
 FEWEST = 10  # paragraphs or lines that are worth parting
 LONGEST_PARAGRAPH = 20  # lines, on average, where blank lines part paragraphs
+EVERY, SHORTEST = 20, 2000  # the last twentieth is a single document's end, or so many characters
+BREAKS = re.compile(r"(?=\n)"), END, re.compile(r"(?=\s)")  # where it may begin, the best first
 INDENTED, WRAPPED = 0.1, 0.8  # shares of lines, from which a text is code or verse, or is wrapped
 
 
@@ -43,3 +49,26 @@ def first_word(line: str) -> int:
     """The length of a line's first word; a character's where no space parts words."""
     word, space, _ = line.strip().partition(" ")
     return len(word) if space else 1
+
+
+def two_at_least(documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents; a single one in two, its end the second."""
+    documents = iter(documents)
+    first = list(islice(documents, 2))
+    if len(first) == 1 and len(first[0].text) > 1:
+        at = beginning_of_end(first[0].text)
+        first = [replace(first[0], text=first[0].text[:at]),
+                 replace(first[0], text=first[0].text[at:], source=f"{first[0].source}, its end")]
+    yield from chain(first, documents)
+
+
+def beginning_of_end(text: str) -> int:
+    """Where the last twentieth begins: at a line, sentence or word, if one begins before it."""
+    least = max(len(text) // EVERY, min(SHORTEST, len(text) // 2))
+    latest, earliest = len(text) - least, max(1, len(text) - 2 * least)
+    for pattern in BREAKS:
+        places = [found.end() for found in pattern.finditer(text, earliest, latest + 1)
+                  if found.end() <= latest]
+        if places:
+            return places[-1]
+    return latest

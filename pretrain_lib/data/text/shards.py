@@ -82,8 +82,8 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, folder: str | Path,
     if shard_tokens < 1:
         raise ValueError(f"shard_tokens must be at least 1, got {shard_tokens}")
     if keep_lines and not keeps_lines(tokenizer):
-        raise ValueError("this tokenizer does not keep line breaks and indentation, or joins lines in "
-                         "a token: train one with kind=\"bpe\" and keep_lines=True")
+        raise ValueError("this tokenizer does not keep line breaks and indentation, or joins lines "
+                         "in a token: train one with kind=\"bpe\" and keep_lines=True")
     folder = Path(folder)
     vocab_size = vocabulary_size(tokenizer)
     settings = {"format": FORMAT, "corpus": corpus.name, "tokenizer": tokenizer_hash(tokenizer),
@@ -194,9 +194,10 @@ def read_record(place: Path, settings: dict) -> dict:
                          "again")
     known = [name for name in settings if name != "keep_lines"]
     record = read_json(place / RECORD, (*known, "documents", "tokens", "text", "files"))
+    said = {"keep_lines": False} | record
     for name, value in ({"keep_lines": False} | settings).items():
-        if record.get(name, False) != value:
-            raise another(place.parent, f"their {name} is {record.get(name, False)!r}, not {value!r}")
+        if said[name] != value:
+            raise another(place.parent, f"their {name} is {said[name]!r}, not {value!r}")
     return record
 
 

@@ -1,10 +1,11 @@
-"""Text that a recipe trains on: read, tokenised once, split by documents, cut into blocks or pairs."""
+"""Text that a recipe trains on: read, tokenised once, split by documents, made blocks or pairs."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from .document import Corpus
 from .load import load_text
 from .packing import PackedBlocks
 from .pairs import SentencePairs
+from .parts import two_at_least
 from .shards import prepare
 from .token_dataset import MANIFEST, TokenDataset
 from .tokenizer import (
@@ -97,8 +99,9 @@ class TextConfig:
         require_at_least(self, 8, "length")
         require_at_least(self, 1, "vocab_size")
         require(0 <= self.near_repeats <= 1, "near_repeats", self.near_repeats, "between 0 and 1")
-        if self.keep_lines and self.tokenizer in ("", "auto") and self.tokenizer_kind == "wordpiece":
-            raise ValueError("keep_lines needs tokenizer_kind=\"bpe\": wordpiece knows no line breaks")
+        trained = self.tokenizer in ("", "auto")
+        require(not (self.keep_lines and trained and self.tokenizer_kind == "wordpiece"),
+                "tokenizer_kind", self.tokenizer_kind, "bpe, which knows line breaks, for keep_lines")
 
 
 def settled(config: TextConfig) -> TextConfig:
@@ -162,7 +165,7 @@ class TextData(Data):
                                        "training_text": training, "held_out_text": held_out}
 
     def recognised(self, about: dict) -> dict:
-        """With digests of shards for those of all tokens, and with settings that there were not yet."""
+        """With digests of shards for those of all tokens, and settings that there were not yet."""
         about = said_of(self.config) | about
         names = ("training_text", "held_out_text")
         today = self.about()
@@ -183,14 +186,22 @@ def prepared(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
     config, folder = settled(config), prepared_folder(config, beside)
     if config.corpus.startswith("hub:") and (folder / MANIFEST).is_file():
         return opened(config, beside, verify=True)
-    corpus = load_text(config.corpus, column=config.column, split=config.split,
-                       config=config.config or None, revision=config.revision or None,
-                       document=config.document)
+    corpus = corpus_of(config)
     if config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer)
     else:
         tokenizer = tokenizer_of_its_own(corpus, config, folder)
     return tokenizer, prepare(corpus, tokenizer, folder, keep_lines=config.keep_lines)
+
+
+def corpus_of(config: TextConfig) -> Corpus:
+    """The documents that a configuration names; a single one in two, of which one can be held out."""
+    corpus = load_text(config.corpus, column=config.column, split=config.split,
+                       config=config.config or None, revision=config.revision or None,
+                       document=config.document)
+    if settled(config).hold_out:
+        return corpus
+    return Corpus(corpus.name, partial(two_at_least, corpus), corpus.about)
 
 
 def goes_on(config: TextConfig, beside: Path) -> bool:
@@ -229,7 +240,8 @@ def corpus_and_tokenizer(config: TextConfig) -> str:
     """A folder's name for a corpus and a tokenizer."""
     config = settled(config)
     kept = {"cased": not config.lowercase, "stripped": config.strip_accents}
-    trained = [config.tokenizer_kind, str(config.vocab_size), *(k for k, yes in kept.items() if yes)]
+    trained = [config.tokenizer_kind, str(config.vocab_size),
+               *(name for name, so in kept.items() if so)]
     parts = [config.corpus, config.tokenizer or "-".join(trained)]
     parts += [config.document] if config.document != "auto" else []
     parts += ["lines"] if config.keep_lines else []
@@ -246,8 +258,7 @@ def split_documents(dataset: TokenDataset, hold_out: str, fewest: int = 1,
                     near_repeats: float = 0.0) -> tuple[TokenDataset, TokenDataset]:
     """The documents to train on, and those held out.
 
-    A document that is held out word for word elsewhere in the text is not trained on either. Of a
-    single document the last part is held out.
+    A document that is held out word for word elsewhere in the text is not trained on either.
 
     Args:
         dataset: all documents.
@@ -266,8 +277,6 @@ def split_documents(dataset: TokenDataset, hold_out: str, fewest: int = 1,
         if not out:
             raise ValueError(f"none of the documents that {hold_out!r} holds out is in this text: "
                              "leave hold_out empty, or name those of this corpus")
-    elif len(numbers) == 1:
-        return two_parts(dataset, fewest)
     else:
         out = spread(dataset.document_lengths, fewest)
     repeats = copies(dataset, out)
@@ -289,27 +298,6 @@ def spread(lengths: np.ndarray, fewest: int) -> set[int]:
         choices = [numbers[-n:] for n in range(2 if len(numbers) > 3 else 1, len(numbers) // 2 + 1)]
     enough = (chosen for chosen in choices if lengths[list(chosen)].sum() >= fewest)
     return set(next(enough, choices[0]))
-
-
-def two_parts(dataset: TokenDataset, fewest: int) -> tuple[TokenDataset, TokenDataset]:
-    """A single document without its last part, and that part.
-
-    The part has a twentieth of the tokens, or `fewest` if that is more and not half of them; up to
-    twice as many if it then begins with a sentence.
-    """
-    total = dataset.tokens
-    wanted = max(total // EVERY, min(fewest, total // 2))
-    ends = np.cumsum(dataset.sentence_lengths)
-    at = int(max(ends[ends <= total - wanted], default=0))
-    if at < max(total - 2 * wanted, 1):
-        at = total - wanted  # within a sentence
-    pieces = np.split(dataset.document(0), sorted({*ends[:-1].tolist(), at}))
-    first = int(np.searchsorted(ends, at, side="left")) + 1  # piece that is held out
-    parts = pieces[:first], pieces[first:]
-    source, labels = dataset.sources[0], dataset.labels[0]
-    training, held_out = (TokenDataset.in_memory([part], dataset.vocab_size, [name], [labels])
-                          for part, name in zip(parts, (source, f"{source}, its end"), strict=True))
-    return training, held_out
 
 
 def shares(training: TokenDataset, held_out: TokenDataset, documents: int) -> str:

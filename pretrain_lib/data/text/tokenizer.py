@@ -320,7 +320,7 @@ def continues_word(tokenizer: Tokenizer) -> Tensor:
 
     In WordPiece, those with its prefix, such as ##: a word is what BERT's pre-tokenizer cuts out, a
     run without white space or punctuation, a single punctuation mark, or a single Chinese
-    character. Where a space is a sign of its own, Ġ in byte-level encoding and ▁ in SentencePiece's,
+    character. Where a space is a sign of its own, Ġ in byte-level encoding and ▁ in Metaspace,
     those that do not begin with it (nor with a line break or tab): a word is all from one space to
     the next, with its punctuation, and so a whole clause in Chinese, Japanese and Thai, which
     write none. Special tokens stand alone.

@@ -8,8 +8,7 @@ from .tokenizer import SpecialIds
 
 MOST = 0.02  # above it, a text is hardly this tokenizer's
 REMEDY = ("such a text needs a tokenizer of its own, and a model trained with it: python -m "
-          "pretrain_lib pretrain recipes/modernbert-mini-laptop.toml --data.corpus YOUR_TEXT.txt "
-          '--data.tokenizer "" --data.hold-out ""')
+          "pretrain_lib pretrain recipes/modernbert-mini-laptop.toml --data.corpus YOUR_TEXT.txt")
 
 
 def unknown_share(counts: np.ndarray, special: SpecialIds) -> float:

@@ -5,7 +5,9 @@ import random
 import numpy as np
 import pytest
 
+from pretrain_lib.data.text.document import Document
 from pretrain_lib.data.text.load import load_text
+from pretrain_lib.data.text.parts import two_at_least
 from pretrain_lib.data.text.shards import ShardError, prepare
 from pretrain_lib.data.text.text_data import TextConfig, TextData, prepared_folder, settled, split_documents
 from pretrain_lib.data.text.token_dataset import TokenDataset
@@ -84,15 +86,21 @@ def test_what_cannot_be_parted_is_refused(tmp_path):
 # ------------------------------------------------------------------------------ what is held out
 
 
-@pytest.mark.parametrize("lengths, fewest, sentences, tokens", [
-    ([3] * 40, 1, [38, 2], 6), ([3] * 40, 30, [30, 10], 30), ([3] * 40, 999, [20, 20], 60),
-    ([60, 39, 1], 1, [2, 2], 5),  # no sentence begins near: within one
-    ([60, 39, 1], 25, [1, 2], 40), ([100], 1, [1, 1], 5), ([100], 30, [1, 1], 30), ([1, 1], 1, [1, 1], 1)])
-def test_the_last_part_of_a_single_document_is_held_out(lengths, fewest, sentences, tokens):
-    dataset = TokenDataset.in_memory([[np.arange(n) for n in lengths]], 100)
-    training, held_out = parts = split_documents(dataset, "", fewest)
-    assert np.array_equal(np.concatenate([part.document(0) for part in parts]), dataset.document(0))
-    assert [int(part.sentence_counts[0]) for part in parts] == sentences and held_out.tokens == tokens
+@pytest.mark.parametrize("text, end", [
+    ("a line of words\n" * 4000, "\na line of words"), ("We met. They came! " * 4000, " We met."), ("नाम है। " * 4000, " नाम है।"),
+    ("我们走。" * 9000, "我们走。"), ("คำไทย วัน" * 4000, " วัน"), ("คำ" * 9000, "คำ"), ("x" * 3000, "x" * 1500), ("one word", " word")])
+def test_the_last_part_of_a_single_document_is_its_end(text, end):
+    first, second = two_at_least([Document(text, "mine.txt", {"a": "b"})])
+    assert first.text + second.text == text and second.text.startswith(end)
+    least = max(len(text) // 20, min(2000, len(text) // 2))
+    assert least <= len(second.text) < least + 60
+    assert (first.source, second.source, second.labels) == ("mine.txt", "mine.txt, its end", {"a": "b"})
+
+
+def test_what_is_several_documents_stays_so():
+    for n in (0, 2, 3):
+        documents = [Document("Some text. And more.", str(i)) for i in range(n)]
+        assert list(two_at_least(iter(documents))) == documents
 
 
 def test_more_is_held_out_where_documents_are_short():
@@ -146,7 +154,7 @@ def test_lines_are_kept_by_a_tokenizer_that_has_them_or_not_at_all(tmp_path):
     corpus, lines = load_text(tmp_path / "mine.txt", document="file"), train_tokenizer([CODE], 300, "bpe", keep_lines=True)
     with pytest.raises(ValueError, match="does not keep line breaks"):
         prepare(corpus, train_tokenizer([CODE], 300, "bpe"), tmp_path / "a", keep_lines=True)
-    with pytest.raises(ValueError, match='keep_lines needs tokenizer_kind="bpe"'):
+    with pytest.raises(ValueError, match="tokenizer_kind must be bpe, which knows line breaks, for keep_lines, got 'wordpiece'"):
         TextConfig("mine.txt", keep_lines=True, tokenizer_kind="wordpiece")
     for first in (True, False):
         prepare(corpus, lines, tmp_path / str(first), keep_lines=first)
