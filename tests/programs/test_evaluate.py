@@ -95,7 +95,7 @@ def test_any_text_is_scored_and_one_that_cannot_be_read_is_told(run, text, warne
     assert main(["evaluate", str(run), "--on", str(tmp_path / "mine.txt")]) == 0
     said = capsys.readouterr().out
     bits = float(re.search(r"at most ([\d.]+) bits a byte", said)[1])
-    assert ("Warning: " in said and '--data.tokenizer ""' in said) == warned
+    assert ("Warning: " in said and "--data.corpus YOUR_TEXT.txt" in said) == warned
     assert (bits > 8) == warned
     assert before is None or (run / "report.json").read_bytes() == before
 

@@ -29,7 +29,7 @@ from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.pairs import SentencePairs
 from pretrain_lib.data.text.load import load_text
-from pretrain_lib.data.text.text_data import TextConfig, TextData, blocks_or_pairs, digest
+from pretrain_lib.data.text.text_data import TextConfig, TextData, blocks_or_pairs, digest, settled
 from pretrain_lib.data.text.token_dataset import TokenDataset
 from pretrain_lib.data.text.tokenizer import load_tokenizer, special_ids, train_tokenizer
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
@@ -384,7 +384,7 @@ def test_a_run_knows_its_text_by_what_it_holds(finished, tmp_path):
     recipe = read_recipe(words[1])
     table = recipe.table()
     assert held["recipe"]["objective"] == table["objective"]
-    assert table["data"].items() - held["recipe"]["data"].items() == {("folder", "")}
+    assert asdict(settled(recipe.data.config)).items() - held["recipe"]["data"].items() == {("folder", "")}
     vocab_size = load_pretrained(run).config.vocab_size
     assert held["recipe"]["model"] == table["model"] | {"vocab_size": vocab_size}
     assert held["train"] == asdict(recipe.train) | {"betas": [0.9, 0.999]}

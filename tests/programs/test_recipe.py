@@ -127,7 +127,7 @@ def test_a_recipe_in_the_form_of_before_is_the_same_recipe(then, now, tmp_path):
      "random must be between 0 and 0.25, what masked=0.75 leaves, got 0.3"),
     ("architecture = 'bert'\n[text]\nvocab_size = '8k'", "vocab_size must be an int, got '8k'"),
     ("architecture = 'bert'\n[text]\ncorpus = 3", "corpus must be a string, got 3"),
-    ("architecture = 'bert'\n[text]\nkind = 'wordpeace'", "kind must be one of wordpiece, bpe"),
+    ("architecture = 'bert'\n[text]\nkind = 'wordpeace'", "kind must be one of auto, wordpiece, bpe"),
     ("architecture = 'bert'\n[model]\nhidden_dropout_prob = '0.1'",
      r"\[model\]: hidden_dropout_prob must be a finite number, got '0.1'"),
     ("architecture = 'modernbert'\n[model]\nlayer_types = 3", r"\[model\]: .*not iterable"),

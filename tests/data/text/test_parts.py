@@ -9,7 +9,7 @@ from pretrain_lib.data.text.document import Document
 from pretrain_lib.data.text.load import load_text
 from pretrain_lib.data.text.parts import two_at_least
 from pretrain_lib.data.text.shards import ShardError, prepare
-from pretrain_lib.data.text.text_data import TextConfig, TextData, prepared_folder, settled, split_documents
+from pretrain_lib.data.text.text_data import TextConfig, TextData, digest, prepared_folder, settled, split_documents
 from pretrain_lib.data.text.token_dataset import TokenDataset
 from pretrain_lib.data.text.tokenizer import train_tokenizer
 
@@ -161,3 +161,14 @@ def test_lines_are_kept_by_a_tokenizer_that_has_them_or_not_at_all(tmp_path):
         prepare(corpus, lines, tmp_path / str(first), keep_lines=first)
         with pytest.raises(ShardError, match="their keep_lines is"):
             prepare(corpus, lines, tmp_path / str(first), keep_lines=not first)
+
+
+def test_a_run_of_before_these_settings_goes_on(tmp_path):
+    """Its description lacks them, or has digests of all tokens: what it says today is the same run."""
+    (tmp_path / "mine.txt").write_text("\n".join(texts()), encoding="utf-8")
+    data = TextData.open(TextConfig(str(tmp_path / "mine.txt"), vocab_size=200, length=16), tmp_path / "run")
+    then = {name: value for name, value in data.about().items() if name not in
+            ("document", "keep_lines", "lowercase", "strip_accents", "near_repeats")}
+    then |= {name: digest(part) for name, part in zip(("training_text", "held_out_text"), data.documents, strict=True)}
+    assert then != data.about() == data.recognised(then)
+    assert data.recognised(then | {"held_out_text": "other"}) != data.about()
