@@ -625,7 +625,7 @@ wordpiece = check("04.3", wordpiece)
 # up on words of more than 100 characters. The longest word in these speeches is far shorter.)
 
 # %%
-bert_like = train_tokenizer(train, vocab_size=SIZE, kind="wordpiece")
+bert_like = train_tokenizer(train, vocab_size=SIZE, kind="wordpiece", strip_accents=True)  # as BERT's
 vocab = bert_like.get_vocab()
 cut_word = lru_cache(maxsize=None)(lambda word: [vocab[p] for p in wordpiece(word, vocab)])
 sentences = [sentence for document in documents for sentence in split_sentences(document.text)]

@@ -810,8 +810,8 @@ for size, found in ledger["measured"]["steps"].items():
 #
 # **What we measured** `08-better-than-counting`, `08-ladder`, `08-few-labels-text`, `08-tasks`, `08-speed`: `python course.py reproduce ID` measures each again.
 #
-# **Going further** `recipes/bert-mini-laptop.toml` is BERT's architecture with both tasks, on your machine, in minutes. Put your own text into a recipe (`corpus =
-# "my/*.txt"`, `tokenizer = ""`, `hold_out = ""`) and look where your lines of counting are. Chapter 09 makes all of it faster, chapter 11 looks into the model, and chapter 12 carries it
+# **Going further** `recipes/bert-mini-laptop.toml` is BERT's architecture with both tasks, on your machine, in minutes. Put your own text into a recipe
+# (`corpus = "my/*.txt"`) and look where your lines of counting are. Chapter 09 makes all of it faster, chapter 11 looks into the model, and chapter 12 carries it
 # to other tasks.
 #
 # ## References

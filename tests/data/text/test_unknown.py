@@ -29,4 +29,4 @@ def test_a_text_without_tokens_has_none():
 def test_above_two_in_a_hundred_a_line_tells_what_to_do():
     assert about_unknown(0.02) == "2.00% of the tokens are [UNK], what the tokenizer cannot read"
     warned = about_unknown(0.021)
-    assert warned.startswith("Warning: 2.10%") and '--data.tokenizer ""' in warned
+    assert warned.startswith("Warning: 2.10%") and "--data.corpus YOUR_TEXT.txt" in warned
