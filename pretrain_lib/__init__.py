@@ -5,6 +5,7 @@ from .compression.importance import importance
 from .compression.prune import prune, prune_weights
 from .compression.quantise import quantize
 from .compression.saved import load_compressed, save_compressed
+from .data.dialect import Dialect
 from .data.images.augment import (
     Augmented,
     Noise,
@@ -144,6 +145,7 @@ __all__ = [
     "DecoderConfig",
     "Denoising",
     "distill",
+    "Dialect",
     "Distillation",
     "encode_labelled",
     "encode_pairs",

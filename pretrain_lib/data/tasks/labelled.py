@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from .. import hub
+from ..dialect import Dialect, missing_column, require_files
 from ..keys import Keys
-from ..text.files import TABLES, find_files, kind_of, missing_column, read_rows
+from ..lines import TABLES, decoded_lines, find_files, kind_of
+from ..tables import has, read_rows, require_table, value_of
 from .countries import CONTINENTS, continent_sentences
 from .packaged import ERAS, PARTIES, era_sentences, library_sentences, party_sentences
 from .sentence import Labelled
@@ -114,10 +117,12 @@ def load_labelled_text(
     *,
     column: str = "text",
     label: str = "label",
+    labels: str | Path | None = None,
     split: str = "train",
     config: str | None = None,
     revision: str | None = None,
     fallback: str | None = None,
+    dialect: Dialect = Dialect(),
 ) -> LabelledText:
     """Labelled sentences by name: packaged ones, files of your own, or a data set of the Hub.
 
@@ -140,14 +145,17 @@ def load_labelled_text(
 
     Args:
         name: "era", "party", "docstring-library", "sentiment", "continent", files (.csv, .tsv,
-            .jsonl, .parquet), or "hub:owner/name", such as "hub:stanfordnlp/sst2" with
-            column="sentence" or "hub:fancyzhx/ag_news".
-        column: where rows of files and of the Hub hold their text.
-        label: where they hold their class.
+            .jsonl, .parquet, .txt with rows as a .tsv), or "hub:owner/name", such as
+            "hub:stanfordnlp/sst2" with column="sentence" or "hub:fancyzhx/ag_news". With `labels`, a .txt of a text a line.
+        column: where rows of files and of the Hub hold their text: a name, one within another
+            ("answer.text"), or, in a table whose first line is a row, a number ("1" is the first).
+        label: where they hold their class. Names of classes in two Unicode forms are one (NFC).
+        labels: a .txt with the class of each text of `name`, a line each.
         split: the Hub's split.
         config: the Hub's configuration of the data set.
         revision: the Hub's commit or tag; None takes the newest.
         fallback: what to load, saying so, where the Hub cannot be reached; None raises instead.
+        dialect: how files are written, as far as they do not say it themselves.
 
     Raises:
         ValueError: for an unknown name, a missing column, or one class only.
@@ -162,6 +170,13 @@ def load_labelled_text(
         "sentiment": (sentiment_sentences, SENTIMENTS),
         "continent": (continent_sentences, CONTINENTS),
     }
+    if not isinstance(label, str):
+        raise ValueError("label must be one column, for a text has one class: of several columns, "
+                         f"each is a task of its own, got {label!r}")
+    if name in packaged or name.startswith("hub:"):
+        require_files(dialect, name)
+        if labels is not None:
+            raise ValueError(f"labels is for a file of texts, and {name!r} has its own: leave it out")
     if name in packaged:
         read, classes = packaged[name]
         return collect(name, read(), classes)
@@ -177,14 +192,18 @@ def load_labelled_text(
         left_out: list[str] = []
         rows = hub_sentences(name, stream, column, label, left_out)
         return collect(name, rows, class_names(stream, label), left_out)
-    if kind_of(Path(name)) not in TABLES:
+    left_out = []
+    if labels is not None:
+        require_table(Path(name), dialect)
+        rows = paired_lines(Path(name), Path(labels), dialect.encoding, left_out)
+        return collect(name, rows, None, left_out)
+    if kind_of(Path(name)) not in TABLES and not Path(name).is_file():
         known = ", ".join(map(repr, packaged))
         raise ValueError(
-            f"unknown labelled text {name!r}: known are {known}, 'hub:owner/name', and files that "
-            f"end in {', '.join(TABLES)}"
+            f"unknown labelled text {name!r}: known are {known}, 'hub:owner/name', files that "
+            f"end in {', '.join(TABLES)}, or in .txt with rows as a .tsv"
         )
-    left_out = []
-    rows = file_sentences(find_files(name), column, label, left_out)
+    rows = file_sentences(find_files(name), column, label, left_out, dialect)
     return collect(name, rows, None, left_out)
 
 
@@ -253,9 +272,9 @@ def cell(row: dict, name: str, place: str, number: int) -> str:
     Raises:
         ValueError: if there is no such column, or no text or number in it.
     """
-    if name not in row:
+    if not has(row, name):
         raise missing_column(place, name, row)
-    value = row[name]
+    value = value_of(row, name)
     if value is None or value != value:  # NaN differs from itself
         return ""
     if isinstance(value, float) and value.is_integer():  # numbers in a table with gaps
@@ -273,21 +292,44 @@ def cell(row: dict, name: str, place: str, number: int) -> str:
     return str(value).strip()
 
 
-def file_sentences(files: list[Path], column: str, label: str,
-                   left_out: list[str]) -> Iterator[Labelled]:
+def file_sentences(files: list[Path], column: str, label: str, left_out: list[str],
+                   dialect: Dialect) -> Iterator[Labelled]:
     """The rows of tables; the same text again counts as of the same source, and stays beside it.
 
     Args:
         left_out: gets the sources of rows without text or without class.
     """
+    both = (column, label)
+    rows = ((f"{path}:{number}", *(cell(row, asked, str(path), number) for asked in both))
+            for path in files for number, row in read_rows(path, both, dialect))
+    return with_sources(rows, left_out)
+
+
+def paired_lines(texts: Path, labels: Path, encoding: str,
+                 left_out: list[str]) -> Iterator[Labelled]:
+    """Texts of one file and their classes in another, a line each.
+
+    Raises:
+        FileNotFoundError: if one of them is not there.
+        ValueError: if they have not as many lines.
+    """
+    lines = [[line.strip() for line in decoded_lines(path, encoding)] for path in (texts, labels)]
+    if len(lines[0]) != len(lines[1]):
+        raise ValueError(f"{texts} has {len(lines[0])} lines and {labels} {len(lines[1])}: each "
+                         "text needs a line with its class")
+    pairs = enumerate(zip(*lines, strict=True), start=1)
+    return with_sources(((f"{texts}:{number}", *pair) for number, pair in pairs), left_out)
+
+
+def with_sources(rows: Iterable[tuple[str, str, str]], left_out: list[str]) -> Iterator[Labelled]:
+    """Places, texts and classes as sentences; the same text again is of the source it had first."""
     source_of: dict[str, str] = {}
-    for path in files:
-        for number, row in read_rows(path):
-            text, kind = (cell(row, asked, str(path), number) for asked in (column, label))
-            if text and kind:
-                yield Labelled(text, kind, source_of.setdefault(text, f"{path}:{number}"))
-            else:
-                left_out.append(f"{path}:{number}")
+    for place, text, kind in rows:
+        if text and kind:
+            yield Labelled(text, unicodedata.normalize("NFC", kind),
+                           source_of.setdefault(text, place))
+        else:
+            left_out.append(place)
 
 
 def class_names(stream, label: str) -> list[str] | None:
@@ -304,17 +346,15 @@ def hub_sentences(name: str, stream, column: str, label: str,
     Raises:
         ValueError: if the split has no labels, as test splits on the Hub sometimes do not.
     """
-    names = class_names(stream, label)
-    source_of: dict[str, str] = {}
-    for number, row in enumerate(stream, start=1):
-        text, kind = (cell(row, asked, name, number) for asked in (column, label))
-        source = f"{name}:{number}"
-        if not text or not kind:
-            left_out.append(source)
-            continue
-        if names and not 0 <= int(kind) < len(names):
-            raise ValueError(
-                f"{source} has the class {kind}: this split is not labelled, take another"
-            )
-        kind = names[int(kind)] if names else kind
-        yield Labelled(text, kind, source_of.setdefault(text, source))
+    def rows() -> Iterator[tuple[str, str, str]]:
+        names = class_names(stream, label)
+        for number, row in enumerate(stream, start=1):
+            text, kind = (cell(row, asked, name, number) for asked in (column, label))
+            if names and text and kind:
+                if not 0 <= int(kind) < len(names):
+                    raise ValueError(f"{name}:{number} has the class {kind}: this split is not "
+                                     "labelled, take another")
+                kind = names[int(kind)]
+            yield f"{name}:{number}", text, kind
+
+    return with_sources(rows(), left_out)

@@ -1,7 +1,7 @@
 """Sentences with a tag for each word: what a pretrained encoder is fine-tuned on to find names.
 
 Tags follow the BIO scheme: B begins a name, I goes on with it, O is outside (Ramshaw and Marcus,
-"Text chunking using transformation-based learning", 1995).
+"Text chunking using transformation-based learning", 1995). Those of files are in `conll.py`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import hub
+from ..dialect import Dialect, missing_column, require_files
 from ..keys import Keys
+from ..lines import matching_files
 from ..text.corpora import load_sotu
-from ..text.files import missing_column
 from ..text.tokenizer import UNK
+from .conll import read_conll
 from .countries import named_countries
 from .encoded import EncodedText, encode_batch, padded, padded_rows
 from .sentence import long_sentences
@@ -78,9 +81,9 @@ class TaggedText:
         return self.subset(training), self.subset(test)
 
 
-def load_tagged_text(name: str, *, tokens: str = "tokens", tags: str = "ner_tags",
-                     split: str = "train", config: str | None = None,
-                     revision: str | None = None) -> TaggedText:
+def load_tagged_text(name: str | Path, *, tokens: str = "tokens", tags: str = "ner_tags",
+                     split: str = "train", config: str | None = None, revision: str | None = None,
+                     dialect: Dialect = Dialect()) -> TaggedText:
     """Tagged sentences by name.
 
     "countries" has the sentences of State of the Union addresses that name countries other than
@@ -89,25 +92,46 @@ def load_tagged_text(name: str, *, tokens: str = "tokens", tags: str = "ner_tags
     that it was never shown, by the company they keep. `hold_out` tests on such, and there a
     dictionary of the training part's names finds none.
 
+    Files have a word a line with its tag behind it and a blank line behind each sentence, as those
+    of CoNLL-2003, whatever their suffix. Tags of the scheme BIOES become those of BIO.
+
     Args:
-        name: "countries", or "hub:owner/name", such as "hub:eriktks/conll2003".
-        tokens: the Hub's column with the words of a sentence.
-        tags: its column with their tags.
+        name: "countries", files, or "hub:owner/name", such as "hub:eriktks/conll2003".
+        tokens: the column with the words of a sentence. In a file columns have the names that
+            `dialect` gives them, or numbers from "1"; without either, words are the first column
+            that does not count, and
+        tags: their tags the last.
         split: the Hub's split.
         config: the Hub's configuration of the data set.
         revision: the Hub's commit or tag; None takes the newest.
+        dialect: how files are written, as far as they do not say it themselves.
 
     Raises:
         ValueError: for an unknown name, a missing column, or a sentence whose words and tags differ
             in number.
         ConnectionError: if the Hub cannot be reached.
     """
+    name = str(name)
+    if name == "countries" or name.startswith("hub:"):
+        require_files(dialect, name)
     if name == "countries":
         return country_text()
     if name.startswith("hub:"):
         stream = hub.open_stream(name.removeprefix("hub:"), config, split, revision)
         return hub_text(name, stream, tokens, tags)
-    raise ValueError(f"unknown tagged text {name!r}: known are 'countries' and 'hub:owner/name'")
+    if Path(name).name == name and not Path(name).suffix and not Path(name).exists():
+        raise ValueError(f"unknown tagged text {name!r}: known are 'countries', 'hub:owner/name' "
+                         "and files")
+    words, kinds, sources = [], [], []
+    for path in matching_files(name):
+        for sentence in read_conll(path, tokens, tags, dialect):
+            words.append(sentence.words)
+            kinds.append(sentence.tags)
+            sources.append(sentence.source)
+    if not words:
+        raise ValueError(f"the text {name!r} is empty: it holds no tagged sentence")
+    classes, numbers = numbered_tags(kinds)
+    return TaggedText(name, words, numbers, classes, sources, [frozenset()] * len(words))
 
 
 def country_text() -> TaggedText:
@@ -156,9 +180,15 @@ def hub_text(name: str, stream, tokens: str, tags: str) -> TaggedText:
     if not words:
         raise ValueError(f"the text {name!r} is empty: it holds no tagged sentence")
     if classes is None:
-        classes = sorted({str(kind) for row in kinds for kind in row}, key=lambda k: (k != "O", k))
-        kinds = [[classes.index(str(kind)) for kind in row] for row in kinds]
+        classes, kinds = numbered_tags(kinds)
     return TaggedText(name, words, kinds, list(classes), sources, [frozenset()] * len(words))
+
+
+def numbered_tags(kinds: list[list]) -> tuple[list[str], list[list[int]]]:
+    """The names of tags, "O" first, and the tags of each sentence as indices of these."""
+    classes = sorted({str(kind) for row in kinds for kind in row}, key=lambda k: (k != "O", k))
+    number = {kind: i for i, kind in enumerate(classes)}
+    return classes, [[number[str(kind)] for kind in row] for row in kinds]
 
 
 def encode_tagged(text: TaggedText, tokenizer: Tokenizer, length: int = 128) -> EncodedText:

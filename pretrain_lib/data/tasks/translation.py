@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import hub
+from ..dialect import Dialect, missing_column, require_files
 from ..keys import Keys
+from ..lines import TABLES, find_files, kind_of
 from ..source import Columns, Samples
-from ..text.files import TABLES, find_files, kind_of, missing_column, read_rows
+from ..tables import has, read_rows, value_of
 from .encoded import encode_texts
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def load_translation(
     revision: str | None = None,
     limit: int | None = None,
     fallback: str | None = None,
+    dialect: Dialect = Dialect(),
 ) -> ParallelText:
     """Texts with their translations by name: packaged ones, your own files, or the Hub's.
 
@@ -115,6 +118,7 @@ def load_translation(
         revision: the Hub's commit or tag; None takes the newest.
         limit: pairs to read at most; None reads all, which for a data set of the Hub may be many.
         fallback: what to load, saying so, where the Hub cannot be reached; None raises instead.
+        dialect: how files are written, as far as they do not say it themselves.
 
     Raises:
         ValueError: for an unknown name, a missing column, a row without text, or no pair at all.
@@ -123,6 +127,8 @@ def load_translation(
         ConnectionError: if the Hub cannot be reached and there is no fallback.
     """
     name = str(name)
+    if name in PACKAGED or name.startswith("hub:"):
+        require_files(dialect, name)
     if name in PACKAGED:
         return parallel_text_of(name, islice(interface_strings(name), limit))
     from_hub = name.startswith("hub:")
@@ -134,7 +140,7 @@ def load_translation(
     if target is None:
         raise ValueError(f"say where {name} holds its translations, such as target='fr'")
     if not from_hub:
-        rows = file_rows(find_files(name))
+        rows = file_rows(find_files(name), (source, target), dialect)
     else:
         try:
             stream = hub.open_stream(name.removeprefix("hub:"), config, split, revision)
@@ -194,9 +200,10 @@ def interface_strings(locale: str) -> Iterator[Pair]:
                 yield text, translation.strip()
 
 
-def file_rows(files: list[Path]) -> Iterator[tuple[str, dict]]:
+def file_rows(files: list[Path], columns: Pair, dialect: Dialect) -> Iterator[tuple[str, dict]]:
     for path in files:
-        for number, row in read_rows(path):
+        flat = kind_of(path) in (".csv", ".tsv")  # others may hold them within "translation"
+        for number, row in read_rows(path, columns if flat else (), dialect):
             yield f"{path}:{number}", row
 
 
@@ -208,11 +215,11 @@ def pair_of(row: dict, source: str, target: str, place: str) -> Pair:
     """
     row = row["translation"] if isinstance(row.get("translation"), dict) else row
     for name in (source, target):
-        if name not in row:
+        if not has(row, name):
             raise missing_column(place, name, row)
-        if row[name] is None or not str(row[name]).strip():
+        if value_of(row, name) is None or not str(value_of(row, name)).strip():
             raise ValueError(f"{place} has nothing in column {name!r}: every row needs both texts")
-    return str(row[source]).strip(), str(row[target]).strip()
+    return str(value_of(row, source)).strip(), str(value_of(row, target)).strip()
 
 
 # --- As ids ---------------------------------------------------------------------------------

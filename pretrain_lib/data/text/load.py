@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from .. import hub
+from ..dialect import Dialect, require_files
+from ..lines import decoded_lines, find_files, kind_of
 from .corpora import load_docstrings, load_sotu
 from .document import Corpus, Document
-from .files import as_document, decoded_lines, find_files, kind_of, read_files
+from .files import as_document, read_files
 from .parts import Part, guessed_part
 
 logger = logging.getLogger(__name__)
@@ -30,22 +32,25 @@ def load_text(
     revision: str | None = None,
     fallback: str | None = None,
     document: Literal["auto", "file", "paragraph", "line"] = "auto",
+    dialect: Dialect = Dialect(),
 ) -> Corpus:
     """Text by name: "sotu", "docstrings", files such as "books/*.txt", or "hub:owner/name".
 
     Files may be .txt (one document each, parts of some megabytes where one is longer; for a single
-    file and where asked, its paragraphs or lines), .jsonl, .csv
-    or .parquet (one document a row), and any of these as .gz. Data sets of the Hub are streamed.
+    file and where asked, its paragraphs or lines), .jsonl, .csv, .tsv or .parquet (one document a
+    row), and any of these as .gz. Data sets of the Hub are streamed.
 
     Args:
         name: which text.
-        column: where the rows of files and of the Hub hold their text.
+        column: where the rows of files and of the Hub hold their text: a name, one within another
+            ("answer.text"), or, in a table whose first line is a row, a number ("1" is the first).
         split: the Hub's split.
         config: the Hub's configuration of the data set.
         revision: the Hub's commit or tag; None takes the newest and stays with it.
         fallback: what to load, saying so, where the Hub cannot be reached; None raises instead.
         document: what a document is in a .txt; "auto" takes the file where there are several, and
             looks for paragraphs and lines in a single one, telling what it took.
+        dialect: how files are written, as far as they do not say it themselves.
 
     Raises:
         ValueError: for an unknown name or kind of file. And while it is read: for a file that is
@@ -56,6 +61,10 @@ def load_text(
     """
     name = str(name)
     check_document(document, name)
+
+#CHECK
+    if name.startswith("hub:") or name in PACKAGED:
+        require_files(dialect, name)
     if name.startswith("hub:"):
         try:
             return load_hub_text(name.removeprefix("hub:"), column, split, config, revision)
@@ -70,8 +79,8 @@ def load_text(
     files = find_files(name)
     if document != "auto" and all(kind_of(path) != ".txt" for path in files):
         raise nothing_to_part(document, name)
-    part = part_of(files) if document == "auto" else document
-    read = partial(not_empty, name, partial(read_files, files, column, part))
+    part = part_of(files, dialect.encoding) if document == "auto" else document
+    read = partial(not_empty, name, partial(read_files, files, column, part, dialect))
     return Corpus(name, read, "1 file" if len(files) == 1 else f"{len(files)} files")
 
 
@@ -88,11 +97,11 @@ def nothing_to_part(document: str, name: str) -> ValueError:
                       "documents are given. Leave it at \"auto\"")
 
 
-def part_of(files: list[Path]) -> Part:
+def part_of(files: list[Path], encoding: str) -> Part:
     """What a document is in these files, where nobody says it."""
     if len(files) > 1 or kind_of(files[0]) != ".txt":
         return "file"
-    part = guessed_part(decoded_lines(files[0]))
+    part = guessed_part(decoded_lines(files[0], encoding))
     others = " or ".join(repr(other) for other in WHOLE if other != part)
     print(f"{files[0]}: {WHOLE[part]} is a document; if not so, set document to {others}")
     return part

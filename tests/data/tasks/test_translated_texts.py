@@ -122,7 +122,7 @@ def test_files_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     "content, said",
     [
-        ("en,de\nx,y\n", r"a.csv:2 has no column 'fr'; its columns are en, de"),
+        ("en,de\nx,y\n", r"a.csv has no column 'fr'; its columns are en, de"),
         ("en,fr\nx,y\nz,\n", r"a.csv:3 has nothing in column 'fr'"),
         ("en,fr\nx,x\n", "is empty: it holds no text with a translation"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pretrain_lib.data.readings import numbered
 from pretrain_lib.data.text import files as module
 from pretrain_lib.data.text.load import load_text
 
@@ -137,7 +138,7 @@ def test_columns_of_one_name_are_numbered(tmp_path):
 
 
 def test_a_number_makes_no_name_that_another_column_has():
-    assert module.numbered("text,text,text (1)".split(",")) == ["text (2)", "text (3)", "text (1)"]
+    assert numbered("text,text,text (1)".split(",")) == ["text (2)", "text (3)", "text (1)"]
 
 
 def test_lines_that_end_as_on_old_macs_are_lines(tmp_path):
@@ -248,7 +249,7 @@ def test_of_many_columns_an_error_lists_some(tmp_path):
         ("a.jsonl", b'\n{"text": ' + b"9" * 5000 + b"}\n", "line 2: holds a number of more than"),
         ("a.jsonl", b'\n{"text": ' + b"[" * 200_000 + b"\n", "line 2: its brackets nest too deep"),
         ("a.csv", b"text,era\nx,y\nx,y,z\n", "line 3: 3 fields, but 2 columns"),
-        ("a.csv", b'text\n"x" y\n', "line 2: not CSV"),
+        ("a.csv", b'text,era\n"x" y, z,w\n', "line 2: not CSV"),
         ("a.csv", b"text,era\n", "is empty"),
         ("a.parquet", b"PAR1 nonsense", "cannot be read as Parquet"),
         ("a.txt.gz", b"no gzip", "is no intact .gz file"),

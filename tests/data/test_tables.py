@@ -1,0 +1,116 @@
+"""Tables written in every way are read as they were written, or refused with the option that helps."""
+
+import logging
+import random
+import re
+
+import pytest
+
+from pretrain_lib.data.dialect import Dialect
+from pretrain_lib.data.tables import read_rows
+
+PIECES = ["a", "fine", "Grüße", "é", "'", "''", '"', '""', "it's", ",", ";", "|", "\t", " ", "  ", "0", "1", "\\", '\\"', "\\n",
+           "\n", "\r\n", "\n\n", "\x85", ".", "#", "="]
+WIDE = ["\u2028", "\u2029", "\ufeff", "क", "中文", "🥊", "e\u0301", "“", "—"]
+WINDOWS = ["“", "—", "…", "€"]
+NAMES = ["text", "label", "id", "stars (1)", "größe", "a b", "7", "Unnamed: 0", "a,b", 'the "x"', "it's"]
+TABLES = 5000
+
+
+def field(chance, pieces, clean):
+    kind = chance.random()
+    if kind < 0.15:
+        return ""
+    if kind < 0.3:
+        return chance.choice(["0", "1", "yes", "no", "-3.5"])
+    if kind < 0.4:
+        return '"' + chance.choice(["so it is", "well, no", "ah"]) + '"' * (kind < 0.37)
+    text = "".join(chance.choice(pieces) for _ in range(chance.randrange(1, 9)))
+    return clean(text)
+
+
+def written(value, separator, quote, always):
+    """A field as a program writes it that knows no `csv` module."""
+    if quote == "none":
+        return value
+    sign = quote[-1]
+    if not (always or any(mark in value for mark in (separator, sign, "\n", "\r", *quote[:-1])) or value == ""):
+        return value
+    inside = value.replace("\\", "\\\\").replace(sign, quote) if len(quote) == 2 else value.replace(sign, sign * 2)
+    return f"{sign}{inside}{sign}"
+
+
+def made(seed):
+    """A table: its bytes, suffix, way of writing, names, whether they stand in it, and its rows."""
+    chance = random.Random(seed)
+    separator = chance.choice(",;\t|")
+    quote = chance.choice(['"', '"', "none", "none", "'", '\\"', "\\'"])
+    encoding = chance.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+    end = chance.choice(["\n", "\r\n"])
+    width = chance.randrange(1, 5)
+    suffix = chance.choice([".csv", ".tsv"])
+    pieces = PIECES + {"cp1252": WINDOWS, "latin-1": []}.get(encoding, WIDE)
+    if chance.random() < 0.5:  # most files have words rather than marks
+        pieces = pieces + ["word ", "good ", "the "] * 15
+
+    def clean(text):
+        if quote == "none":
+            text = re.sub(f"[\r\n{re.escape(separator)}]", "", text)
+        if len(quote) == 2 and separator == "\\":
+            text = ""
+        return text.encode(encoding, "ignore").decode(encoding) if encoding in ("cp1252", "latin-1") else text
+
+    names = [clean(name) for name in chance.sample(NAMES[: -3 if width == 1 else None], width)]  # of one column with a comma, nothing tells
+    rows = [[field(chance, pieces, clean) for _ in names] for _ in range(chance.randrange(1, 12))]
+    if quote == "none":
+        rows = [[clean(value) for value in row] for row in rows]
+        if width == 1:
+            rows = [[value or "x"] for value, in rows]
+    header = chance.random() < 0.6
+    if not header:  # no mark that begins a file, and no blank line
+        rows[0][0] = "x" + rows[0][0]
+    always = chance.random() < 0.3
+    table = [names, *rows] if header else rows
+    text = end.join(separator.join(written(value, separator, quote, always) for value in row) for row in table)
+    text += end if chance.random() < 0.8 else ""
+    return text.encode(encoding), suffix, (separator, quote, encoding), names, header, rows
+
+
+def values(path, names, dialect):
+    return [[row[name] for name in names] for _, row in read_rows(path, names, dialect)]
+
+
+def test_what_is_written_is_read_where_the_dialect_is_given(tmp_path):
+    for seed in range(TABLES):
+        content, suffix, way, names, header, rows = made(seed)
+        path = tmp_path / f"{seed}{suffix}"
+        path.write_bytes(content)
+        dialect = Dialect(() if header else names, *way)
+        assert values(path, names, dialect) == rows, (seed, content)
+        path.unlink()
+
+
+def test_what_is_guessed_is_right_or_told_or_refused_with_the_option(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    outcomes = {"right": 0, "told": 0, "refused": 0}
+    for seed in range(TABLES):
+        content, suffix, way, names, header, rows = made(seed)
+        path = tmp_path / f"{seed}{suffix}"
+        path.write_bytes(content)
+        by_number = not header and seed % 2
+        wanted = [str(i + 1) for i in range(len(names))] if by_number else names
+        caplog.clear()
+        try:
+            found = values(path, wanted, Dialect(() if header or by_number else names))
+        except ValueError as error:
+            said = str(error)
+            assert str(path) in said and re.search(r"\bline \d+|\bbyte \d+", said) and "--" in said, (seed, content, said)
+            outcomes["refused"] += 1
+            continue
+        if found == rows:
+            outcomes["right"] += 1
+            continue
+        assert str(path) in caplog.text and "set --" in caplog.text, (seed, content, found, rows)
+        outcomes["told"] += 1
+        path.unlink()
+    assert outcomes["right"] > 0.4 * TABLES and outcomes["told"] < 0.1 * TABLES, outcomes
