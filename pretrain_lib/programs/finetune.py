@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.dialect import Dialect
 from ..data.splits import stratified_sample
-from ..data.tasks.encoded import EncodedText, encode_labelled
+from ..data.tasks.encoded import EncodedText, encode_batch, encode_labelled
 from ..data.tasks.labelled import LabelledText, load_labelled_text
 from ..data.text.tokenizer import load_tokenizer, special_ids
 from ..data.text.unknown import about_unknown, unknown_share
@@ -62,9 +63,17 @@ class FinetuneConfig:
     Attributes:
         model: the model to start from: a folder, a run's folder, or a zoo name.
         data: labelled texts: "era", "party", "docstring-library", "sentiment", "continent", a file
-            (.csv, .tsv, .jsonl, .parquet) or "hub:owner/name".
-        text: column of a file or of the Hub that holds the text.
+            (.csv, .tsv, .jsonl, .parquet, .txt with rows as a .tsv) or "hub:owner/name".
+        text: column of a file or of the Hub that holds the text; one within another is
+            "answer.text", and "1" the first of a table whose first line is a row.
         label: column that holds the class.
+        labels: a .txt with the class of each line of `data`, where texts and labels are two files.
+        columns: the names of all columns, for a table whose first line is a row.
+        separator: between the fields of a table, such as ";", tab or space; left empty, it is
+            guessed and told.
+        quote: the sign around fields that hold separators, or none where quotes are part of the
+            text; left empty, it is guessed and told.
+        encoding: of the file, such as cp1252; left empty, UTF-8 or UTF-16.
         folder: where the classifier and the report go; left empty, under `runs`.
         length: tokens of a text that are read; the rest is cut off.
         trials: learning rates to choose from, 1 to 5; for the baseline as many strengths, of counted
@@ -94,13 +103,23 @@ class FinetuneConfig:
     epochs: int = 3
     batch_size: int = 16
     seed: int = 0
+    labels: str = ""
+    columns: tuple[str, ...] = ()
+    separator: str = ""
+    quote: str = ""
+    encoding: str = ""
 
     def __post_init__(self):
+        self.dialect()
         least = {"length": 3, "trials": 1, "examples": 0, "test_examples": 0, "curve": 1,
                  "epochs": 1, "batch_size": 1, "seed": 0}  # fmt: skip
         for field, value in least.items():
             require_at_least(self, value, field)
         require(self.trials <= len(FACTORS), "trials", self.trials, f"at most {len(FACTORS)}")
+
+    def dialect(self) -> Dialect:
+        """How files are written, as far as it is said."""
+        return Dialect(self.columns, self.separator, self.quote, self.encoding)
 
 
 def finetune(words: list[str]) -> None:
@@ -136,7 +155,7 @@ def reserve(folder: Path, config: FinetuneConfig) -> None:
                          "choose another --folder")
     if (folder / "report.json").is_file():
         before = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        for field in ("model", "data", "text", "label"):
+        for field in ("model", "data", "text", "label", "labels"):
             if before.get(field, mine := getattr(config, field)) != mine:
                 raise ValueError(f"{folder} holds what {field} {before[field]!r} gave, and this is "
                                  f"{mine!r}: choose another --folder")
@@ -174,7 +193,8 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
     model = load_pretrained(config.model)
     check_model(model, config.model, config.length)
     tokenizer = load_tokenizer(find(config.model))
-    text = load_labelled_text(config.data, column=config.text, label=config.label)
+    text = load_labelled_text(config.data, column=config.text, label=config.label,
+                              labels=config.labels or None, dialect=config.dialect())
     check_classes(text, config.label)
     reserve(folder, config)
     parts = [sample(part, size, config.seed)
@@ -196,11 +216,13 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
     }
     report = {
         "model": config.model, "data": config.data, "text": config.text, "label": config.label,
+        "labels": config.labels,
         "classes": list(text.classes),
         "training_texts": len(training), "test_texts": len(test), "left_out": text.left_out,
+        "unused": len(text) - len(training) - len(test), "repeated": repeated(text),
         "learning_rate": rate, "trials": config.trials, "length": config.length,
         "tfidf": {"strength": setting[0], "terms": setting[1]},
-        "truncated": share_truncated(test, config.length), "unknown": unknown,
+        "cut_off": [cut_off(part, tokenizer, config.length) for part in parts], "unknown": unknown,
         "seed": config.seed,
         **compare(predicted, test.labels, parts[1].sources, len(text.classes)),
         "curve": learning_curve({"fine-tuned": (learner, rate), "TF-IDF": (counted, setting)},
@@ -319,6 +341,11 @@ def scores(predicted: Tensor, labels: Tensor) -> dict[str, float]:
     return {"accuracy": accuracy(predicted, labels), "macro_f1": macro_f1(predicted, labels)}
 
 
-def share_truncated(text: EncodedText, length: int) -> float:
-    """The share of texts that fill the whole length: all that were cut, and a few that just fit."""
-    return (text.attention_mask.sum(1) >= length).float().mean().item()
+def repeated(text: LabelledText) -> int:
+    """How many texts say the same as one before them."""
+    return len(text) - len(set(text.sentences))
+
+
+def cut_off(text: LabelledText, tokenizer, length: int) -> int:
+    """How many texts have more tokens than are read."""
+    return sum(bool(e.overflowing) for e in encode_batch(text.sentences, tokenizer, length))

@@ -15,11 +15,11 @@ def as_markdown(report: dict) -> str:
     """The report for people."""
     lines = [f"# {report['model']} fine-tuned on {report['data']}", "",
              f"{report['training_texts']} texts to train on, {report['test_texts']} others to test "
-             f"on; {report['truncated']:.0%} of them reach {report['length']} tokens, where texts "
-             f"are cut. Learning rate {report['learning_rate']:g}, the best of {report['trials']}. "
+             f"on. Learning rate {report['learning_rate']:g}, the best of {report['trials']}. "
              f"TF-IDF counts {report['tfidf']['terms']}, which served it better in "
              "cross-validation.",
-             *left_out(report["left_out"]), "", about_unknown(report["unknown"]), "",
+             "", what_became_of_texts(report), *left_out(report["left_out"]), "",
+             about_unknown(report["unknown"]), "",
              "| | accuracy | macro-F1 |", "|---|---|---|"]
     lines += [f"| {name} | {s['accuracy']:.3f} | {s['macro_f1']:.3f} |"
               for name, s in report["scores"].items()]
@@ -39,6 +39,15 @@ def as_markdown(report: dict) -> str:
     lines += ["", "![Accuracy against the number of labels, and which classes are taken for "
                   "which](report.png)"]
     return "\n".join(lines) + "\n"
+
+
+def what_became_of_texts(report: dict) -> str:
+    """How many texts were not used, or not as they are, in a sentence."""
+    training, test = report["cut_off"]
+    return (f"Left unused: {report['unused']} texts. Cut off behind {report['length']} tokens: "
+            f"{training} of those to train on, {test} of those to test on. Unreadable: "
+            f"{len(report['left_out'])} rows. Repeated: {report['repeated']} texts, which say what "
+            "another before them says.")
 
 
 def left_out(sources: list[str]) -> list[str]:

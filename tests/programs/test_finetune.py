@@ -261,6 +261,40 @@ def test_a_strangers_table_works_and_the_gaps_are_told(model, tmp_path):
     assert pl.load_pretrained(tmp_path / "out").label_names == ["1", "5"]
 
 
+@pytest.mark.parametrize("form", ["table", "two files"])
+def test_a_table_without_a_header_is_described_by_options_and_what_became_of_its_texts_is_told(model, tmp_path, form):
+    rows = [(name, text) for text, name in topics(60)]
+    rows[0] = ("money", '"gold" – ' + "coin " * 20)  # too long, with a quote and a dash
+    rows += [rows[1], rows[1], ("war", ""), ("", "fort")]
+    out, words = tmp_path / "out", []
+    if form == "table":
+        (tmp_path / "sms.tsv").write_bytes("\n".join(map("\t".join, rows)).encode("cp1252"))
+        words = ["--data", str(tmp_path / "sms.tsv"), "--columns", "label", "text", "--separator", "tab"]
+    else:
+        for name, column in zip(("labels", "texts"), zip(*rows), strict=True):
+            (tmp_path / f"{name}.txt").write_bytes("".join(f"{value}\n" for value in column).encode("cp1252"))
+        words = ["--data", str(tmp_path / "texts.txt"), "--labels", str(tmp_path / "labels.txt")]
+    finetune([model, *words, "--encoding", "cp1252", "--folder", str(out), "--length", "16", "--trials", "1", "--curve", "1",
+              "--examples", "0", "--test-examples", "8"])  # fmt: skip
+    report = json.loads((out / "report.json").read_text())
+    assert report["classes"] == ["money", "war"] and len(report["left_out"]) == 2
+    assert report["training_texts"] + report["test_texts"] + report["unused"] == 62
+    assert report["test_texts"] == 8 and report["unused"] > 0
+    assert report["repeated"] == len(rows) - 2 - len({text for _, text in rows} - {"", "fort"})
+    assert sum(report["cut_off"]) <= 1
+    page = (out / "report.md").read_text()
+    assert (f"Left unused: {report['unused']} texts. Cut off behind 16 tokens: {report['cut_off'][0]} of those to train on, "
+            f"{report['cut_off'][1]} of those to test on. Unreadable: 2 rows. Repeated: {report['repeated']} texts") in page
+
+
+def test_only_what_is_longer_is_cut_off():
+    tokens = TOKENIZER.encode("gold coin bank").ids  # with [CLS] and [SEP]
+    text = LabelledText("mine", ["gold coin bank", "gold coin bank tax"], np.array([0, 1]), ["a", "b"], ["0", "1"])
+    assert finetune_program.cut_off(text, TOKENIZER, len(tokens)) == 1
+    assert finetune_program.cut_off(text, TOKENIZER, len(tokens) - 1) == 2
+    assert finetune_program.repeated(text.subset([0, 1, 0, 0])) == 2
+
+
 def test_fewer_labels_are_the_beginning_of_more():
     labels = np.arange(60) % 3
     few, more = (stratified_sample(labels, n, seed=3) for n in (12, 40))

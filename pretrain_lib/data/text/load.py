@@ -61,8 +61,6 @@ def load_text(
     """
     name = str(name)
     check_document(document, name)
-
-#CHECK
     if name.startswith("hub:") or name in PACKAGED:
         require_files(dialect, name)
     if name.startswith("hub:"):

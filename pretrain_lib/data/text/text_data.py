@@ -14,6 +14,7 @@ import numpy as np
 from ...files import locked
 from ...validation import require, require_at_least, require_kinds
 from ...zoo import held_out_sources
+from ..dialect import Dialect
 from ..source import Data, Source, alone
 from .dedup import near_repeats_of
 from .document import Corpus
@@ -47,7 +48,12 @@ class TextConfig:
 
     Attributes:
         corpus: what `load_text` takes: "sotu", "docstrings", "books/*.txt", "hub:owner/name".
-        column: where the rows of files and of the Hub hold their text.
+        column: where the rows of files and of the Hub hold their text; "1" is the first column of a
+            table whose first line is a row.
+        columns: the names of all columns, for such a table.
+        separator: between the fields of a table; left empty, it is guessed and told, as are
+        quote: the sign around fields, or "none" where quotes are part of the text, and
+        encoding: such as "cp1252"; left empty, UTF-8 or UTF-16.
         config: the Hub's configuration of a data set, where it has several.
         split: the Hub's split.
         revision: the Hub's commit or tag; left empty, the newest when the text is first prepared.
@@ -78,6 +84,10 @@ class TextConfig:
 
     corpus: str = "sotu"
     column: str = "text"
+    columns: tuple[str, ...] = ()
+    separator: str = ""
+    quote: str = ""
+    encoding: str = ""
     config: str = ""
     split: str = "train"
     revision: str = ""
@@ -102,6 +112,11 @@ class TextConfig:
         trained = self.tokenizer in ("", "auto")
         require(not (self.keep_lines and trained and self.tokenizer_kind == "wordpiece"),
                 "tokenizer_kind", self.tokenizer_kind, "bpe, which knows line breaks, for keep_lines")
+        self.dialect()
+
+    def dialect(self) -> Dialect:
+        """How files are written, as far as it is said."""
+        return Dialect(self.columns, self.separator, self.quote, self.encoding)
 
 
 def settled(config: TextConfig) -> TextConfig:
@@ -114,8 +129,12 @@ def settled(config: TextConfig) -> TextConfig:
 
 
 def said_of(config: TextConfig) -> dict:
-    """The settings that a run is known by; where its tokens are kept is none."""
-    return {name: value for name, value in asdict(settled(config)).items() if name != "folder"}
+    """The settings that a run is known by.
+
+    Where its tokens are kept is none, nor how files are written, for digests tell what they say.
+    """
+    unsaid = ("folder", "columns", "separator", "quote", "encoding")
+    return {name: value for name, value in asdict(settled(config)).items() if name not in unsaid}
 
 
 class TextData(Data):
@@ -198,7 +217,7 @@ def corpus_of(config: TextConfig) -> Corpus:
     """The documents that a configuration names; a single one in two, of which one can be held out."""
     corpus = load_text(config.corpus, column=config.column, split=config.split,
                        config=config.config or None, revision=config.revision or None,
-                       document=config.document)
+                       document=config.document, dialect=config.dialect())
     if settled(config).hold_out:
         return corpus
     return Corpus(corpus.name, partial(two_at_least, corpus), corpus.about)

@@ -384,3 +384,17 @@ def test_the_report_of_nothing():
 
 def test_a_report_can_be_kept_as_json():
     assert json.loads(json.dumps(vars(quality_report([]))))["words"] == 0
+
+
+def test_a_recipes_table_is_read_as_its_fields_say(tmp_path):
+    from pretrain_lib.data.text.text_data import TextConfig, prepared
+
+    rows = ['ham\t"Ok – lar', "spam\tFree entry", 'ham\tso he said"', "ham\tfine"]
+    (tmp_path / "sms.tsv").write_bytes("\n".join(rows).encode("cp1252"))
+    config = TextConfig(str(tmp_path / "sms.tsv"), columns=("label", "text"), separator="tab", quote="none",
+                        encoding="cp1252", hold_out="")
+    tokenizer, dataset = prepared(config, tmp_path / "runs" / "mine")
+    assert dataset.num_documents == 4 and dataset.labels[0] == {"label": "ham"}
+    assert {"columns", "quote", "folder"}.isdisjoint(config.about()) and config.about()["column"] == "text"
+    with pytest.raises(ValueError, match="quote must be one of"):
+        TextConfig(quote="no")
