@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pretrain_lib.data import hub
+from pretrain_lib.data.dialect import Dialect
 from pretrain_lib.data.text import corpora
 from pretrain_lib.data.text.document import Corpus, Document
 from pretrain_lib.data.text.load import load_text
@@ -387,7 +388,7 @@ def test_a_report_can_be_kept_as_json():
 
 
 def test_a_recipes_table_is_read_as_its_fields_say(tmp_path):
-    from pretrain_lib.data.text.text_data import TextConfig, prepared
+    from pretrain_lib.data.text.text_data import TextConfig, prepared, said_of
 
     rows = ['ham\t"Ok – lar', "spam\tFree entry", 'ham\tso he said"', "ham\tfine"]
     (tmp_path / "sms.tsv").write_bytes("\n".join(rows).encode("cp1252"))
@@ -395,6 +396,15 @@ def test_a_recipes_table_is_read_as_its_fields_say(tmp_path):
                         encoding="cp1252", hold_out="")
     tokenizer, dataset = prepared(config, tmp_path / "runs" / "mine")
     assert dataset.num_documents == 4 and dataset.labels[0] == {"label": "ham"}
-    assert {"columns", "quote", "folder"}.isdisjoint(config.about()) and config.about()["column"] == "text"
+    assert {"columns", "quote", "folder"}.isdisjoint(said_of(config)) and said_of(config)["column"] == "text"
     with pytest.raises(ValueError, match="quote must be one of"):
         TextConfig(quote="no")
+
+
+def test_the_encoding_of_a_text_is_said(tmp_path):
+    (tmp_path / "a.txt").write_bytes("Zwölf – Boxkämpfer.\n".encode("cp1252"))
+    with pytest.raises(ValueError, match="byte 2 is 0xf6; set its encoding, such as --encoding cp1252"):
+        list(load_text(tmp_path / "a.txt"))
+    for part in ("auto", "file", "paragraph", "line"):
+        documents = list(load_text(tmp_path / "a.txt", document=part, dialect=Dialect(encoding="cp1252")))
+        assert [d.text for d in documents] == ["Zwölf – Boxkämpfer.\n"]
