@@ -100,8 +100,8 @@ def check_first_row(path: Path, reading: Reading, dialect: Dialect) -> None:
         raise ValueError(f"{place}: its columns name themselves: leave out --columns, which makes "
                          "this line a row")
     if not dialect.columns and all(map(may_be_a_name, fields)):
-        raise ValueError(f"{place}: {listed(fields)} may be a row or the names of the columns: if it "
-                         "is a row, name the columns with --columns; if not, ask for them by these "
+        raise ValueError(f"{place}: {listed(fields)} may be a row or the names of the columns: if "
+                         "it is a row, name the columns with --columns; if not, ask for them by these "
                          "names")
 
 

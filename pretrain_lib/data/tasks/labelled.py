@@ -146,7 +146,8 @@ def load_labelled_text(
     Args:
         name: "era", "party", "docstring-library", "sentiment", "continent", files (.csv, .tsv,
             .jsonl, .parquet, .txt with rows as a .tsv), or "hub:owner/name", such as
-            "hub:stanfordnlp/sst2" with column="sentence" or "hub:fancyzhx/ag_news". With `labels`, a .txt of a text a line.
+            "hub:stanfordnlp/sst2" with column="sentence" or "hub:fancyzhx/ag_news". With `labels`,
+            a .txt of a text a line.
         column: where rows of files and of the Hub hold their text: a name, one within another
             ("answer.text"), or, in a table whose first line is a row, a number ("1" is the first).
         label: where they hold their class. Names of classes in two Unicode forms are one (NFC).
@@ -176,7 +177,8 @@ def load_labelled_text(
     if name in packaged or name.startswith("hub:"):
         require_files(dialect, name)
         if labels is not None:
-            raise ValueError(f"labels is for a file of texts, and {name!r} has its own: leave it out")
+            raise ValueError(f"labels is for a file of texts, and {name!r} has its own: leave it "
+                             "out")
     if name in packaged:
         read, classes = packaged[name]
         return collect(name, read(), classes)

@@ -129,12 +129,9 @@ def settled(config: TextConfig) -> TextConfig:
 
 
 def said_of(config: TextConfig) -> dict:
-    """The settings that a run is known by.
-
-    Where its tokens are kept is none, nor how files are written, for digests tell what they say.
-    """
-    unsaid = ("folder", "columns", "separator", "quote", "encoding")
-    return {name: value for name, value in asdict(settled(config)).items() if name not in unsaid}
+    """The settings that a run is known by, fit for JSON; where its tokens are kept is none."""
+    settings = asdict(settled(config)) | {"columns": list(config.columns)}
+    return {name: value for name, value in settings.items() if name != "folder"}
 
 
 class TextData(Data):

@@ -247,7 +247,8 @@ def test_options_that_mean_nothing_for_a_format_are_refused(load):
 
 
 @pytest.mark.parametrize("read, name", [(load_labelled_text, "era"), (load_text, "sotu"), (load_translation, "fr-FR"), (load_tagged_text, "countries"),
-                                        (load_labelled_text, "hub:a/b"), (load_text, "hub:a/b"), (load_translation, "hub:a/b"), (load_tagged_text, "hub:a/b")])  # fmt: skip
+                                        (load_labelled_text, "hub:a/b"), (load_text, "hub:a/b"), (load_translation, "hub:a/b"),
+                                        (load_tagged_text, "hub:a/b")])  # fmt: skip
 def test_what_is_no_file_has_no_dialect(read, name):
     with pytest.raises(ValueError, match=f"encoding is for files, and '{name}' is none"):
         read(name, dialect=Dialect(encoding="cp1252"))

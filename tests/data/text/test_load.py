@@ -396,7 +396,7 @@ def test_a_recipes_table_is_read_as_its_fields_say(tmp_path):
                         encoding="cp1252", hold_out="")
     tokenizer, dataset = prepared(config, tmp_path / "runs" / "mine")
     assert dataset.num_documents == 4 and dataset.labels[0] == {"label": "ham"}
-    assert {"columns", "quote", "folder"}.isdisjoint(said_of(config)) and said_of(config)["column"] == "text"
+    assert said_of(config)["columns"] == ["label", "text"] and said_of(config)["quote"] == "none"
     with pytest.raises(ValueError, match="quote must be one of"):
         TextConfig(quote="no")
 
