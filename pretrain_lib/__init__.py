@@ -5,7 +5,6 @@ from .compression.importance import importance
 from .compression.prune import prune, prune_weights
 from .compression.quantise import quantize
 from .compression.saved import load_compressed, save_compressed
-from .data.dialect import Dialect
 from .data.images.augment import (
     Augmented,
     Noise,
@@ -21,6 +20,7 @@ from .data.keys import Keys
 from .data.mixture import Mixture
 from .data.source import Columns, Source
 from .data.splits import labelled_subset
+from .data.tables.dialect import Dialect
 from .data.tasks.encoded import (
     EncodedText,
     encode_labelled,

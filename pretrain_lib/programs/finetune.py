@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.dialect import Dialect
 from ..data.splits import stratified_sample
+from ..data.tables.dialect import Dialect
 from ..data.tasks.encoded import EncodedText, encode_batch, encode_labelled
 from ..data.tasks.labelled import LabelledText, load_labelled_text
 from ..data.text.tokenizer import load_tokenizer, special_ids

@@ -29,7 +29,7 @@ from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.pairs import SentencePairs
 from pretrain_lib.data.text.load import load_text
-from pretrain_lib.data.dialect import Dialect
+from pretrain_lib.data.tables.dialect import Dialect
 from pretrain_lib.data.text.text_data import TextConfig, TextData, blocks_or_pairs, digest, said_of, settled
 from pretrain_lib.data.text.token_dataset import TokenDataset
 from pretrain_lib.data.text.tokenizer import load_tokenizer, special_ids, train_tokenizer

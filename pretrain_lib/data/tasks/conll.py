@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..dialect import Dialect, missing_column
-from ..lines import decoded_lines
-from ..tables import require_table
+from ..tables.dialect import Dialect, missing_column
+from ..tables.lines import decoded_lines
+from ..tables.rows import require_table
 
 logger = logging.getLogger(__name__)
 

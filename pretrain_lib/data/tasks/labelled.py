@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from .. import hub
-from ..dialect import Dialect, missing_column, require_files
 from ..keys import Keys
-from ..lines import TABLES, decoded_lines, find_files, kind_of
-from ..tables import has, read_rows, require_table, value_of
+from ..tables.dialect import Dialect, missing_column, require_files
+from ..tables.lines import TABLES, decoded_lines, find_files, kind_of
+from ..tables.rows import has, read_rows, require_table, value_of
 from .countries import CONTINENTS, continent_sentences
 from .packaged import ERAS, PARTIES, era_sentences, library_sentences, party_sentences
 from .sentence import Labelled

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import hub
-from ..dialect import Dialect, missing_column, require_files
 from ..keys import Keys
-from ..lines import matching_files
+from ..tables.dialect import Dialect, missing_column, require_files
+from ..tables.lines import matching_files
 from ..text.corpora import load_sotu
 from ..text.tokenizer import UNK
 from .conll import read_conll

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import hub
-from ..dialect import Dialect, missing_column, require_files
 from ..keys import Keys
-from ..lines import TABLES, find_files, kind_of
 from ..source import Columns, Samples
-from ..tables import has, read_rows, value_of
+from ..tables.dialect import Dialect, missing_column, require_files
+from ..tables.lines import TABLES, find_files, kind_of
+from ..tables.rows import has, read_rows, value_of
 from .encoded import encode_texts
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..dialect import Dialect, missing_column
-from ..lines import decoded_lines, kind_of
-from ..tables import has, read_rows, require_table, value_of
+from ..tables.dialect import Dialect, missing_column
+from ..tables.lines import decoded_lines, kind_of
+from ..tables.rows import has, read_rows, require_table, value_of
 from .document import Document
 from .parts import Part
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from .. import hub
-from ..dialect import Dialect, require_files
-from ..lines import decoded_lines, find_files, kind_of
+from ..tables.dialect import Dialect, require_files
+from ..tables.lines import decoded_lines, find_files, kind_of
 from .corpora import load_docstrings, load_sotu
 from .document import Corpus, Document
 from .files import as_document, read_files

@@ -14,8 +14,8 @@ import numpy as np
 from ...files import locked
 from ...validation import require, require_at_least, require_kinds
 from ...zoo import held_out_sources
-from ..dialect import Dialect
 from ..source import Data, Source, alone
+from ..tables.dialect import Dialect
 from .dedup import near_repeats_of
 from .document import Corpus
 from .load import load_text

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from pretrain_lib.data.dialect import Dialect
+from pretrain_lib.data.tables.dialect import Dialect
 from pretrain_lib.data.tasks.tagged import load_tagged_text
 from pretrain_lib.evaluation.spans import spans
 

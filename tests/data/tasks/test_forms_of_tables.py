@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from pretrain_lib.data.dialect import Dialect
+from pretrain_lib.data.tables.dialect import Dialect
 from pretrain_lib.data.tasks.labelled import load_labelled_text
 from pretrain_lib.data.tasks.tagged import load_tagged_text
 from pretrain_lib.data.tasks.translation import load_translation

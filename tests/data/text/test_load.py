@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pretrain_lib.data import hub
-from pretrain_lib.data.dialect import Dialect
+from pretrain_lib.data.tables.dialect import Dialect
 from pretrain_lib.data.text import corpora
 from pretrain_lib.data.text.document import Corpus, Document
 from pretrain_lib.data.text.load import load_text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pretrain_lib.data.readings import numbered
+from pretrain_lib.data.tables.readings import numbered
 from pretrain_lib.data.text import files as module
 from pretrain_lib.data.text.load import load_text
 

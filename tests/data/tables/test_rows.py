@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pretrain_lib.data.dialect import Dialect
-from pretrain_lib.data.tables import read_rows
+from pretrain_lib.data.tables.dialect import Dialect
+from pretrain_lib.data.tables.rows import read_rows
 
 PIECES = ["a", "fine", "Grüße", "é", "'", "''", '"', '""', "it's", ",", ";", "|", "\t", " ", "  ", "0", "1", "\\", '\\"', "\\n",
            "\n", "\r\n", "\n\n", "\x85", ".", "#", "="]
@@ -80,6 +80,7 @@ def values(path, names, dialect):
     return [[row[name] for name in names] for _, row in read_rows(path, names, dialect)]
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_where_the_dialect_is_given(tmp_path):
     for seed in range(TABLES):
         content, suffix, way, names, header, rows = made(seed)
@@ -90,6 +91,7 @@ def test_what_is_written_is_read_where_the_dialect_is_given(tmp_path):
         path.unlink()
 
 
+@pytest.mark.slow
 def test_what_is_guessed_is_right_or_told_or_refused_with_the_option(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     outcomes = {"right": 0, "told": 0, "refused": 0}

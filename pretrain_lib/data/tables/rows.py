@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from .dialect import Dialect, missing_column
-from .dialect_guess import settle
+from .guess import settle
 from .lines import DAMAGED_GZIP, damaged_gzip, decoded_lines, kind_of, open_bytes
 from .readings import records, table_lines
 

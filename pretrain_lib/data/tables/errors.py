@@ -9,15 +9,7 @@ from pathlib import Path
 
 from .dialect import Dialect, missing_column
 from .lines import kind_of
-from .readings import (
-    Reading,
-    Record,
-    may_be_a_name,
-    names_of,
-    numbered,
-    records,
-    table_lines,
-)
+from .readings import Reading, Record, may_be_a_name, names_of, numbered, records, table_lines
 
 NO_SEPARATOR = "\x1f"  # of a table of one column
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .dialect import Dialect
-from .dialect_errors import (
+from .errors import (
     NAMES,
     NO_SEPARATOR,
     SEPARATORS,

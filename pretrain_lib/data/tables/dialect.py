@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..validation import require
+from ...validation import require
 
 MOST_COLUMNS = 30  # that an error lists
 BY_WORD = {"tab": "\t", r"\t": "\t", "space": " "}  # what is hard to type
