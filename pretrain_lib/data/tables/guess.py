@@ -125,10 +125,10 @@ def separators_in(first: str, kind: str, dialect: Dialect) -> list[str]:
     """What may separate the fields of a line, the likeliest first."""
     if dialect.separator:
         return [dialect.separator]
-    if kind == ".tsv" and "\t" in first:
-        return ["\t"]
     bare = "".join(first.split('"')[::2])  # what is outside quotes
     found = sorted((s for s in SEPARATORS if s in first), key=bare.count, reverse=True)
+    if kind == ".tsv" and "\t" in found:
+        return ["\t", *(s for s in found if s != "\t")]
     return found if found and len(dialect.columns) != 1 else [*found, NO_SEPARATOR]
 
 
@@ -141,10 +141,11 @@ def outweighs(best: Reading, other: Reading, readings: list[Reading], kind: str)
     """Whether of two ways that read different rows the file, or its format, settles which is meant.
 
     No program writes quotes in the middle of an unquoted field of a table that has quoted ones. A
-    .csv has quotes around fields (RFC 4180); a .tsv may have or not.
+    .csv has quotes around fields (RFC 4180); a .tsv may have or not. A .tsv has tabs between
+    fields, unless another separator stands between fields that are in quotes from end to end.
     """
     if best.separator != other.separator:
-        return False
+        return kind == ".tsv" and best.separator == "\t" and (other.loose or not other.quoted)
     if kind == ".tsv" and (best.quote, other.quote) == ("none", '"'):
         return other.loose
     if best.rows != other.rows or best.loose:
@@ -160,14 +161,16 @@ def tell(path: Path, dialect: Dialect, best: Reading, doubts: list[Reading],
     """Says what was guessed, and the options that say otherwise."""
     usual = USUAL[format_of(path)]
     guesses, options = [], []
-    if not dialect.separator and best.separator != usual:
+    by_separator = [other for other in doubts if other.separator != best.separator]
+    by_quote = [other for other in doubts if other.separator == best.separator]
+    if not dialect.separator and (by_separator or best.separator != usual):
         guesses.append(f"there is {NAMES[best.separator]} between fields")
         options.append("--separator")
     others_fail = any(r.fault for r in readings
                       if r.separator == best.separator and r.quote in ('"', "none"))
     plain = best.quote == '"' and format_of(path) == ".csv" and not best.loose
     single = best.single and best.quote != "'"
-    if not dialect.quote and (doubts or single or (others_fail and not plain)):
+    if not dialect.quote and (by_quote or single or (others_fail and not plain)):
         guesses.append("quotes are part of the text" if best.quote == "none"
                        else f"fields may be in quotes ({best.quote})")
         options.append("--quote")

@@ -15,6 +15,7 @@ WIDE = ["\u2028", "\u2029", "\ufeff", "क", "中文", "🥊", "e\u0301", "“",
 WINDOWS = ["“", "—", "…", "€"]
 NAMES = ["text", "label", "id", "stars (1)", "größe", "a b", "7", "Unnamed: 0", "a,b", 'the "x"', "it's"]
 TABLES = 5000
+COMMAS_AND_A_TAB_IN_QUOTES = 27120  # a seed: one row of a .tsv
 
 
 def field(chance, pieces, clean):
@@ -95,7 +96,7 @@ def test_what_is_written_is_read_where_the_dialect_is_given(tmp_path):
 def test_what_is_guessed_is_right_or_told_or_refused_with_the_option(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     outcomes = {"right": 0, "told": 0, "refused": 0}
-    for seed in range(TABLES):
+    for seed in [*range(TABLES), COMMAS_AND_A_TAB_IN_QUOTES]:
         content, suffix, way, names, header, rows = made(seed)
         path = tmp_path / f"{seed}{suffix}"
         path.write_bytes(content)
@@ -116,3 +117,35 @@ def test_what_is_guessed_is_right_or_told_or_refused_with_the_option(tmp_path, c
         outcomes["told"] += 1
         path.unlink()
     assert outcomes["right"] > 0.4 * TABLES and outcomes["told"] < 0.1 * TABLES, outcomes
+
+
+def read_tsv(tmp_path, content, names=("text", "label"), dialect=Dialect(("text", "label"))):
+    (tmp_path / "x.tsv").write_text(content)
+    return values(tmp_path / "x.tsv", names, dialect)
+
+
+@pytest.mark.parametrize("content", ['good ,"a\tfilm"\n', '"a\tfilm";good\n"so\tso";bad\n', "good|'a\tfilm'\n"])
+@pytest.mark.parametrize("by", [{"names": ("1", "2"), "dialect": Dialect()}, {}])
+def test_a_tsv_with_tabs_within_quotes_is_refused_with_both_separators(tmp_path, content, by):
+    separator = re.search("[,;|]", content)[0]
+    with pytest.raises(ValueError, match=rf"two ways.* line 1 on.*--separator tab or --separator '{re.escape(separator)}'"):
+        read_tsv(tmp_path, content, **by)
+
+
+@pytest.mark.parametrize(("content", "rows"), [
+    ("good, really\t1\n", [["good, really", "1"]]),
+    ("Paris\t48,9\nRome\t41,9\n", [["Paris", "48,9"], ["Rome", "41,9"]]),
+    ('so "good"\t3,5\n', [['so "good"', "3,5"]]),
+])
+def test_a_tsv_with_a_comma_in_every_row_is_read_by_its_tabs_and_told(tmp_path, caplog, content, rows):
+    assert read_tsv(tmp_path, content) == rows
+    assert re.search("x.tsv: there is a tab between fields.*; if not so, set --separator", caplog.text)
+
+
+@pytest.mark.parametrize("content", ["good, really\t1\nbad\t0\n", "good, really\t1\nbad, too, and long\t0\n",
+                                     "text\tlabel\ngood, really\t1\nbad, too\t0\n"])
+def test_a_tsv_that_commas_do_not_split_evenly_is_read_without_a_word(tmp_path, caplog, content):
+    header = content.startswith("text")
+    rows = [line.split("\t") for line in content.splitlines()][header:]
+    assert read_tsv(tmp_path, content, dialect=Dialect(() if header else ("text", "label"))) == rows
+    assert not caplog.messages
