@@ -30,6 +30,7 @@ from .data.tasks.encoded import (
 from .data.tasks.labelled import load_labelled_text
 from .data.tasks.tagged import encode_tagged, load_tagged_text
 from .data.tasks.translation import EncodedPairs, encode_pairs, load_translation
+from .data.text.dedup import deduplicate
 from .data.text.hidden_markov import HiddenMarkovLanguage
 from .data.text.load import load_text
 from .data.text.packing import PackedBlocks
@@ -38,6 +39,7 @@ from .data.text.shards import prepare
 from .data.text.text_data import TextConfig, TextData
 from .data.text.token_dataset import ShardError, TokenDataset
 from .data.text.tokenizer import (
+    continues_word,
     load_tokenizer,
     save_tokenizer,
     special_ids,
@@ -139,13 +141,15 @@ __all__ = [
     "Classification",
     "Classifier",
     "Columns",
+    "continues_word",
     "Contrastive",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
     "DecoderConfig",
+    "deduplicate",
     "Denoising",
-    "distill",
     "Dialect",
+    "distill",
     "Distillation",
     "encode_labelled",
     "encode_pairs",

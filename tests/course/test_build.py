@@ -184,6 +184,6 @@ def test_what_somebody_did_in_a_notebook_is_set_aside_before_it_is_built_anew(bu
 def test_names_that_a_package_passes_on_are_followed_to_where_they_come_from():
     library = copied.ROOT / "pretrain_lib"
     files = library_files("from pretrain_lib import load_images")
-    assert library / "data" / "images.py" in files
+    assert library / "data" / "images" / "load.py" in files
     assert library / "training" / "trainer.py" not in files
     assert library / "training" / "trainer.py" in library_files("import pretrain_lib")
