@@ -130,6 +130,28 @@ def bars(ax, names, runs, colours=None, unit: str = "") -> None:
     ax.grid(axis="y", visible=False)
 
 
+def leads(ax, found: dict, unit: str = "points") -> None:
+    """One row per lead: its interval over test samples above, that over seeds below, and a line at 0.
+
+    Args:
+        found: what is compared, and its `Lead`; scores are shares, shown in hundredths.
+        unit: what the horizontal axis counts.
+    """
+    rows = np.arange(len(found))[::-1]
+    for row, lead in zip(rows, found.values()):
+        for dy, colour, one in ((0.14, BLUE, lead.over_samples), (-0.14, ORANGE, lead.over_seeds)):
+            ax.plot([100 * one.low, 100 * one.high], [row + dy] * 2, color=colour, linewidth=4, solid_capstyle="butt")
+            ax.plot(100 * one.difference, row + dy, "o", color=BLACK, markersize=4)
+    ax.axvline(0, color=GREY, linewidth=1)
+    ax.set_yticks(rows, found)
+    ax.set_ylim(-0.6, len(found) - 0.4)
+    ax.set_xlabel(f"lead ({unit}), with 95 % intervals")
+    ax.grid(axis="y", visible=False)
+    for colour, label in ((BLUE, "other test samples"), (ORANGE, "other seeds")):
+        ax.plot([], [], color=colour, linewidth=4, label=label)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+
+
 def image_grid(rows, titles=None, row_labels=None, scale: float = 0.8):
     """A figure of images: one list or tensor (N, 1, H, W) or (N, H, W) a row.
 

@@ -102,3 +102,15 @@ def test_the_style_has_no_box_around_a_plot():
     fig, ax = plots.figure()
     assert not ax.spines["top"].get_visible() and not ax.spines["right"].get_visible()
     assert ax.plot([0, 1])[0].get_color() == plots.BLUE
+
+
+def test_each_lead_has_an_interval_over_samples_and_one_over_seeds():
+    from pretrain_lib.evaluation.uncertainty import lead
+
+    generator = np.random.default_rng(0)
+    found = {name: lead(*(generator.random((2, 40, 3)) < 0.5), resamples=50) for name in ("one", "other")}
+    fig, ax = plots.figure()
+    plots.leads(ax, found)
+    drawn = [tuple(line.get_xdata()) for line in ax.lines if line.get_linewidth() == 4 and len(line.get_xdata())]
+    assert drawn == [(100 * one.low, 100 * one.high) for pair in found.values() for one in pair]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "other"]
