@@ -28,8 +28,13 @@ from .readings import RARE, Reading, may_be_a_name, names_of, numbered, read_who
 logger = logging.getLogger(__name__)
 
 USUAL = {".csv": ",", ".tsv": "\t"}
-ORDER = {".csv": ('"', "none", r"\"", "'"), ".tsv": ("none", '"', r"\"", "'")}  # preferred first
-SIGN = {'"': '"', "none": '"', "'": "'", r"\"": "\\"}  # without which it reads as others do
+ORDER = {  # the preferred ways to quote first
+    ".csv": ('"', "none", r"\"", "'", r"\'"),
+    ".tsv": ("none", '"', r"\"", "'", r"\'"),
+}
+SIGN = {  # a table without this sign reads in this way as it does in others
+    '"': '"', "none": '"', "'": "'", r"\"": "\\", r"\'": "\\"
+}
 
 
 class Settled(NamedTuple):
@@ -153,7 +158,7 @@ def outweighs(best: Reading, other: Reading, readings: list[Reading], kind: str)
     if best.quote == "none" and other.quote == r"\"":  # it explains why plain quotes fail
         return not any(r.fault for r in readings
                        if r.quote == '"' and r.separator == best.separator)
-    return not (other.quote == "'" and other.quoted >= other.rows)  # each has some
+    return not (other.sign == "'" and other.quoted >= other.rows)  # each has some
 
 
 def tell(path: Path, dialect: Dialect, best: Reading, doubts: list[Reading],

@@ -18,7 +18,7 @@ from .lines import decoded_lines
 LONGEST_FIELD = 2**24  # characters; a quote that is never closed takes no more memory
 BEHIND_LONE_CR = re.compile(r"(?<=\r)(?!\n)")
 NAME = re.compile(r"[^\W\d][\w.\-/# ]{0,39}")  # what a column may be called
-RARE = ("'", r"\"")  # ways to quote that are meant only where nothing speaks against them
+RARE = ("'", r"\"", r"\'")  # ways to quote that are meant only where nothing speaks against them
 MOST_WORDS = 3  # of such a name
 
 

@@ -15,7 +15,7 @@ WIDE = ["\u2028", "\u2029", "\ufeff", "क", "中文", "🥊", "e\u0301", "“",
 WINDOWS = ["“", "—", "…", "€"]
 NAMES = ["text", "label", "id", "stars (1)", "größe", "a b", "7", "Unnamed: 0", "a,b", 'the "x"', "it's"]
 TABLES = 5000
-COMMAS_AND_A_TAB_IN_QUOTES = 27120  # a seed: one row of a .tsv
+HARD = (27120, 38339, 85173, 104939)  # seeds: commas and a tab in quotes; a backslash in single quotes
 
 
 def field(chance, pieces, clean):
@@ -96,7 +96,7 @@ def test_what_is_written_is_read_where_the_dialect_is_given(tmp_path):
 def test_what_is_guessed_is_right_or_told_or_refused_with_the_option(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     outcomes = {"right": 0, "told": 0, "refused": 0}
-    for seed in [*range(TABLES), COMMAS_AND_A_TAB_IN_QUOTES]:
+    for seed in [*range(TABLES), *HARD]:
         content, suffix, way, names, header, rows = made(seed)
         path = tmp_path / f"{seed}{suffix}"
         path.write_bytes(content)
@@ -149,3 +149,14 @@ def test_a_tsv_that_commas_do_not_split_evenly_is_read_without_a_word(tmp_path, 
     rows = [line.split("\t") for line in content.splitlines()][header:]
     assert read_tsv(tmp_path, content, dialect=Dialect(() if header else ("text", "label"))) == rows
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_backslash_within_single_quotes_is_read_or_refused_with_both_signs(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    mark = {".csv": ",", ".tsv": "\t"}[suffix]
+    path.write_text(mark.join(["'text'", "'label'"]) + "\n" + mark.join([r"'it\'s good'", "'1'"]) + "\n")
+    assert values(path, ["text", "label"], Dialect()) == [["it's good", "1"]]
+    path.write_text(mark.join(["'text'", "'label'"]) + "\n" + mark.join([r"'C:\\new'", "'1'"]) + "\n")
+    with pytest.raises(ValueError, match=r"two ways.*line 2 on.*--quote \"'\" or --quote \"\\'\""):
+        values(path, ["text", "label"], Dialect())
