@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,10 @@ from ..files import write_text
 from ..models.init import start_at_unigram
 from ..models.protocol import exported_models
 from ..objectives.base import Objective
-from ..pretrained import save_pretrained
+from ..pretrained import load_pretrained, save_pretrained
 from ..training.budget import steps_of, steps_within, with_steps
 from ..training.checkpoint import replace_text
+from ..training.config import differences
 from ..training.curves import draw_curves
 from ..training.distributed import join
 from ..training.run_folder import CONFIG, read_config
@@ -72,6 +73,10 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
             minutes, lambda train, beside: trainer_of(replace(recipe, train=train), beside),
             recipe.train, folder)
         recipe = replace(recipe, train=with_steps(recipe.train, steps))
+    if resume and is_finished(recipe, data, folder):
+        world.on_first(lambda: print(f"{folder} holds this run, finished after "
+                                     f"{recipe.train.steps} updates"))
+        return load_pretrained(folder / MODEL).train()
     trainer = trainer_of(recipe, folder)
     world.on_first(lambda: report_unknown(data, folder))
     trainer.fit(resume)
@@ -126,6 +131,17 @@ def is_saved(step: int, folder: Path) -> bool:
     """Whether the model and the picture of a run that ended with this update are there."""
     there = (folder / MODEL).is_dir() and (folder / CURVES).is_file()
     return there and read_report(folder).get("saved_after") == step
+
+
+def is_finished(recipe: Recipe, data: Data, folder: Path) -> bool:
+    """Whether the folder holds this very run, with all its updates made and its model saved."""
+    if not ((folder / CONFIG).is_file() and is_saved(recipe.train.steps, folder)):
+        return False
+    there = read_config(folder / CONFIG)
+    mine = {"recipe": run_description(recipe, data), "train": asdict(recipe.train)}
+    mine = json.loads(json.dumps(mine))  # as it is read back
+    return (there.get("recipe") == mine["recipe"]
+            and not differences(there["train"], mine["train"]))
 
 
 def counting_lines(data: Data, objective: Objective) -> dict[str, float]:

@@ -474,6 +474,29 @@ def test_a_run_that_goes_on_reads_its_text_no_more_and_counts_it_no_more(finishe
     assert json.loads((run / "report.json").read_text()) == report
 
 
+def test_a_finished_run_is_answered_with_its_model_and_only_it(finished, tmp_path, monkeypatch, capsys):
+    words, run = finished
+    assert main([*words, "--resume"]) == 0  # what other tests took away is there again
+    recipe = recipe_and_options(words[1], "")[0]
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    class NoTrainer:
+        def __init__(self, *args, **kwargs):
+            raise AssertionError("trained")
+
+    monkeypatch.setattr(pretrain_program, "Trainer", NoTrainer)
+    capsys.readouterr()
+    model = pretrain_program.pretrain(recipe, run)
+    assert f"{run} holds this run, finished after 2 updates" in capsys.readouterr().out
+    saved = load_pretrained(run / "model").state_dict()
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in model.state_dict().items())
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    longer = replace(recipe, train=replace(recipe.train, steps=3))
+    for other, folder, resume in ((longer, run, True), (recipe, run, False), (recipe, tmp_path, True)):
+        with pytest.raises(AssertionError, match="trained"):
+            pretrain_program.pretrain(other, folder, resume)
+
+
 @pytest.mark.parametrize("altered", [False, True])
 def test_a_run_that_knew_its_text_by_all_tokens_knows_it_still(finished, altered, capsys):
     words, run = finished

@@ -8,7 +8,6 @@ without cross-contamination", 2021): so packing changes nothing but the number o
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 
 import numpy as np
@@ -106,17 +105,19 @@ def plan(lengths: np.ndarray, length: int) -> tuple[np.ndarray, int]:
     Returns:
         (blocks, 2) uint32, a document and the token of it that comes first; the number of pieces.
     """
-    starts, pieces, room = array("I"), 0, 0  # 32 bits: they grow with the text
     most = length - AROUND
-    for document in np.flatnonzero(lengths).tolist():
-        tokens = int(lengths[document])
-        offset = min(tokens, max(room - AROUND, 0))  # so many go into what is left of the block
-        if offset:
-            pieces += 1
-            room -= offset + AROUND
-        while offset < tokens:
-            starts.extend((document, offset))
-            pieces += 1
-            room = max(most - (tokens - offset), 0)
-            offset += most
-    return np.frombuffer(starts, np.uint32).reshape(-1, 2), pieces
+    filled = np.flatnonzero(lengths)
+    first, begun = np.zeros((2, len(filled)), np.int64)  # where blocks begin in it, and how many
+    pieces = room = 0
+    for i, tokens in enumerate(lengths[filled].tolist()):
+        continued = min(tokens, max(room - AROUND, 0))  # so many go into what is left of the block
+        first[i], begun[i] = continued, -(-(tokens - continued) // most)
+        pieces += (continued > 0) + int(begun[i])
+        if begun[i]:
+            room = most - (tokens - continued - 1) % most - 1
+        else:
+            room -= continued + AROUND
+    document = np.repeat(np.arange(len(filled)), begun)  # of each block
+    nth = np.arange(len(document)) - np.repeat(begun.cumsum() - begun, begun)  # in its document
+    starts = np.stack([filled[document], first[document] + nth * most], axis=1)
+    return starts.astype(np.uint32), pieces
