@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 
+from .data.tables.dialect import Dialect
 from .programs.finetune import finetune
 from .programs.recipe import Recipe, read_recipe, with_pairs
 from .training.checkpoint import NotWrittenError
@@ -77,19 +78,22 @@ def evaluate(words: list[str]) -> None:
                 they were made with; left empty, what a run held out, and for a model the blanks of
                 "sotu-8192".
             column: where the rows of a file hold their text.
+            table: how a table is written, where it cannot be guessed.
         """
 
         on: str = ""
         column: str = "text"
+        table: Dialect = Dialect()
 
-    options = tyro.cli(Options, args=rest, prog="python -m pretrain_lib evaluate MODEL")
+    options = tyro.cli(Options, args=rest, prog="python -m pretrain_lib evaluate MODEL",
+                       config=(tyro.conf.OmitArgPrefixes,))
     if not options.on and is_run(name):
         return print(evaluate_held_out(name))
     on = options.on or "sotu-8192"
     for place in (Path(on), ZOO / on):
         if place.is_dir():
             return print(evaluate_blanks(name, place))
-    print(evaluate_text(name, on, options.column))
+    print(evaluate_text(name, on, options.column, options.table))
 
 
 BENCHES = ("steps", "ladder", "ranks", "paper", "int8")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from ..data.tables.dialect import Dialect
 from ..data.tasks.encoded import encode_texts
 from ..data.text.load import load_text
 from ..data.text.packing import PackedBlocks
@@ -94,16 +95,18 @@ def evaluate_held_out(folder: str | Path) -> TextScores:
     return scores
 
 
-def evaluate_text(name: str | Path, on: str | Path, column: str = "text") -> TextScores:
+def evaluate_text(name: str | Path, on: str | Path, column: str = "text",
+                  dialect: Dialect = Dialect()) -> TextScores:
     """Scores a model on any text.
 
     Args:
         name: a folder, a run's folder, or a name of the zoo.
         on: what `load_text` takes.
         column: where rows of files hold their text.
+        dialect: how a table is written, as far as it is said.
     """
     model, tokenizer = load_pretrained(name), load_tokenizer(find(name))
-    corpus = load_text(on, column=column)
+    corpus = load_text(on, column=column, dialect=dialect)
     passages = text_spans((document.text for document in corpus), PASSAGES, PASSAGE)
     ids = [encoding.ids for encoding in tokenizer.encode_batch(passages, add_special_tokens=False)]
     documents = TokenDataset.in_memory(ids, tokenizer.get_vocab_size())

@@ -110,3 +110,12 @@ def test_a_run_that_filled_no_blanks_is_told(tmp_path, capsys):
     run = run_of(tmp_path, "ModernBertForCausalLM", "CausalLM")
     assert main(["evaluate", str(run)]) == 1
     assert "filled no blanks" in capsys.readouterr().err
+
+
+def test_a_table_is_scored_as_it_is_said_to_be_written(tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("n;words\n" + "1;'My fellow citizens; the state of the union is strong.'\n" * 5)
+    words = ["evaluate", "modernbert-mini-sotu", "--on", str(tmp_path / "mine.csv"), "--column", "words"]
+    assert main([*words, "--separator", ";", "--quote", "'"]) == 0
+    assert "bits a byte" in capsys.readouterr().out
+    assert main([*words, "--quote", "none"]) == 1
+    assert "mine.csv" in capsys.readouterr().err
