@@ -1,0 +1,9 @@
+"""Schematics of what a figure of numbers cannot show; each function draws one, to be given to `plots.show`."""
+
+from .models import autoencoder, blocks, distillation, heads, lora, masked_autoencoder, transfer
+from .text import bert_losses, masked_language_model, packing, tokenization
+from .training import pipeline, timelines, update
+
+ALL = (transfer, autoencoder, masked_autoencoder, tokenization, packing, blocks, heads, masked_language_model,
+       bert_losses, update, timelines, pipeline, lora, distillation)
+__all__ = ["ALL", *(draw.__name__ for draw in ALL)]
