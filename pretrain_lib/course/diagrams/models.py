@@ -23,9 +23,10 @@ def transfer():
     title(ax, 2.05, "2  Transfer")
     panel(ax, 1.75, 2.4, 1.5, 2.65)
     arrow(ax, encoder.bottom, (2.5, 2.4))
-    label(ax, 2.62, 1.66, "copy the weights", ha="left")
+    label(ax, 2.62, 1.85, "copy the weights", ha="left")
     few = box(ax, 0.75, 3.72, 1.1, 2.2, "few\nsamples\nwith\nlabels", SKY)
-    for y, frozen, text, name in [(3.0, True, "encoder\nfrozen", "linear probe"), (4.35, False, "encoder\ntrained", "fine-tuning")]:
+    for y, frozen, text, name in [(3.0, True, "encoder\nfrozen", "linear probe"),
+                                  (4.35, False, "encoder\ntrained", "fine-tuning")]:
         body = box(ax, 2.5, y, 1.2, 0.75, text, frozen=frozen)
         head = box(ax, 4.2, y, 1.3, 0.75, "new head\ntrained", GREEN)
         arrow(ax, (few.right[0], y), body.left)
@@ -38,20 +39,20 @@ def transfer():
 def autoencoder():
     """An encoder squeezes a sample into a short code, a decoder makes a reconstruction of it, and the loss compares the two ends."""
     ax = page(3.9)
-    x, y = box(ax, 0.45, 1.65, 0.5, 2.0, "x", SKY, size=LARGE), box(ax, 4.55, 1.65, 0.5, 2.0, "y", SKY, size=LARGE)
+    x, y = box(ax, 0.5, 1.65, 0.5, 2.0, "x", SKY, size=LARGE), box(ax, 4.5, 1.65, 0.5, 2.0, "y", SKY, size=LARGE)
     encoder = funnel(ax, 1.5, 1.65, 1.1, 2.0, 0.8, "encoder")
     code = box(ax, 2.5, 1.65, 0.4, 0.8, "z", ORANGE, size=LARGE)
     decoder = funnel(ax, 3.5, 1.65, 1.1, 0.8, 2.0, "decoder")
     for start, end in zip((x, encoder, code, decoder), (encoder, code, decoder, y)):
         arrow(ax, start.right, end.left)
-    label(ax, 0.12, 0.2, "input", ha="left")
+    label(ax, x.x, 0.2, "input")
     label(ax, 4.88, 0.2, "reconstruction", ha="right")
     label(ax, 2.5, 0.75, "code")
     for end, top in [(x, 0.45), (code, 1.03), (y, 0.45)]:
         label(ax, end.x, top, "(B, k)" if end is code else "(B, D)", colour=MUTED)
     loss = box(ax, 2.5, 3.4, 2.4, 0.62, "loss  ½ Σ (x − y)²", RED)
-    arrow(ax, x.bottom, (0.45, 3.4), loss.left)
-    arrow(ax, y.bottom, (4.55, 3.4), loss.right)
+    arrow(ax, x.bottom, (x.x, 3.4), loss.left)
+    arrow(ax, y.bottom, (y.x, 3.4), loss.right)
     label(ax, 2.5, 2.25, "k < D", colour=MUTED)
     return ax.figure
 
@@ -108,33 +109,35 @@ def masked_autoencoder():
 
 def blocks():
     """Post-LN normalises after each sum, pre-LN before each branch, and leaves the residual stream untouched."""
-    ax = page(7.9)
-    for x, name, steps in [(1.3, "Post-LN", ["attention", "+", "LayerNorm", "feed-forward", "+", "LayerNorm"]),
-                           (3.8, "Pre-LN", ["LayerNorm", "attention", "+", "LayerNorm", "feed-forward", "+"])]:
+    ax = page(7.15)
+    post = [["attention", "+", "LayerNorm"], ["feed-forward", "+", "LayerNorm"]]
+    pre = [["LayerNorm", "attention", "+"], ["LayerNorm", "feed-forward", "+"]]
+    for x, name, halves in [(1.3, "Post-LN", post), (3.8, "Pre-LN", pre)]:
         label(ax, x, 0.25, name, LARGE, weight="bold")
         label(ax, x, 0.65, "x  (B, T, D)", MEDIUM)
-        _block(ax, x, steps)
-    label(ax, 3.8, 7.55, "after the last block\none more LayerNorm", colour=MUTED)
+        middle = _half(ax, x, 0.85, halves[0])
+        label(ax, x + 0.1, middle + 0.29, "(B, T, D)", ha="left")
+        end = _half(ax, x, middle, halves[1])
+        arrow(ax, (x, end), (x, end + 0.4))
+        label(ax, x, end + 0.6, "(B, T, D)", MEDIUM)
+    label(ax, 3.8, 6.8, "after the last block\none more LayerNorm", colour=MUTED)
     return ax.figure
 
 
-def _block(ax, x, steps):
-    """The steps of a block downwards from y = 0.85, and around each branch the residual."""
+def _half(ax, x, y, steps) -> float:
+    """Half a block downwards from y, its input led around to the sum; the height where it ends."""
+    texts = {"feed-forward": "feed-forward\nD → 4D → D"}
     colours = {"attention": BLUE, "feed-forward": GREEN, "LayerNorm": ORANGE}
-    names = {"feed-forward": "feed-forward\nD → 4D → D"}
-    end, fork, y = (x, 0.85), None, 0.85
-    for number, step in enumerate(steps):
-        y += 0.95
-        if fork is None:
-            fork = end[1] + 0.2
-        place = plus(ax, x, y) if step == "+" else box(ax, x, y, 1.5, 0.5, names.get(step, step), colours[step])
-        arrow(ax, end, place.top)
+    fork, end = y + 0.16, (x, y)
+    for gap, step in zip((0.42, 0.32, 0.32), steps):
         if step == "+":
-            arrow(ax, (x, fork), (x - 1.0, fork), (x - 1.0, y), place.left)
-            fork = None
+            place = plus(ax, x, end[1] + gap + 0.14)
+            arrow(ax, (x, fork), (x - 1.0, fork), (x - 1.0, place.y), place.left)
+        else:
+            place = box(ax, x, end[1] + gap + 0.28, 1.5, 0.56, texts.get(step, step), colours[step])
+        arrow(ax, end, place.top)
         end = place.bottom
-    arrow(ax, end, (x, y + 0.6))
-    label(ax, x, y + 0.78, "(B, T, D)", MEDIUM)
+    return end[1]
 
 
 def heads():
@@ -153,7 +156,7 @@ def heads():
     for number, colour in enumerate(colours):
         head = box(ax, 0.7 + 1.2 * number, 3.32, 1.05, 0.44, f"head {number + 1}", colour)
         arrow(ax, head.bottom, (1.8 + 0.35 * number + 0.175, 4.53))
-    label(ax, 0.12, 5.2, "each head:\nsoftmax(q kᵀ / √E) v", ha="left")
+    label(ax, 0.12, 5.3, "each head:\nsoftmax(q kᵀ / √E) v\n(B, T, E), E = D / H", ha="left")
     joined = cells(ax, 1.8, 4.7, "1234", 0.35, 0.34, colours)
     label(ax, 3.35, 4.7, "side by side", ha="left")
     mix = box(ax, 2.5, 5.4, 0.75, 0.42, "W$_O$", GREY, size=LARGE)
@@ -171,7 +174,7 @@ def lora():
     A = box(ax, 3.7, 1.3, 1.5, 0.38, "A", ORANGE)
     B = box(ax, 3.7, 2.7, 0.38, 1.5, "B", ORANGE)
     label(ax, 3.85, 1.68, "(r, in)", colour=MUTED, ha="left")
-    label(ax, 4.0, 2.7, "(out, r)", colour=MUTED, ha="left")
+    label(ax, 4.0, 2.7, "(out, r)\n0 at first", colour=MUTED, ha="left")
     arrow(ax, x.left, (1.2, 0.3), W.top)
     arrow(ax, x.right, (3.7, 0.3), A.top)
     arrow(ax, A.bottom, B.top)
@@ -193,23 +196,23 @@ def lora():
 
 def distillation():
     """A student learns the teacher's probabilities at a temperature, and the labels where there are any."""
-    ax = page(6.2)
+    ax = page(5.75)
     text = box(ax, 2.5, 0.35, 1.9, 0.45, "a text, no label", SKY)
     loss = box(ax, 2.5, 4.3, 1.9, 0.5, "T² · KL(p ‖ q)", RED)
-    for x, side, name, frozen, logits, answer in [(1.1, "left", "teacher\nfrozen", True, (4, 2, -2), "soft targets p"),
-                                                 (3.9, "right", "student\ntrained", False, (2, 2.5, 0), "answer q")]:
+    for x, side, name, frozen, logits, values, answer in [(1.1, "left", "teacher\nfrozen", True, "v", (4, 2, -2), "soft targets p"),
+                                                 (3.9, "right", "student\ntrained", False, "z", (2, 2.5, 0), "answer q")]:
         model = box(ax, x, 1.35, 1.5 if frozen else 1.1, 0.8, name, frozen=frozen)
         arrow(ax, getattr(text, side), (x, 0.35), model.top)
         arrow(ax, model.bottom, (x, 2.3))
-        label(ax, x + 0.1, 2.02, "softmax(v / T)" if frozen else "softmax(z / T)", ha="left" if frozen else "right")
-        _probabilities(ax, x, 3.3, np.exp(np.array(logits) / 4), GREY if frozen else BLUE)
+        label(ax, x + (0.1 if frozen else -0.1), 2.02, f"softmax({logits} / T)", ha="left" if frozen else "right")
+        _probabilities(ax, x, 3.3, np.exp(np.array(values) / 4), GREY if frozen else BLUE)
         label(ax, x, 3.5, answer, MEDIUM)
         arrow(ax, (x, 3.7), (x, 4.3), getattr(loss, side))
-    hard = box(ax, 2.5, 5.6, 2.2, 0.5, "cross-entropy", ORANGE)
-    label(ax, 0.7, 5.6, "labels,\nif any")
-    arrow(ax, (1.0, 5.6), hard.left)
-    arrow(ax, (4.45, 1.35), (4.8, 1.35), (4.8, 5.6), hard.right)
-    label(ax, 4.2, 5.3, "T = 1")
+    hard = box(ax, 2.5, 5.3, 1.9, 0.5, "cross-entropy", RED)
+    labels = box(ax, 0.6, 5.3, 0.85, 0.56, "labels,\nif any", SKY)
+    arrow(ax, labels.right, hard.left)
+    arrow(ax, (4.45, 1.35), (4.8, 1.35), (4.8, 5.3), hard.right)
+    label(ax, 4.2, 5.08, "T = 1")
     return ax.figure
 
 

@@ -99,27 +99,25 @@ def cells(ax, x, y, texts, w: float = 0.6, h: float = 0.34, colours=plots.SKY, s
     return row
 
 
-def funnel(ax, x, y, w, left, right, text: str = "", colour: str = plots.BLUE, frozen: bool = False) -> Box:
-    """A trapezoid about (x, y), `left` high on one side and `right` on the other."""
+def funnel(ax, x, y, w, left, right, text: str) -> Box:
+    """A trapezoid about (x, y) with its text, `left` high on one side and `right` on the other."""
     corners = [(x - w / 2, y - left / 2), (x + w / 2, y - right / 2), (x + w / 2, y + right / 2), (x - w / 2, y + left / 2)]
-    ax.add_patch(Polygon(corners, **look(colour, frozen)))
+    ax.add_patch(Polygon(corners, **look(plots.BLUE)))
     label(ax, x, y, text, MEDIUM)
     return Box(x, y, w, min(left, right))
 
 
-def arrow(ax, *points, colour: str = INK, dashed: bool = False, head: str = "-|>") -> None:
+def arrow(ax, *points) -> None:
     """An arrow through the points, with corners between."""
-    xs, ys = zip(*points)
-    ax.plot(xs[:-1], ys[:-1], color=colour, linewidth=1.5, linestyle=(0, (3, 2)) if dashed else "-")
-    ax.add_patch(FancyArrowPatch(points[-2], points[-1], arrowstyle=head, mutation_scale=12, shrinkA=0, shrinkB=0,
-                                 linewidth=1.5, color=colour, linestyle=(0, (3, 2)) if dashed else "-"))
+    ax.plot(*zip(*points[:-1]), color=INK, linewidth=1.5)
+    ax.add_patch(FancyArrowPatch(points[-2], points[-1], arrowstyle="-|>", mutation_scale=12, shrinkA=0, shrinkB=0,
+                                 linewidth=1.5, color=INK))
 
 
-def brace(ax, x0, x1, y, text: str, down: bool = True) -> None:
-    """A bracket along x0 … x1 with its text below, or above."""
-    tip = 0.09 if down else -0.09
-    ax.plot([x0, x0, x1, x1], [y, y + tip, y + tip, y], color=MUTED, linewidth=1.2)
-    label(ax, (x0 + x1) / 2, y + 2.7 * tip, text, colour=MUTED)
+def brace(ax, x0, x1, y, text: str) -> None:
+    """A bracket along x0 … x1 with its text below."""
+    ax.plot([x0, x0, x1, x1], [y, y + 0.09, y + 0.09, y], color=MUTED, linewidth=1.2)
+    label(ax, (x0 + x1) / 2, y + 0.25, text, colour=MUTED)
 
 
 def plus(ax, x, y) -> Box:

@@ -54,7 +54,6 @@ def packing():
                                    facecolor=tint(colours[looks], 0.6) if looks == seen else "white"))
     for text, y in enumerate((2.5, 7, 10.5)):
         label(ax, left - 0.1, 3.05 + y * h, "ABC"[text] + " sees", ha="right")
-        label(ax, left + y * w, 3.05 + y * h, "ABC"[text], LARGE, weight="bold")
     label(ax, left + 6 * w, 6.18, "coloured: may look", colour=MUTED)
     return ax.figure
 
@@ -73,12 +72,11 @@ def masked_language_model():
         arrow(ax, row[i].bottom, original.top)
         corrupted = box(ax, x, 2.6, 0.95, 0.4, becomes, GREY)
         arrow(ax, original.bottom, corrupted.top)
-        label(ax, x + 0.1, 1.98, f"{share} %", ha="left")
-        label(ax, x, 2.98, how, colour=MUTED)
-        arrow(ax, (x, 3.2), (x, encoder.top[1]))
+        label(ax, x + 0.08, 1.98, f"{share} %\n{how}", ha="left")
+        arrow(ax, corrupted.bottom, (x, encoder.top[1]))
         loss = box(ax, x, 5.0, 1.35, 0.42, f"−ln q({word})", RED)
         arrow(ax, (x, encoder.bottom[1]), loss.top)
-    label(ax, (row[3].x + row[10].x) / 2, 3.5, "the other 17\nas they are", colour=MUTED)
+    label(ax, (row[3].x + row[10].x) / 2, 3.3, "the other 17\nas they are", colour=MUTED)
     brace(ax, 0.3, 4.93, 5.35, "their mean is the loss: 3 positions of 20")
     return ax.figure
 
@@ -90,7 +88,7 @@ def bert_losses():
     segments = [BLUE] * 4 + [GREEN] * 3
     for y, name, texts, colours in [(0.5, "token", tokens, [SKY] * 4 + [ORANGE] + [SKY] * 2), (1.3, "+ segment", "AAAABBB", segments),
                                     (2.1, "+ position", "0123456", None)]:
-        label(ax, left, y - 0.3, name, MEDIUM, ha="left", weight="bold")
+        label(ax, left, y - 0.33, name, MEDIUM, ha="left", weight="bold")
         row = cells(ax, left, y, texts, w, 0.36, colours)
     encoder = box(ax, 2.5, 2.95, 4.69, 0.5, "encoder")
     for cell in row:
