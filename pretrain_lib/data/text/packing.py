@@ -117,7 +117,11 @@ def plan(lengths: np.ndarray, length: int) -> tuple[np.ndarray, int]:
             room = most - (tokens - continued - 1) % most - 1
         else:
             room -= continued + AROUND
-    document = np.repeat(np.arange(len(filled)), begun)  # of each block
-    nth = np.arange(len(document)) - np.repeat(begun.cumsum() - begun, begun)  # in its document
-    starts = np.stack([filled[document], first[document] + nth * most], axis=1)
-    return starts.astype(np.uint32), pieces
+    starts = np.empty((begun.sum(), 2), np.uint32)  # 32 bits: they grow with the text
+    starts[:, 0] = np.repeat(filled, begun)
+    token = np.arange(len(starts))
+    token -= np.repeat(begun.cumsum() - begun, begun)  # which of its document's blocks each is
+    token *= most
+    token += np.repeat(first, begun)
+    starts[:, 1] = token
+    return starts, pieces
