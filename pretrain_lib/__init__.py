@@ -81,6 +81,7 @@ from .models.modern import (
     ModernBertForTokenClassification,
     ModernBertModel,
 )
+from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetModel
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
 from .objectives.base import Batch, Objective
 from .objectives.bert_pretraining import BertPretraining
@@ -225,6 +226,9 @@ __all__ = [
     "Reconstruction",
     "Regression",
     "ReplacedTokenDetection",
+    "ResNetConfig",
+    "ResNetForImageClassification",
+    "ResNetModel",
     "save_compressed",
     "save_lora",
     "save_pretrained",

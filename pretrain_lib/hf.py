@@ -1,6 +1,6 @@
 """Hugging Face's format, in and out: a folder's `config.json` and the names of its tensors.
 
-A saved BERT or ModernBERT is a folder as `transformers` writes it: `config.json` with its fields
+A saved BERT, ModernBERT or ResNet is a folder as `transformers` writes it: `config.json` with its fields
 and `model.safetensors` with its keys. Which of its names is which of ours, each model says itself
 (`hugging_face`). Nothing here needs `transformers` to be installed.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .data.text.tokenizer import SpecialIds
-from .models.protocol import HuggingFaceFormat, TextEncoder, exported_models
+from .models.protocol import Encoder, HuggingFaceFormat, exported_models
 from .models.state import load_state, state_tensors
 
 THIRDS = ("query", "key", "value")
@@ -29,7 +29,7 @@ LABELS = {"id2label", "label2id", "num_labels"}
 
 def family_of(model: nn.Module) -> HuggingFaceFormat | None:
     """What `transformers` calls a model's architecture; None where it has none like it."""
-    return model.hugging_face if isinstance(model, TextEncoder) else None
+    return model.hugging_face if isinstance(model, Encoder) else None
 
 
 # ------------------------------------------------------------------------------------------ out
@@ -57,7 +57,7 @@ def to_hugging_face(model: nn.Module, special: SpecialIds | None = None) -> tupl
     for name, tensor in ours(model).items():
         tensor = tensor.detach().cpu()
         theirs = family.theirs(name)
-        if ".self.qkv." in theirs:
+        if ".qkv." in theirs:
             for third, part in zip(THIRDS, tensor.chunk(3), strict=True):
                 tensors[theirs.replace("qkv", third)] = part.contiguous()
         else:
@@ -83,8 +83,8 @@ def fields_out(model: nn.Module) -> dict:
 def require_their_shape(model: nn.Module) -> None:
     """Raises where layers differ in heads or units, or weights are int8: no config.json says it."""
     remedy = "pretrain_lib.compression.saved.save_compressed saves it, without what is around it"
-    heads, units = model.config.num_attention_heads, model.config.intermediate_size
-    for number, layer in enumerate(model.encoder.layers):
+    for number, layer in enumerate(getattr(model.encoder, "layers", ())):  # of transformers
+        heads, units = model.config.num_attention_heads, model.config.intermediate_size
         for name, own, whole in (
             ("heads", layer.attention.num_heads, heads),
             ("feed-forward units", layer.feed_forward.down.in_features, units),
@@ -138,7 +138,7 @@ def their_names(model: nn.Module, name: str) -> list[str]:
     theirs = family.theirs(full).removesuffix(".weight")
     if is_encoder(model):
         theirs = theirs.removeprefix(family.prefix)
-    if ".self.qkv" in theirs:
+    if ".qkv" in theirs:
         return [theirs.replace("qkv", third) for third in THIRDS]
     return [theirs]
 
@@ -235,13 +235,14 @@ def renamed(model: nn.Module, theirs: dict[str, Tensor], source: str) -> dict[st
     for name in state_tensors(model):
         other = family.theirs(headed(model, name))
         parts = [other]
-        if ".self.qkv." in other:
+        if ".qkv." in other:
             parts = [other.replace("qkv", third) for third in THIRDS]
         missing = [part for part in parts if part not in left]
         if missing:
             raise ValueError(f"{source} has no tensor {missing[0]!r}, which {type(model).__name__} "
                              "needs")
-        result[name] = torch.cat([theirs[part].float() for part in parts])
+        whole = torch.cat([theirs[part] for part in parts]) if len(parts) > 1 else theirs[other]
+        result[name] = whole.float() if whole.is_floating_point() else whole
         left -= set(parts)
     needed = family.prefix if is_encoder(model) else ""  # what lies elsewhere are heads
     strange = [name for name in left

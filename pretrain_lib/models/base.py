@@ -79,8 +79,8 @@ class Classifier(ModelBase):
         return model
 
 
-class TextModel(ModelBase):
-    """A model of texts: its features are the mean of its hidden states over the tokens.
+class EncoderModel(ModelBase):
+    """An encoder, or one with a head, which `transformers` may have under the same name.
 
     A subclass has an `encoder`, which is itself where no head is on it.
 
@@ -90,12 +90,31 @@ class TextModel(ModelBase):
         other_fields: what its folder's `config.json` said besides, which `transformers` reads.
     """
 
-    columns = TEXT
     hugging_face: HuggingFaceFormat | None = None
     takes_labels = False
     num_labels: int | None = None
     label_names: list[str] | None = None
     other_fields: Mapping = MappingProxyType({})
+
+    def to_config(self) -> dict:
+        labels = {"num_labels": self.num_labels, "label_names": self.label_names}
+        return super().to_config() | (labels if self.takes_labels else {})
+
+    @classmethod
+    def from_config(cls, fields: dict) -> EncoderModel:
+        fields = dict(fields)
+        if not cls.takes_labels:
+            return super().from_config(fields)
+        number, names = fields.pop("num_labels"), fields.pop("label_names", None)
+        model = cls(cls.config_class(**fields), number)
+        model.label_names = names
+        return model
+
+
+class TextModel(EncoderModel):
+    """A model of texts: its features are the mean of its hidden states over the tokens."""
+
+    columns = TEXT
 
     @property
     def feature_size(self) -> int:
@@ -111,20 +130,6 @@ class TextModel(ModelBase):
 
     def with_tagger(self, num_labels: int, seed: int = 0) -> nn.Module:
         raise ValueError(f"{type(self).__name__} has no head for tags: give a BERT or a ModernBERT")
-
-    def to_config(self) -> dict:
-        labels = {"num_labels": self.num_labels, "label_names": self.label_names}
-        return super().to_config() | (labels if self.takes_labels else {})
-
-    @classmethod
-    def from_config(cls, fields: dict) -> TextModel:
-        fields = dict(fields)
-        if not cls.takes_labels:
-            return super().from_config(fields)
-        number, names = fields.pop("num_labels"), fields.pop("label_names", None)
-        model = cls(cls.config_class(**fields), number)
-        model.label_names = names
-        return model
 
 
 @torch.no_grad()

@@ -75,17 +75,25 @@ class HuggingFaceFormat:
 
 
 @runtime_checkable
-class TextEncoder(Model, Protocol):
-    """A model of texts: it reads `input_ids`, with a `config.vocab_size` that they are below.
+class Encoder(Model, Protocol):
+    """A model whose part below the head can be told from the head.
 
     Attributes:
         encoder: the part below the head, whose `config` says its shape; without a head, itself.
         hugging_face: its architecture in `transformers`, where a class of the same name has it;
-            None where there is none. Such encoders have `embeddings` and `layers`.
+            None where there is none.
     """
 
     encoder: nn.Module
     hugging_face: HuggingFaceFormat | None
+
+
+@runtime_checkable
+class TextEncoder(Encoder, Protocol):
+    """A model of texts: it reads `input_ids`, with a `config.vocab_size` that they are below.
+
+    Those that `transformers` has, have `embeddings` and `layers`.
+    """
 
     def with_tagger(self, num_labels: int, seed: int = 0) -> nn.Module:
         """A copy under a head for each token that starts at zero: to (B, T, num_labels)."""

@@ -1,0 +1,234 @@
+"""ResNet: convolutions whose blocks add to what they are given, so that depth does not hurt.
+
+He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016; in numbers that
+of Hugging Face's `transformers`, where the stem is that of ImageNet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from ..validation import require, require_at_least
+from .base import EncoderModel, start_at_zero
+from .batch_norm import BatchNorm
+from .init import drawn_with
+from .protocol import HuggingFaceFormat
+
+Block = Literal["basic", "bottleneck"]
+Stem = Literal["imagenet", "cifar"]
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """Shape of a ResNet; the defaults are ResNet-18's.
+
+    Attributes:
+        num_channels: of an image.
+        embedding_size: feature maps that the stem makes.
+        hidden_sizes: feature maps of each stage; every stage but the first halves the sides.
+        depths: blocks of each stage.
+        layer_type: "basic", two 3 × 3 convolutions; "bottleneck", a 3 × 3 one between two of 1 × 1.
+        stem: "imagenet", 7 × 7 and a pooling that leave a quarter of the sides; "cifar", a 3 × 3
+            convolution that keeps them, for small images (section 4.2 of the paper).
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    num_channels: int = 3
+    embedding_size: int = 64
+    hidden_sizes: tuple[int, ...] = (64, 128, 256, 512)
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    layer_type: Block = "basic"
+    stem: Stem = "imagenet"
+
+    def __post_init__(self):
+        object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
+        object.__setattr__(self, "depths", tuple(self.depths))
+        require_at_least(self, 1, "num_channels", "embedding_size")
+        for field in ("hidden_sizes", "depths"):
+            sizes = getattr(self, field)
+            valid = sizes and all(isinstance(size, int) and size >= 1 for size in sizes)
+            require(valid, field, sizes, "whole numbers of at least 1, one for each stage")
+        require(len(self.depths) == len(self.hidden_sizes), "depths", self.depths,
+                f"one for each of hidden_sizes={self.hidden_sizes}")
+        for field, kinds in (("layer_type", Block), ("stem", Stem)):
+            require(getattr(self, field) in get_args(kinds), field, getattr(self, field),
+                    "one of " + ", ".join(get_args(kinds)))
+        narrow = self.layer_type == "basic" or all(size % 4 == 0 for size in self.hidden_sizes)
+        require(narrow, "hidden_sizes", self.hidden_sizes, "multiples of 4 for bottlenecks")
+
+    def to_hugging_face(self) -> dict:
+        """The fields in `transformers`' terms."""
+        return {name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(self).items() if name != "stem"}
+
+    @classmethod
+    def from_hugging_face(cls, config: dict) -> ResNetConfig:
+        """The configuration that fields of `transformers` describe; others are passed over."""
+        return cls(**{f.name: config[f.name] for f in fields(cls)
+                      if config.get(f.name) is not None})
+
+
+HUGGING_FACE = HuggingFaceFormat(
+    "resnet", "resnet.",
+    names=(
+        ("encoder.stem.", "resnet.embedder.embedder."),
+        ("encoder.stages.", "resnet.encoder.stages."),
+        (".blocks.", ".layers."),
+        (".convolutions.", ".layer."),
+        (".conv.", ".convolution."),
+        (".norm.", ".normalization."),
+        ("classifier.", "classifier.1."),
+    ),
+    fixed={"hidden_act": "relu", "downsample_in_first_stage": False,
+           "downsample_in_bottleneck": False},
+    defaults={"embedding_size": 64, "hidden_sizes": [256, 512, 1024, 2048],
+              "depths": [3, 4, 6, 3], "layer_type": "bottleneck", "num_channels": 3},
+)
+
+
+class NormedConvolution(nn.Module):
+    """A convolution without bias, batch normalisation, and ReLU unless it is left out."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, relu: bool = True):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+        self.norm = BatchNorm(outputs)
+        self.activation = nn.ReLU() if relu else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.norm(self.conv(x)))
+
+
+class ResidualBlock(nn.Module):
+    """relu(f(x) + x), where x is brought to the shape of f(x) by a 1 × 1 convolution if need be."""
+
+    def __init__(self, kind: Block, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        if kind == "basic":
+            convolutions = [NormedConvolution(inputs, outputs, 3, stride),
+                            NormedConvolution(outputs, outputs, 3, relu=False)]
+        else:
+            narrow = outputs // 4
+            convolutions = [NormedConvolution(inputs, narrow, 1),
+                            NormedConvolution(narrow, narrow, 3, stride),
+                            NormedConvolution(narrow, outputs, 1, relu=False)]
+        self.convolutions = nn.Sequential(*convolutions)
+        same = inputs == outputs and stride == 1
+        self.shortcut = (nn.Identity() if same
+                         else NormedConvolution(inputs, outputs, 1, stride, relu=False))
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.convolutions(x) + self.shortcut(x))
+
+
+class Stage(nn.Module):
+    """Blocks of one size; the first may halve the sides."""
+
+    def __init__(self, kind: Block, inputs: int, outputs: int, stride: int, depth: int):
+        super().__init__()
+        self.blocks = nn.Sequential(
+            ResidualBlock(kind, inputs, outputs, stride),
+            *(ResidualBlock(kind, outputs, outputs, 1) for _ in range(depth - 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
+
+class ResNetBase(EncoderModel):
+    """What ResNets with and without a head share; `transformers` has no stem for small images."""
+
+    config_class = ResNetConfig
+    hugging_face = HUGGING_FACE
+
+    def __init__(self, config: ResNetConfig):
+        super().__init__()
+        self.config = config
+        if config.stem != "imagenet":
+            self.hugging_face = None
+
+    @property
+    def feature_size(self) -> int:
+        return self.config.hidden_sizes[-1]
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) to features (B, F): the last maps' means over all positions."""
+        return self.encoder(images).mean((-2, -1))
+
+    def with_classifier(self, num_labels: int, seed: int = 0) -> ResNetForImageClassification:
+        headed = ResNetForImageClassification(self.config, num_labels, seed)
+        headed.encoder.load_state_dict(self.encoder.state_dict())
+        start_at_zero(headed.classifier)
+        first = next(self.parameters())
+        return headed.to(first.device, first.dtype)
+
+
+class ResNetModel(ResNetBase):
+    """The encoder: images to the feature maps of its last stage.
+
+    Args:
+        config: its shape.
+        seed: of the first weights, normal with variance 2 / (k² · outputs) (He et al., "Delving deep
+            into rectifiers", ICCV 2015, section 2.2, the case of the backward signal).
+    """
+
+    def __init__(self, config: ResNetConfig, seed: int = 0):
+        super().__init__(config)
+        small = config.stem == "cifar"
+        self.stem = NormedConvolution(config.num_channels, config.embedding_size,
+                                      *((3, 1) if small else (7, 2)))
+        self.pool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
+        sizes = pairwise((config.embedding_size, *config.hidden_sizes))
+        self.stages = nn.ModuleList(
+            Stage(config.layer_type, inputs, outputs, 1 if number == 0 else 2, depth)
+            for number, ((inputs, outputs), depth) in enumerate(zip(sizes, config.depths)))
+        with drawn_with(seed):
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    @property
+    def encoder(self) -> ResNetModel:
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) to the last stage's feature maps (B, F, H′, W′)."""
+        return self.maps(images)[-1]
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The feature maps of every stage, (B, hidden_sizes[i], Hᵢ, Wᵢ), from large to small.
+
+        Raises:
+            ValueError: if the images have another number of channels.
+        """
+        channels = self.config.num_channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise ValueError(f"images must be (B, {channels}, H, W) for num_channels={channels}, "
+                             f"got {tuple(images.shape)}")
+        x, found = self.pool(self.stem(images)), []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return found
+
+
+class ResNetForImageClassification(ResNetBase):
+    """A ResNet with a linear classifier on its features: images to logits (B, num_labels)."""
+
+    takes_labels = True
+
+    def __init__(self, config: ResNetConfig, num_labels: int, seed: int = 0):
+        super().__init__(config)
+        self.num_labels = num_labels
+        self.encoder = ResNetModel(config, seed)
+        with drawn_with(seed + 1):
+            self.classifier = nn.Linear(self.feature_size, num_labels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.encode(images))
