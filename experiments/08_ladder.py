@@ -15,6 +15,7 @@ from pretrain_lib import BertConfig, BertForMaskedLM, MaskedLM, ModernBertConfig
 from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from pretrain_lib.data.text.packing import PackedBlocks
 from pretrain_lib.data.text.text_data import TextConfig, prepared, split_documents
+from pretrain_lib.data.text.token_dataset import TokenDataset
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
 from pretrain_lib.evaluation.common_blanks import NAME, load_common_blanks
@@ -149,48 +150,74 @@ def same_shape_as_the_library(vocab_size: int) -> bool:
     return parameters(first) == parameters(bert) - WIDTH and parameters(last) == parameters(modern)
 
 
-def train(rung: Rung, blocks, tokenizer, counts: Tensor, learning_rate: float, seed: int, steps: int) -> Encoder:
-    """One run."""
-    model = Encoder(rung, tokenizer.get_vocab_size(), seed)
-    if rung.unigram:
-        start_at_unigram(model.bias, counts)
-    config = TrainConfig(steps=steps, batch_size=BATCH, optimizer=rung.optimizer, learning_rate=learning_rate, betas=(0.9, 0.98),
-                         weight_decay=0.01, schedule="linear", warmup_steps=max(1, steps // 20), gradient_clipping=1.0,
-                         seed=seed, precision="fp32", device="cpu")
-    Trainer(model, MaskedLM.of(tokenizer, rate=rung.rate), blocks, config).fit()
-    return model
+@dataclass(frozen=True)
+class Task:
+    """What every run shares.
+
+    Attributes:
+        tokenizer: of all texts.
+        training: the speeches to train on.
+        choice: blanks in other speeches of the training part, on which learning rates are chosen.
+        blanks: the common blanks, or every few of them.
+    """
+
+    tokenizer: object
+    training: TokenDataset
+    choice: MaskedSet
+    blanks: MaskedSet
+
+    @classmethod
+    def open(cls, folder: Path, small: bool) -> Task:
+        _, tokenizer, blanks = load_common_blanks()
+        _, dataset = prepared(TextConfig(), folder / "run")
+        training, _ = split_documents(dataset, NAME)
+        numbers = range(training.num_documents)
+        aside = PackedBlocks(training.subset([i for i in numbers if i % 40 == 0]), LENGTH, special_ids(tokenizer))
+        choice = MaskedSet.draw(aside, MaskedLM.of(tokenizer), range(8 if small else 256))
+        return cls(tokenizer, training.subset([i for i in numbers if i % 40]), choice, blanks.every(64 if small else EVERY))
+
+    def counted(self) -> dict[str, Unigram | TwoSidedBigram]:
+        vocab_size = self.tokenizer.get_vocab_size()
+        return {"unigram": Unigram(token_counts(self.training, vocab_size)),
+                "bigram": TwoSidedBigram(self.training, vocab_size, special_ids(self.tokenizer))}
+
+    def train(self, rung: Rung, learning_rate: float, seed: int, steps: int) -> Encoder:
+        """One run."""
+        model = Encoder(rung, self.tokenizer.get_vocab_size(), seed)
+        if rung.unigram:
+            start_at_unigram(model.bias, token_counts(self.training, self.tokenizer.get_vocab_size()))
+        config = TrainConfig(steps=steps, batch_size=BATCH, optimizer=rung.optimizer, learning_rate=learning_rate, betas=(0.9, 0.98),
+                             weight_decay=0.01, schedule="linear", warmup_steps=max(1, steps // 20), gradient_clipping=1.0,
+                             seed=seed, precision="fp32", device="cpu")
+        blocks = PackedBlocks(self.training, LENGTH, special_ids(self.tokenizer))
+        Trainer(model, MaskedLM.of(self.tokenizer, rate=rung.rate), blocks, config).fit()
+        return model
+
+    def measure(self, rung: Rung, rates, seeds, steps: int) -> dict:
+        """The learning rates tried, the best of them, and with it the loss and accuracy of each seed."""
+        search = {rate: masked_scores(self.train(rung, rate, SEARCH_SEED, steps), self.choice).loss for rate in rates}
+        best = min(search, key=search.get)
+        scores = [masked_scores(self.train(rung, best, seed, steps), self.blanks) for seed in seeds]
+        return {"learning_rate": best, "search": {str(rate): found for rate, found in search.items()}, "losses": [s.loss for s in scores],
+                "accuracies": [s.accuracy for s in scores]}
 
 
 def run(scale: str) -> dict:
     """For each rung: the learning rates tried, on speeches set apart, and the loss of each seed on the committed blanks."""
     small = scale == "smoke"
-    steps, seeds, few = (2, SEEDS[:1], 64) if small else (STEPS, SEEDS, EVERY)
-    _, tokenizer, blanks = load_common_blanks()
-    blanks, special, vocab_size = blanks.every(few), special_ids(tokenizer), tokenizer.get_vocab_size()
-    assert same_shape_as_the_library(vocab_size)
+    steps, seeds = (2, SEEDS[:1]) if small else (STEPS, SEEDS)
     with tempfile.TemporaryDirectory() as folder:
-        _, dataset = prepared(TextConfig(), Path(folder) / "run")
-        training, _ = split_documents(dataset, NAME)
-        numbers = range(training.num_documents)
-        aside = training.subset([i for i in numbers if i % 40 == 0])  # to choose learning rates on
-        training = training.subset([i for i in numbers if i % 40])
-        blocks, counts = PackedBlocks(training, LENGTH, special), token_counts(training, vocab_size)
-        choice = MaskedSet.draw(PackedBlocks(aside, LENGTH, special), MaskedLM.of(tokenizer), range(8 if small else 256))
-        counted = {"unigram": Unigram(counts), "bigram": TwoSidedBigram(training, vocab_size, special)}
-        lines = {name: masked_scores(model, blanks).loss for name, model in counted.items()}
-        lines |= {f"{name}, own token": masked_scores(WithOwnToken(model, special.mask), blanks).loss
+        task = Task.open(Path(folder), small)
+        assert same_shape_as_the_library(task.tokenizer.get_vocab_size())
+        counted, mask = task.counted(), special_ids(task.tokenizer).mask
+        lines = {name: masked_scores(model, task.blanks).loss for name, model in counted.items()}
+        lines |= {f"{name}, own token": masked_scores(WithOwnToken(model, mask), task.blanks).loss
                   for name, model in counted.items()}
         measured = {}
         for name, rung in rungs().items():
-            rates = RATES[rung.optimizer][: 1 if small else 2]
-            search = {str(rate): masked_scores(train(rung, blocks, tokenizer, counts, rate, SEARCH_SEED, steps), choice).loss
-                      for rate in rates}
-            best = min(rates, key=lambda rate: search[str(rate)])
-            scores = [masked_scores(train(rung, blocks, tokenizer, counts, best, seed, steps), blanks) for seed in seeds]
-            measured[name] = {"learning_rate": best, "search": search, "losses": [s.loss for s in scores],
-                              "accuracies": [s.accuracy for s in scores]}
+            measured[name] = task.measure(rung, RATES[rung.optimizer][: 1 if small else 2], seeds, steps)
             print(name, measured[name], flush=True)
-    return {"tokens": steps * BATCH * LENGTH, "lines": lines, "rungs": measured, "blanks": blanks.blanks}
+    return {"tokens": steps * BATCH * LENGTH, "lines": lines, "rungs": measured, "blanks": task.blanks.blanks}
 
 
 def verdict(measured: dict) -> str:
