@@ -1,29 +1,27 @@
 # %% [markdown]
 # # 08 · BERT
 #
-# In October 2018 four authors proposed to train *one* encoder on plain text, by two tasks that need no labels, and
-# then to adapt it to each task with a single new layer (Devlin et al. 2019). They called it BERT. This chapter trains such
-# a model on real text, in front of your eyes. It is also the story of a **plateau**: trained as in 2018, a small model spends its
-# minutes learning what a table of word counts knows. We climb off it one change at a time, and then ask what it was all
-# worth, with twenty to a thousand labels.
+# BERT is *one* encoder, trained on plain text by two tasks that need no labels, and then adapted to each task with a
+# single new layer (Devlin et al. 2019). This chapter trains such a model on real text. It is also the story of a
+# **plateau**: trained as in 2018, a small model spends its minutes on what a table of word counts knows. We climb off
+# it one change at a time, and then ask what pre-training was worth, with 20 to 1,000 labels.
 #
 # **You will be able to**
 #
-# 1. build BERT's input and both of its losses, with negatives that are honest;
-# 2. tell which changes since 2018 free a small model from the unigram plateau, and by how much each;
+# 1. build BERT's input, with negatives that are honest, and write a training step with both of its losses;
+# 2. say what each change since 2018 is worth to a small model on the plateau, and why the answer depends on the order;
 # 3. write the heart of the optimiser Muon, and say what it does to a gradient;
 # 4. pretrain a model on your own machine in minutes, watch what it fills in, and open it in `transformers`;
-# 5. compare next sentences, sentence order, whole words and replaced tokens at equal compute;
-# 6. say what pre-training saved in labels, beside baselines that might explain it away.
+# 5. compare pre-training with its rivals on few labels, all treated alike, and say how sure the lead is.
 #
-# **You need** chapters 04 to 07, singular values (chapter 02), and from chapter 01 what a frozen encoder is and why its
-# random first weights are a rival.
+# **You need** chapters 04 to 07, singular values (chapter 02), and from chapter 01 what a frozen encoder is and how
+# sure a lead is.
 #
-# **Time** about 3 hours of reading and exercises. Computing takes about three minutes on a laptop.
+# **Time** about 4 hours of reading and exercises. Computing takes about three minutes on a laptop.
 #
-# **A note on the text.** Our corpus is the State of the Union addresses, 1790 to 2026. Their
-# authors speak of slavery, of war and of the removal of Indian nations in the language of those who did it. A
-# model that fills blanks has that language, too. Think of it before you put blanks of your own on a projector.
+# **A note on the text.** Our corpus is the State of the Union addresses, 1790 to 2026. Their authors speak of slavery,
+# of war and of the removal of Indian nations in the language of those who did it, and so does a model that fills in
+# their words. Think of it before you put sentences of your own on a projector.
 
 # %% tags=["setup"]
 import tempfile
@@ -34,70 +32,59 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pretrain_lib import (
-    BertForPreTraining,
-    BertPretraining,
-    FineTuning,
-    Keys,
-    LinearProbe,
-    MaskedLM,
-    ModernBertConfig,
-    ModernBertForMaskedLM,
-    ModernBertModel,
-    PackedBlocks,
-    SentencePairs,
-    TrainConfig,
-    Trainer,
-    encode_labelled,
-    load_labelled_text,
-    load_pretrained,
-    load_text,
-    prepare,
-    save_pretrained,
-)
-from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
+from pretrain_lib import BertConfig, BertForPreTraining, BertPretraining, FineTuning, Keys, LinearProbe, MaskedLM, ModernBertConfig
+from pretrain_lib import ModernBertForMaskedLM, ModernBertModel, PackedBlocks, SentencePairs, TrainConfig, Trainer, encode_labelled
+from pretrain_lib import load_labelled_text, load_pretrained, load_text, prepare, save_pretrained
+from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch08 import CHOICES, CLS, SEP
 from pretrain_lib.course.results import ROOT
-from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
+from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.data.text.tokenizer import special_ids
+from pretrain_lib.evaluation.classification import Comparison
+from pretrain_lib.evaluation.common_blanks import load_common_blanks
+from pretrain_lib.evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
 from pretrain_lib.evaluation.masked import masked_scores
 from pretrain_lib.evaluation.sentence_pairs import pair_scores
-from pretrain_lib.evaluation.common_blanks import load_common_blanks
-from pretrain_lib.models.bert import BertConfig
+from pretrain_lib.evaluation.uncertainty import Lead, lead, over_seeds
 from pretrain_lib.models.init import start_at_unigram
 from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.training.muon import orthogonalise as muon_rounds
-from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.transfer.tfidf import TfidfClassifier
 from pretrain_lib.transfer.tuning import fit_tuned
 
-RECIPES = ROOT / "recipes"
+
+def verdicts(*rows):
+    """A table with one row per prediction."""
+    rows = [("predicted", "found", "held"), *((predicted, found, "yes" if held else "no") for predicted, found, held in rows)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for predicted, found, held in rows:
+        print(f"{predicted:{widths[0]}s}   {found:{widths[1]}s}   {held}")
+
 
 # %% [markdown]
 # ## 1 · Two tasks
 #
-# The article that this course starts from presents BERT's tasks in its section 4.3: masked words, which chapter 07
-# was about, and *next sentence prediction*, where (in our translation) one should "split the input text into two parts
-# and predict whether they are adjacent". There is a hole in that sentence. Two parts of *one* text are always
-# adjacent. A task in which the answer is always yes teaches nothing: what is missing are **negatives**,
-# pairs in which the second segment comes from somewhere else. BERT takes them in half of the cases (Devlin et al.,
-# section 3.1).
+# BERT's tasks are masked words, which chapter 07 was about, and *next sentence prediction*, where (as the article that
+# this course starts from has it, in section 4.3) one should "split the input text into two parts and predict whether
+# they are adjacent". Two parts of *one* text are always adjacent, and a task whose answer is always yes teaches
+# nothing. What is missing are **negatives**: in half of the pairs BERT takes the second segment from another document
+# (Devlin et al., section 3.1).
 #
-# The input is one sequence with marks. `[CLS]` stands in front; its vector will speak for the pair as a whole.
-# `[SEP]` ends each segment, and a third embedding, beside token and position, says to which segment a place belongs:
-#
-# ```
-# [CLS]  A …  A  [SEP]  B …  B  [SEP]
-#   0    0    0    0    1    1    1       ← token_type_ids
-# ```
+# The input is one sequence (Figure 8.1). `[CLS]` stands in front, and its vector speaks for the pair as a whole.
+# `[SEP]` ends each segment. A third embedding, beside token and position, says to which segment a token belongs, by
+# `token_type_ids`: 0 up to the first `[SEP]`, then 1.
+
+# %%
+plots.show(diagrams.bert_losses(), "One pass of BERT answers both tasks: the vector at [CLS] says whether B follows A, the vector at a masked position which token stood "
+           "there. Each token enters as the sum of three embeddings, and the loss is the sum of two means.", number="8.1")
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 08.1 · a pair of segments (★☆☆, 15 min)**
 #
-# Write it. A document is a list of sentences, each a list of token ids. A is its first `split` sentences. B is the
-# rest of it, or with `swap` all of `others`, sentences of another document. The label is 0 if B follows A, and 1
-# if it is from elsewhere. (Yes, *follows* is 0, in BERT's own `create_pretraining_data.py` and in `transformers`. The textbook
-# *Dive into Deep Learning* has it the other way round, so look before you mix the two.) `CLS` and `SEP` are ids that were imported above.
+# Write it. A document is a list of sentences, each a list of token ids. A is its first `split` sentences. B is the rest
+# of it, or with `swap` all of `others`, sentences of another document. The label is 0 if B follows A, and 1 if it is
+# from elsewhere. (*Follows* is 0 in BERT's own `create_pretraining_data.py` and in `transformers`; in the textbook
+# *Dive into Deep Learning* it is 1.) `CLS` and `SEP` are ids that were imported above.
 
 
 # %% tags=["exercise"]
@@ -114,11 +101,10 @@ def make_pair(sentences, others, split, swap):
 make_pair = check("08.1", make_pair)
 
 # %% [markdown]
-# The library's `SentencePairs` does the same over a whole corpus. The key of a sample (chapter 03) decides everything: which
-# stretch of text, where A ends, whether B is true. With `negatives="era"` a false B is taken from a speech of the same era; why,
-# you will be asked in a moment. Beside it the next cell fetches what chapter 07 was scored on: the speeches that no model trains on, the
-# tokenizer, and the fixed blanks in those speeches, which we call **the common blanks**. It prints the end of A and the
-# beginning of B, of one pair of each kind.
+# The library's `SentencePairs` does the same over a whole corpus. With `negatives="era"` a false B is taken from a
+# speech of the same era. The next cell also fetches what chapter 07 was scored on: the speeches that no model trains
+# on, the tokenizer, and **the common blanks**, masked tokens in those speeches that are the same for every model. It
+# prints the end of A and the beginning of B for one pair of each kind.
 
 # %%
 apart, tokenizer, blanks = load_common_blanks()  # speeches that no model trains on, tokenizer, and the common blanks
@@ -136,15 +122,15 @@ for label, says in [(0, "B follows A"), (1, "B is from elsewhere")]:
     print(f"label {label}, {says}\n  A: … {tokenizer.decode(a[-22:].tolist())}\n  B: {tokenizer.decode(b[:22].tolist())} …\n")
 
 # %% [markdown]
-# Could you tell them apart without understanding either? Then so can the network, and it will learn *that* instead.
-# Every shortcut that separates true from false pairs is learned before the meaning is.
+# Could you tell them apart without understanding either? Then the network can, too, and such a shortcut may be all that
+# it learns.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 08.6 · shortcuts (★★☆, 10 min)**
 #
-# (The last in number, but its place is here.) You make sentence pairs from two centuries of speeches. Which of the following belong
-# into an honest experiment? Leave out what gives the answer away, asks something else, or measures nothing. Answer with a
-# set of letters, `{"…", "…"}`.
+# You make sentence pairs from two centuries of speeches. The question is BERT's: does B continue A, or is it from
+# *another document*? Which of the following belong in an honest experiment? Leave out what gives the answer away, asks
+# another question, or measures nothing. Answer with a set of letters, `{"…", "…"}`.
 
 # %% tags=["exercise"]
 for letter, text in CHOICES.items():
@@ -152,13 +138,20 @@ for letter, text in CHOICES.items():
 
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
+# a, out: a speech of 1820 and one of 1990 are told apart by their style alone.
+# b, in: within an era that shortcut is gone.
+# c, out: an opening such as "Fellow-citizens of the Senate" never continues anything.
+# d, in: a false B that began mid-sentence would give itself away.
+# e, out: that is another question than BERT's; a passage of the same speech may continue A nearly as well as the true one.
+# f, in: with two true pairs in three, the answer "follows" alone is right two times in three.
+# g, out: without negatives "follows" is always right.
+# h, in: if false ones were longer, the number of tokens would be enough.
 honest = {"b", "d", "f", "h"}
 ### END SOLUTION
 honest = check("08.6", honest)
 
 # %% [markdown]
-# Let us count two things on many pairs: that the classes are even, and that the length of B does not tell them apart. (That
-# a false B is false the library sees to: a try that happens to begin with the very words that follow is drawn again.)
+# Two of these can be counted on many pairs: the classes are even, and the length of B does not tell them apart.
 
 # %%
 many = pairs.take(Keys.of(0, dial(smoke=200, laptop=2000)))
@@ -170,21 +163,21 @@ claim(abs(share - 0.5) < 0.04, "half of the pairs are false")
 claim(abs(true - false) < 0.1 * true, "their lengths do not give them away")
 
 # %% [markdown]
-# Both tasks are answered by **one pass** through the encoder. From the vectors at the blanks come scores of the vocabulary; from
-# the vector at `[CLS]`, through one more layer with a tanh (the *pooler* of chapter 06), come two scores. The loss is the sum of
-# two means (Devlin et al., appendix A.2).
+# One pass through the encoder answers both tasks. The vectors at the masked tokens give scores of the vocabulary. The
+# vector at `[CLS]` goes through one more layer with a tanh, the *pooler* of chapter 06, and gives two scores. The loss
+# is the sum of two means (Devlin et al., appendix A.2).
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 08.2 · two tasks, two means (★☆☆, 10 min)**
 #
-# As in chapter 07 each of $B$ pairs has $S$ slots for blanks: `token_logits` is $(B, S, V)$, `labels` $(B, S)$ with −100 in
-# empty slots. `pair_logits` is $(B, 2)$, and `follows`, $(B,)$, holds the labels of exercise 08.1, 0 for true pairs. A batch has
-# many more blanks than pairs, so it matters what is divided by what.
+# Each of $B$ pairs has $S$ slots for masked tokens: `token_logits` is $(B, S, V)$, `labels` $(B, S)$ with −100 in empty
+# slots. `pair_logits` is $(B, 2)$, and `follows`, $(B,)$, holds the labels of exercise 08.1. A batch has many more
+# masked tokens than pairs, so it matters what is divided by what.
 
 
 # %% tags=["exercise"]
 def pretraining_loss(token_logits, labels, pair_logits, follows):
-    """The mean loss of a blank plus the mean loss of a pair, in nats."""
+    """The mean loss of a masked token plus the mean loss of a pair, in nats."""
     ### BEGIN SOLUTION
     used = labels != -100
     return F.cross_entropy(token_logits[used], labels[used]) + F.cross_entropy(pair_logits, follows)
@@ -194,162 +187,283 @@ def pretraining_loss(token_logits, labels, pair_logits, follows):
 pretraining_loss = check("08.2", pretraining_loss)
 
 # %% [markdown]
-# The library's objective returns a sum for each task, and what to divide it by (chapter 07). Set beside yours, on a model that
-# knows nothing: all tokens are about equally probable to it, and both answers, so the two means should add up to about $\ln V + \ln 2$.
+# The library's objective returns a sum for each task, and what to divide it by (chapter 07). To a model that knows
+# nothing, all tokens are about equally probable, and both answers. So the two means add up to about $\ln V + \ln 2$.
 
 # %%
-bert = BertForPreTraining(BertConfig(vocab_size=V, hidden_size=64, num_hidden_layers=2, num_attention_heads=2,
-                                     intermediate_size=256, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+small = BertConfig(vocab_size=V, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256,
+                   hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+bert = BertForPreTraining(small)
 objective = BertPretraining(MaskedLM.of(tokenizer))
 batch = objective.batch(pairs.take(Keys.of(0, 16)), Keys.of(0, 16))
 answer = bert(**batch.inputs)
-sums = objective(bert, batch)  # one sum a task …
+sums = objective(bert, batch)  # a sum for each task …
 ours = sum(sums[task] / batch.counts[task] for task in sums)  # … and what to divide it by
 yours = pretraining_loss(answer.masked_lm, batch.targets["labels"], answer.next_sentence, batch.targets["next_sentence_label"])
 print({task: f"{sums[task].item():.1f} / {batch.counts[task]:.0f}" for task in sums}, f"→ {ours.item():.3f}, yours {yours.item():.3f}")
 claim(abs(ours - yours).item() < 1e-4, "the library's loss is yours")
 claim(abs(ours.item() - np.log(V) - np.log(2)) < 0.2, "untrained it is near ln V + ln 2: all tokens, and both answers, alike")
 
+# %% [markdown] tags=["exercise"]
+# **Exercise 08.7 · the pre-training step (★★★, 35 min)**
+#
+# Now the whole step. The model has four parts; call these, not the model as a whole:
+#
+# * `model.encoder(**inputs)` takes `input_ids`, `token_type_ids` and `attention_mask`, and returns hidden states
+#   $(B, T, D)$;
+# * `model.masked_lm(hidden, words)` scores hidden states $(B, S, D)$ against the vocabulary, with
+#   `words = model.encoder.embeddings.word.weight`;
+# * `model.pooler(hidden)` reads `[CLS]`, $(B, D)$;
+# * `model.next_sentence(pooled)` gives the two scores.
+#
+# `batch.inputs` holds what the encoder reads, and `positions`, $(B, S)$: where the masked tokens stand. Scores of the
+# vocabulary are wanted at these only. `batch.targets` holds `labels` and `next_sentence_label`. Make **one update** by
+# the sum of both losses, its gradient scaled down to the norm `max_norm` where it is longer
+# (`torch.nn.utils.clip_grad_norm_`). Gradients of an earlier update may still be there. Return both losses as numbers.
+# The check compares losses and gradients with `transformers`' own model.
+
+
+# %% tags=["exercise"]
+def pretraining_step(model, optimizer, batch, max_norm=1.0):
+    """One update; returns (mean loss of a masked token, mean loss of a pair) from before it."""
+    ### BEGIN SOLUTION
+    inputs = dict(batch.inputs)
+    positions = inputs.pop("positions")  # (B, S)
+    hidden = model.encoder(**inputs)  # (B, T, D)
+    rows = torch.arange(len(hidden))[:, None]
+    token_logits = model.masked_lm(hidden[rows, positions], model.encoder.embeddings.word.weight)  # (B, S, V)
+    pair_logits = model.next_sentence(model.pooler(hidden))  # (B, 2)
+    masked = F.cross_entropy(token_logits.flatten(0, 1), batch.targets["labels"].flatten())
+    pair = F.cross_entropy(pair_logits, batch.targets["next_sentence_label"])
+    optimizer.zero_grad()
+    (masked + pair).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    optimizer.step()
+    return masked.item(), pair.item()
+    ### END SOLUTION
+
+
+pretraining_step = check("08.7", pretraining_step)
+
+# %% [markdown]
+# Your step trains the small model from above. Beside it stand the four lines of counting of chapter 07, on a part of
+# the common blanks: the *unigram* knows how frequent each token is, the *bigram* also counts the two neighbours of a
+# masked token, and with its *own token* each also looks at what is shown there.
+
+# %%
+some = blanks.every(dial(smoke=64, laptop=24))
+counts = token_counts(training, V)
+counting = {"unigram": Unigram(counts), "bigram": TwoSidedBigram(training, V, special)}
+lines = {name: masked_scores(model, some).loss for name, model in counting.items()}
+lines |= {f"{name}, own token": masked_scores(WithOwnToken(model, special.mask), some).loss for name, model in counting.items()}
+print({name: round(loss, 2) for name, loss in lines.items()})
+
+adamw = torch.optim.AdamW(bert.parameters(), lr=2e-3)
+losses = []
+for update in range(dial(smoke=4, laptop=160)):
+    keys = Keys.of(0, range(16 + 8 * update, 24 + 8 * update))
+    losses.append(pretraining_step(bert, adamw, objective.batch(pairs.take(keys), keys)))
+print("updates      masked tokens   pairs   (mean training loss, nats)")
+for part in np.array_split(np.arange(len(losses)), 4):
+    masked_loss, pair_loss = np.mean(losses, axis=0, where=np.isin(np.arange(len(losses)), part)[:, None])
+    print(f"{part[0] + 1:4d} to {part[-1] + 1:4d} {masked_loss:13.2f} {pair_loss:8.2f}")
+claim(abs(masked_loss - lines["unigram"]) < 0.5, "the masked loss has come down to the unigram line")
+claim(abs(pair_loss - np.log(2)) < 0.05, "and the pairs are still told apart no better than by a coin, ln 2")
+
+# %% [markdown]
+# The masked loss comes down to the unigram line, and slows; the loss of a pair does not move at all.
+
 # %% [markdown]
 # ## 2 · The plateau
 #
-# Now train, by masked tokens alone; section 6 comes back to pairs. First the way of 2018: post-LN, a table of positions,
-# AdamW, 15 % masked, a falling learning rate. It gets a fair chance: `transformers`' own `BertForMaskedLM` and `Trainer`, four layers of
-# 128 numbers, no dropout, the best of three learning rates, three minutes of two cores, three seeds. Beside it stands *our* recipe, which
-# section 3 takes apart: the same corpus, tokenizer and common blanks, on the same clock. (In one respect ours had more. Its settings are
-# the outcome of a long search, on other speeches, that is told in `docs/recipe-search.md`.)
-#
-# From chapter 07 you know the four lines of counting: the *unigram* counts tokens, the *bigram* the two neighbours of a blank, and with
-# its *own token* each also looks at what the blank shows. Here they are, on these blanks. Where is `transformers`' BERT after three minutes?
+# Was the model only too small, and the training too short? `transformers`' own `BertForMaskedLM` and `Trainer` go the
+# way of 2018 at length, by masked tokens alone: post-LN, a table of positions, AdamW, 15 % masked; four layers of 128
+# numbers, three minutes of two cores, the best of three learning rates. Beside it stands *our* recipe, which section 3
+# takes apart, on the same corpus, tokenizer and clock. Where is `transformers`' BERT after three minutes?
 
 # %%
-ledger = results("08-better-than-counting")
-print({name: round(loss, 2) for name, loss in ledger["measured"]["lines"].items()})
 predict("08.peer", ..., unit="nats (transformers' BERT after 180 s)")
 
 # %%
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-measured = ledger["measured"]
-final = {who: sorted(curve[-1][2] for curve in runs) for who, runs in measured["curves"].items()}
-reveal("08.peer", float(np.median(final["theirs"])))
-
-# %%
-fig, ax = plots.figure(width=8, height=3.8)
-for who, label, colour in [("theirs", "transformers", plots.ORANGE), ("ours", "our recipe", plots.BLUE)]:
-    for curve in measured["curves"][who]:
-        seconds, _, loss, _ = zip(*curve)
-        ax.plot(seconds, loss, color=colour, lw=1.4)
-    ax.annotate(label, (seconds[9], loss[9]), xytext=(0, 12), textcoords="offset points", color=colour)
-for name, style in [("unigram", "-"), ("unigram, own token", "--"), ("bigram", "-"), ("bigram, own token", "--")]:
-    ax.axhline(measured["lines"][name], color=plots.GREY, lw=1, ls=style)
-    left = name.startswith("bigram")  # where no curve is in the way
-    ax.annotate(name, (0 if left else seconds[-1], measured["lines"][name]), xytext=(0, 2), textcoords="offset points",
-                ha="left" if left else "right", fontsize=8, color=plots.GREY)
-ax.set(xlabel=f"seconds of training, {measured['threads']} threads of {ledger['hardware']['processor']}", ylabel="held-out masked loss (nats)", ylim=(3.2, 8))
-plots.show(fig, alt="Held-out masked loss over some 180 seconds of training, three runs each. The curves of transformers fall steeply, cross the unigram line after about a "
-           "quarter of the time, then fall slowly, and end above the line of the unigram with its own token. Those of our recipe are below both when they are "
-           "first scored or soon after, fall on, and end below the bigram line, at that of the bigram with its own token.", number="8.1")
+measured = results("08-better-than-counting")["measured"]
+levels, theirs, ours = measured["lines"], measured["curves"]["theirs"], measured["curves"]["ours"]
+final = {"theirs": np.median([curve[-1][2] for curve in theirs]), "ours": np.median([curve[-1][2] for curve in ours])}
+passed = np.median([next((point[0] for point in curve if point[2] < final["theirs"]), np.inf) for curve in ours])
+reveal("08.peer", float(final["theirs"]))
+print({name: round(loss, 2) for name, loss in levels.items()}, "\n")
+verdicts(("our recipe at 4.5 nats or less", f"{final['ours']:.2f}", final["ours"] <= 4.5),
+         ("it passes transformers' last loss within 10 s", f"after {passed:.0f} s", passed <= 10),
+         ("it passes the bigram, transformers' BERT does not", f"{final['ours']:.2f} and {final['theirs']:.2f}; bigram {levels['bigram']:.2f}",
+          final["ours"] < levels["bigram"] < final["theirs"]))
 
 # %% [markdown]
-# The upper curves of Figure 8.1 are on **the unigram plateau**. They fall steeply at first, which looks like learning; but whoever
-# knows how frequent each token is, and what a token shown at its own blank gives away (chapter 07), is at the upper dashed line. They
-# bend before they reach that line, and creep for minutes. Nothing is *wrong* with that program. BERT itself left the plateau
-# far behind, with some 40 epochs over 3.3 billion words (appendix A.2). But if you have minutes, the plateau is where you will spend
-# them.
+# That comparison was not fair. Our settings are the outcome of a long search on other speeches
+# (`docs/recipe-search.md`), batches of 16 among them; `transformers`' BERT got batches of 32, which nobody had
+# searched. And our program is faster, so it reads more text in the same time (section 6). So we gave the peer what it
+# lacked: batches of 8, and so more updates, on as many tokens, with the best of three learning rates again.
+
+# %%
+batches = results("08-peer-batch")["measured"]
+tokens, smallest = batches["tokens"], batches["batches"]["8"]
+print(f"transformers' BERT on {tokens:,} tokens      updates    rate   loss, seeds")
+for size, found in batches["batches"].items():
+    print(f"  batches of {size:>2s} {tokens // (128 * int(size)):26,d} {found['learning_rate']:9g}   " + "  ".join(f"{loss:.2f}" for loss in found["losses"]))
+best = float(np.mean(smallest["losses"]))
+verdicts(("batches of 8 are better than of 32, by 0.1 nats or more", f"{final['theirs'] - best:.2f} nats better", final["theirs"] - best >= 0.1),
+         ("still it stays above the unigram with its own token", f"{best:.2f}; that line {levels['unigram, own token']:.2f}", best > levels["unigram, own token"]))
+
+# %%
+fig, axes = plots.figure(columns=2, width=12, height=3.9)
+arms = [("transformers, batches of 32", plots.ORANGE, [[(point[0], point[1] * 32 * T, point[2]) for point in curve] for curve in theirs]),
+        ("our recipe", plots.BLUE, [[(point[0], point[1] * 16 * T, point[2]) for point in curve] for curve in ours]),
+        ("transformers, batches of 8", plots.RED, [[(np.nan, point[0] * 8 * T, point[1]) for point in curve] for curve in smallest["curves"]])]
+for label, colour, curves in arms:
+    for curve in curves:
+        seconds, read, loss = np.array(curve).T
+        axes[0].plot(seconds, loss, color=colour, lw=1.4)
+        axes[1].plot(read / 1e6, loss, color=colour, lw=1.4)
+    at = len(read) // 3
+    axes[1].annotate(label, (read[at] / 1e6, loss[at]), xytext=(8, -16 if label.endswith(" 8") else 10), textcoords="offset points", color=colour)
+for ax in axes:
+    for name, loss in levels.items():
+        ax.axhline(loss, color=plots.GREY, lw=1, ls="--" if "own" in name else "-")
+        ax.annotate(name, (1, loss), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", va="center",
+                    fontsize=8, color=plots.GREY)
+    ax.set(ylabel="held-out masked loss (nats)", ylim=(3.2, 8))
+axes[0].set_xlabel(f"seconds of training, {measured['threads']} threads")
+axes[1].set_xlabel("million tokens read")
+plots.show(fig, "transformers' BERT stays near the unigram lines, against the clock as against tokens, and our recipe goes on to the bigram lines. Left: "
+           "held-out loss over 180 seconds, three runs each. Right: the same over tokens read; batches of 8 end lower than batches of 32. Points on "
+           "the way are scored on every sixteenth block of the common blanks, the last on all.", number="8.2")
+claim(final["ours"] < levels["bigram"] < min(best, final["theirs"]), "our recipe is past counting neighbours, the BERT of 2018 is not")
+
+# %% [markdown]
+# The orange curves of Figure 8.2 are on **the unigram plateau**. They fall steeply at first, which looks like learning.
+# But they bend before they reach the upper dashed line, which needs no context, and creep for minutes. Nothing is
+# *wrong* with that program. BERT itself left the plateau far behind, with some 40 epochs over 3.3 billion words
+# (appendix A.2). If you have minutes, the plateau is where you spend them.
 #
-# (The number of updates was fixed beforehand, from short runs against the clock. So the runs end somewhat before or after 180
-# seconds, and `transformers`' got the longer end of it.)
-
-# %%
-for who, name in [("theirs", "transformers"), ("ours", "our recipe")]:
-    print(f"{name:13s}" + "   ".join(f"{curve[-1][2]:.2f} after {curve[-1][0]:.0f} s" for curve in measured["curves"][who]))
-claim(np.median(final["ours"]) < measured["lines"]["bigram"] < np.median(final["theirs"]), "our recipe is past counting neighbours, theirs is not")
-
-# %% [markdown]
 # ## 3 · The ladder out
 #
-# Which changes make the difference? One at a time, each with a learning rate of its own (chapter 07 showed how a
-# badly chosen one misleads), three seeds, equal tokens. Read the table downwards: each rung keeps all changes above it.
+# Which changes make the difference? We make one at a time, with three seeds and equal tokens. Each rung has the better
+# of two learning rates. (Most took the larger; beyond it nothing was tried.) Read the table downwards: each rung keeps
+# all changes above it.
 #
 # | rung | what changes | where it comes from |
 # |---|---|---|
 # | BERT, 2018 | | Devlin et al. 2019 |
 # | output starts at unigram | the output's bias starts as the log-frequencies | Karpathy 2019, "init well" |
-# | rotary positions | queries and keys are turned by their place; no table | Su et al. 2021 |
+# | rotary positions | queries and keys are turned by their position; no table | Su et al. 2021 |
 # | pre-LN | normalise before each part, never the sum itself | Xiong et al. 2020; chapter 06 |
 # | GeGLU, no biases | gated feed-forward layers; biases only in the output | Shazeer 2020; ModernBERT |
 # | two narrow layers | in the two lower layers a token sees one neighbour on either side | ModernBERT's local attention, much narrower |
 # | Muon | the layers' matrices get updates that are as strong in every direction; explained below | Jordan et al. 2024 |
 # | 40 % hidden | instead of 15 | Wettig et al. 2023; chapter 07 |
 #
-# The four rungs from rotary positions to narrow layers are, in small, what made a ModernBERT of BERT (Warner et al. 2024, section
-# 2.1). Which single rung is worth most? Answer with its name, in quotes.
+# The four rungs from rotary positions to narrow layers are, in small, what made a ModernBERT of BERT (Warner et al.
+# 2024, section 2.1). Which single rung is worth most? Answer with its name, in quotes.
 
 # %%
 predict("08.rung", ..., unit="(name of the rung)")
 
 # %%
-ledger = results("08-ladder")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-measured = ledger["measured"]
-rungs = measured["rungs"]
-mean_loss = {name: float(np.mean(rung["losses"])) for name, rung in rungs.items()}
-names = list(rungs)
-gain = {name: mean_loss[before] - mean_loss[name] for before, name in zip(names, names[1:])}
-reveal("08.rung", max(gain, key=gain.get))
-
-# %%
-fig, ax = plots.figure(width=8, height=3.6)
-plots.bars(ax, names, [rung["losses"] for rung in rungs.values()])
-for name, colour in [("unigram", plots.ORANGE), ("bigram", plots.GREEN)]:
-    for line, style in [(name, "-"), (f"{name}, own token", "--")]:
-        ax.axvline(measured["lines"][line], color=colour, ls=style, lw=1.4)
-    ax.annotate(name, (measured["lines"][name], len(names) - 0.45), color=colour, ha="center", annotation_clip=False)
-ax.set(xlabel=f"held-out masked loss (nats) after {measured['tokens']:,} tokens", xlim=(0, 8))
-ax.set_title("lines: counting; dashed: counting that sees the blank's own token", pad=16)
-plots.show(fig, alt="Bars of the held-out loss on each rung, from the BERT of 2018 at the top to the whole recipe at the bottom, a dot a seed, with "
-           "the lines of unigram and bigram counts. The numbers are in the table below.", number="8.2")
-
-# %%
+measured = results("08-ladder")["measured"]
+rungs, ladder_lines = measured["rungs"], measured["lines"]
+names, loss = list(rungs), {name: np.array(rung["losses"]) for name, rung in rungs.items()}  # (seeds,) each
+added = {name: loss[before] - loss[name] for before, name in zip(names, names[1:])}
+modern = ("rotary positions", "pre-LN", "GeGLU, no biases")
+together = ", ".join(modern)
+added[together] = sum(added[name] for name in modern)
+reveal("08.rung", max(names[1:], key=lambda name: added[name].mean()))
 print("rung                        rate    loss   worth   seeds")
-for before, name in zip([None, *names], names):
-    worth = f"{mean_loss[before] - mean_loss[name]:+6.2f}" if before else "      "
-    print(f"{name:25s} {rungs[name]['learning_rate']:6g}  {mean_loss[name]:6.2f}  {worth}   {'  '.join(f'{loss:.2f}' for loss in rungs[name]['losses'])}")
-architecture = sum(gain[name] for name in ("rotary positions", "pre-LN", "GeGLU, no biases"))
-print(f"\nrotary positions, pre-LN and GeGLU together: {architecture:+.2f}")
-claim(abs(architecture) < 0.1, "the new architecture alone does not leave the plateau")
-claim(min(gain[name] for name in ("two narrow layers", "Muon", "40 % hidden")) > 0.2, "windows, Muon and more blanks do")
-claim(all(run > measured["lines"]["bigram"] for rung in rungs.values() for run in rung["losses"]), "so few tokens do not beat counting neighbours")
+for name in names:
+    worth = f"{added[name].mean():+6.2f}" if name in added else "      "
+    seeds = "  ".join(f"{one:.2f}" for one in loss[name])
+    print(f"{name:25s} {rungs[name]['learning_rate']:6g}  {loss[name].mean():6.2f}  {worth}   {seeds}")
+print()
+mean = {name: losses.mean() for name, losses in loss.items()}
+bert_2018, *_, narrow, muon, last = names
+own_token, bigram = ladder_lines["unigram, own token"], ladder_lines["bigram"]
+large, idle = [added[name].mean() for name in (narrow, muon, last)], [added[name].mean() for name in modern]
+verdicts(("BERT of 2018 above the unigram with its own token", f"{mean[bert_2018]:.2f}; {own_token:.2f}", mean[bert_2018] > own_token),
+         ("narrow layers, Muon, 40 % hidden: over 0.2 each", ", ".join(f"{one:.2f}" for one in large), min(large) > 0.2),
+         ("rotary positions, pre-LN, GeGLU: less than 0.2 each", ", ".join(f"{one:.2f}" for one in idle), max(map(abs, idle)) < 0.2),
+         ("none but the last below the bigram, if any", f"last {mean[last]:.2f}; {bigram:.2f}", min(mean[name] for name in names[:-1]) > bigram))
 
 # %% [markdown]
-# * **Starting at the frequencies** saves what every run learns first. That is worth something, but what is saved is the
-#   *descent to* the plateau. The model is still on it.
-# * **The new architecture does not leave it either.** Rotary positions, pre-LN, GeGLU without biases: the line under the table says how little they
-#   are worth together, here. They were made for other ends, such as long texts, deep models and stable training (Figure 6.5 of chapter 06 shows it
-#   for pre-LN), and a few minutes show nothing of that. Geiping and Goldstein (2023, section 4.2) gave a BERT one GPU and one day, and found likewise
-#   that the size of a transformer, not its type, decides how much it learns from a token.
-# * **What a layer can look at** is worth more than all of these together. Our reading: attention that sees 128 places must find out that
-#   neighbours matter, and on the plateau hardly a gradient tells it so (chapter 07). With three places to look at there is little to find out.
-# * **How it is updated** comes next: Muon. And **how many questions** a block asks: 40 blanks of 100 tokens instead of 15, although the score is
-#   taken at 15. (In their one day of training, Geiping and Goldstein gained nothing by 40 %, section 4.3. The best rate belongs to a budget: chapter 07, section 7.)
+# From this table we once concluded that windows, Muon and more masked tokens free the model, and that the architecture
+# does little. **We had fallen into our own trap.** "Worth" is there *worth, given all rungs above it*, and the order
+# was our choice. A part that is worthless on one rung may be what a later one stands on. So ask a second question: what
+# is lost when one part is **taken away from the whole recipe**? Where it is much, the learning rate was searched anew,
+# and there are three seeds.
+
+# %%
+measured = results("08-taken-away")["measured"]
+top = loss[last]
+without = {name: np.array(found["losses"]) for name, found in measured["without"].items()}
+taken = {name: losses - top[:len(losses)] for name, losses in without.items()}  # (seeds,) each, by the same seeds
+order = sorted(taken, key=lambda name: -taken[name].mean())
+fig, ax = plots.figure(width=8, height=4)
+for row, name in enumerate(reversed(order)):
+    for dy, worth, colour in [(0.19, added, plots.SKY), (-0.19, taken, plots.BLUE)]:
+        ax.barh(row + dy, worth[name].mean(), height=0.36, color=colour)
+        ax.plot(worth[name], [row + dy] * len(worth[name]), "o", color=plots.BLACK, markersize=3)
+        ax.annotate(f"{worth[name].mean():.2f}", (max(worth[name].max(), 0), row + dy), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+ax.set_yticks(range(len(order)), [name.replace(", pre", ",\npre") for name in reversed(order)])
+for worth, colour, label in [("added", plots.SKY, "when added on the ladder"), ("taken", plots.BLUE, "when taken away from the whole recipe")]:
+    ax.bar(0, 0, color=colour, label=label)
+ax.legend(loc="lower right", frameon=False)
+ax.set(xlabel="worth (nats of held-out masked loss)", xlim=(-0.2, 1.1))
+plots.show(fig, "Rotary positions are worth little when they are added, and much when they are taken away from the whole recipe. Two bars for each part, a "
+           "dot for each seed; the numbers are in the table below.", number="8.3")
+
+# %%
+print(f"{'':42s}{'added':>7s}{'taken':>7s}   {'rate':>6s}   loss without it, seeds")
+for name in order:
+    rate, seeds = measured["without"][name]["learning_rate"], "  ".join(f"{one:.2f}" for one in without[name])
+    print(f"{name:42s}{added[name].mean():7.2f}{taken[name].mean():7.2f}   {rate:6g}   {seeds}")
+print(f"{'whole recipe':59s}{rungs[last]['learning_rate']:6g}   {'  '.join(f'{one:.2f}' for one in top)}\n")
+rotary = taken["rotary positions"].mean()
+large = [taken[name].mean() for name in (narrow, muon, last)]
+little = [taken[name].mean() for name in ("pre-LN", "GeGLU, no biases", "output starts at unigram")]
+verdicts(("rotary positions are worth 0.3 nats or more", f"{rotary:.2f}", rotary >= 0.3),
+         ("narrow layers, Muon, 40 % hidden: 0.3 or more each", ", ".join(f"{one:.2f}" for one in large), min(large) >= 0.3),
+         ("pre-LN, GeGLU, the start at unigram: less than 0.1 each", ", ".join(f"{one:.2f}" for one in little), max(map(abs, little)) < 0.1),
+         ("the architecture together: as rotary positions, to 0.1", f"{taken[together].mean():.2f}", abs(taken[together].mean() - rotary) < 0.1))
+claim(abs(added["rotary positions"].mean()) < 0.2 < min(taken["rotary positions"]), "rotary positions: little when added, much when taken away")
+claim(min(min(taken[name]) for name in (narrow, muon, last)) > 0.2, "narrow layers, Muon and 40 % hidden are worth much either way")
+claim(min(map(min, loss.values())) > ladder_lines["bigram"], "so few tokens do not beat counting neighbours")
+
+# %% [markdown]
+# * **What a layer can look at** is worth most, in either order. Our reading: attention that sees 128 positions must
+#   find out that neighbours matter, and on the plateau hardly a gradient tells it so (chapter 07). With three positions
+#   there is little to find out.
+# * **How it is updated** (Muon) and **how many questions a block asks** (40 of 100 tokens masked, although the score is
+#   taken at 15) are worth much in either order, too. (In their one day of training Geiping and Goldstein gained nothing
+#   by 40 %, section 4.3. The best rate belongs to a budget: chapter 07, section 7.)
+# * **Rotary positions** look idle on the ladder, since the rung below them is on the plateau, where order is not yet
+#   used. Once two layers look at neighbours, a table of positions stands in the way: that is most of what the new
+#   architecture is worth.
+# * **Pre-LN and GeGLU** show nothing either way in so short a run. They were made for other ends, such as deep models
+#   and stable training (Figure 6.5 of chapter 06). Geiping and Goldstein (section 4.2) gave a BERT one GPU and one day,
+#   and found that the size of a transformer, not its type, decides how much it learns from a token.
+# * **Starting at the frequencies** saves what every run learns first. On the plateau that counts; by the end of the
+#   whole recipe nothing is left of it.
 #
-# The model on the last rung has read only a part of the corpus, and that once (the axis of Figure 8.2 tells how many tokens). It is not below the
-# green lines yet. The laptop recipe makes the same changes, has larger batches and three minutes, and gets there: those were the blue curves of
-# Figure 8.1.
-#
-# The order matters: a change that is worth nothing on one rung may be what the next one stands on. So "worth" is *worth, given
-# all above it in the table*. The log of the search, with many more runs and all that did **not** help (larger first weights, wider
-# feed-forward layers, fewer heads, a shorter memory for the squares of AdamW's gradients), is in `docs/recipe-search.md`: one seed
-# each, so read it for the large differences.
+# Two columns are not the whole truth either: seven parts have 128 combinations. But a part whose columns differ needs
+# the others. The last rung has read a small part of the corpus, once, and is not below the bigram yet. The laptop
+# recipe has larger batches and three minutes, and gets there (the blue curves of Figure 8.2).
 #
 # ### What Muon does
 #
-# A gradient of a matrix, $G = U S V^\top$ in its singular value decomposition, is typically a few strong directions and many weak ones. Gradient
-# descent moves along them in proportion to $S$: the strong ones race, the weak ones crawl. (Chapter 02 saw this in a linear autoencoder, stage by
-# stage.) **Muon** (Jordan et al. 2024) averages the gradients of the last updates, as momentum does, and replaces that average, again written
-# $U S V^\top$, by $U V^\top$: the same directions, all equally fast. Computing a decomposition in every step would be slow; but repeated
-# matrix products do nearly the same. For a single number, repeating $x \leftarrow 1.5\,x - 0.5\,x^3$ takes
-# everything between 0 and $\sqrt 3$ to 1. For a matrix,
+# A gradient of a matrix, $G = U S V^\top$ in its singular value decomposition, is typically a few strong directions and
+# many weak ones. Gradient descent moves along them in proportion to $S$: the strong ones race, the weak ones crawl
+# (chapter 02). **Muon** (Jordan et al. 2024) averages the gradients of the last updates, as Nesterov's momentum does,
+# and replaces that average, again written $U S V^\top$, by $U V^\top$: the same directions, all equally fast. For an
+# $n \times m$ matrix the library multiplies this by $0.2\sqrt{\max(n, m)}$: then its entries are about as large as
+# those of an update by AdamW, and both share one learning rate (Liu et al. 2025). A decomposition in every step would
+# be slow, but repeated matrix products do nearly the same. For a single number, repeating
+# $x \leftarrow 1.5\,x - 0.5\,x^3$ takes everything between 0 and $\sqrt 3$ to 1. For a matrix,
 #
 # $$X \leftarrow 1.5\,X - 0.5\,X X^\top X = U\,(1.5\,S - 0.5\,S^3)\,V^\top$$
 #
@@ -358,8 +472,9 @@ claim(all(run > measured["lines"]["bigram"] for rung in rungs.values() for run i
 # %% [markdown] tags=["exercise"]
 # **Exercise 08.3 · the heart of Muon (★★☆, 15 min)**
 #
-# Write it: from a matrix $U S V^\top$ to (nearly) $U V^\top$, by `steps` rounds of this iteration. Where must the singular values be before
-# you start? (The Euclidean norm of a matrix, `matrix.norm()`, is never smaller than its largest singular value.)
+# Write it: from a matrix $U S V^\top$ to (nearly) $U V^\top$, by `steps` rounds of this iteration. Where must the
+# singular values be before you start? (The Euclidean norm of a matrix, `matrix.norm()`, is never smaller than its
+# largest singular value.)
 
 
 # %% tags=["exercise"]
@@ -376,8 +491,7 @@ def orthogonalise(matrix, steps):
 orthogonalise = check("08.3", orthogonalise)
 
 # %% [markdown]
-# How unequal are the singular values of a real gradient, and what do the rounds make of them? We take that of a feed-forward matrix of
-# a fresh model.
+# What do the rounds make of the singular values of a real gradient?
 
 # %%
 fresh = ModernBertForMaskedLM(ModernBertConfig(vocab_size=V, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
@@ -396,28 +510,27 @@ values = torch.linalg.svdvals(muon_rounds(gradient[None])[0])
 ax.plot(range(1, 65), values, color=plots.GREEN)
 ax.annotate("five rounds of the library's", (36, values[35]), xytext=(4, 16), textcoords="offset points", color=plots.GREEN)
 ax.set(xlabel="singular value, from the largest", ylabel="its size", ylim=(0, 1.3))
-plots.show(fig, alt="The singular values of a gradient, sorted. Before any round they fall steeply from the largest to almost zero; after five rounds they fall "
-           "slower; after twelve the larger half are one. The five rounds of the library's Muon lift nearly all of them into a band around one.", number="8.3")
+plots.show(fig, "Each round lifts the small singular values of a gradient, and five rounds of the library's Muon bring nearly all of them near one. Before "
+           "any round they fall steeply to almost zero.", number="8.4")
 spread = torch.linalg.svdvals(gradient)
 print(f"largest over median singular value of the gradient: {(spread[0] / spread.median()).item():.0f}")
 
 # %% [markdown]
-# One direction stands far above the rest: the black line of Figure 8.3. The norm brings all of them below 1, and then each round stretches what is
-# small by about 1.5; with twelve rounds half of the directions have arrived. The library's Muon gets by with five rounds of a steeper polynomial
-# (Jordan et al. 2024), the green line. It ends not at 1 but in a band around it, which is good enough for an update. Muon treats the matrices *of the
-# layers* so, and leaves embeddings, gains and biases to AdamW.
+# One direction stands far above the rest: the black line of Figure 8.4. The norm brings all of them below 1, and then
+# each round stretches what is small by about 1.5. The library's Muon needs five rounds of a steeper polynomial, the
+# green line, and ends in a band around 1: good enough for an update. Embeddings, gains and biases are left to AdamW.
 #
 # ## 4 · Three minutes of your machine
 #
-# Enough of tables. This is the whole recipe in a file, as the command line reads it:
+# This is the whole recipe in a file. `python -m pretrain_lib pretrain recipes/modernbert-mini-laptop.toml` carries it
+# out.
 
 # %%
-print((RECIPES / "modernbert-mini-laptop.toml").read_text())
+print((ROOT / "recipes" / "modernbert-mini-laptop.toml").read_text())
 
 # %% [markdown]
-# `python -m pretrain_lib pretrain recipes/modernbert-mini-laptop.toml` carries it out. Here we do the same by hand, with fewer updates, to look over
-# the model's shoulder. At every evaluation it fills the five blanks below, and is scored on some of the common blanks. The last line scores
-# counting on the same ones.
+# Here we do the same by hand, with fewer updates, to look over the model's shoulder. At every evaluation it fills the
+# five gaps below, and is scored on a part of the common blanks.
 
 # %%
 SENTENCES = {  # a short name, and the text
@@ -431,7 +544,7 @@ SENTENCES = {  # a short name, and the text
 
 @torch.no_grad()
 def fill(model, text, k=3):
-    """The k most probable tokens at the blank of a text, and their probabilities."""
+    """The k most probable tokens at the [MASK] of a text, and their probabilities."""
     ids = tokenizer.encode(text).ids
     p = model(torch.tensor([ids], device=next(model.parameters()).device))[0, ids.index(special.mask)].softmax(-1)
     best = p.topk(k)
@@ -439,7 +552,7 @@ def fill(model, text, k=3):
 
 
 class Watched(Trainer):
-    """A trainer that at each evaluation fills the blanks above, and scores a part of the common ones."""
+    """A trainer that at each evaluation fills the gaps above, and scores a part of the common blanks."""
 
     def evaluate(self, source):
         self.model.eval()
@@ -447,25 +560,18 @@ class Watched(Trainer):
         return {"loss": masked_scores(self.model, some).loss}
 
 
-some = blanks.every(dial(smoke=64, laptop=16))
-counts = token_counts(training, V)
-unigram, bigram = Unigram(counts), TwoSidedBigram(training, V, special)
-lines = {"unigram": masked_scores(unigram, some).loss, "unigram, own token": masked_scores(WithOwnToken(unigram, special.mask), some).loss,
-         "bigram": masked_scores(bigram, some).loss, "bigram, own token": masked_scores(WithOwnToken(bigram, special.mask), some).loss}
-print({name: round(loss, 2) for name, loss in lines.items()})
-
 # %% [markdown]
-# Where will your model be after about a third of the recipe's updates? Below the unigram, surely. Below the bigram?
+# Where will your model be after about a tenth of the recipe's updates? Below the unigram, surely. Below the bigram?
 
 # %%
 predict("08.live", ..., unit="nats, on a part of the common blanks")
 
 # %%
-recipe = read_recipe(RECIPES / "modernbert-mini-laptop.toml")
-steps = dial(smoke=6, laptop=460, gpu=1400)
+recipe = read_recipe(ROOT / "recipes" / "modernbert-mini-laptop.toml")
+steps = dial(smoke=6, laptop=160, gpu=1400)
 live = ModernBertForMaskedLM(replace(recipe.model.config, vocab_size=V), seed=8)
 start_at_unigram(live.decoder_bias, counts)
-config = replace(recipe.train, steps=steps, warmup_steps=max(1, steps // 20), evaluate_every=max(1, steps // 10), seed=8)
+config = replace(recipe.train, steps=steps, warmup_steps=max(1, steps // 20), evaluate_every=max(1, steps // 8), seed=8)
 trainer = Watched(live, masked, blocks, config, held_out=blocks)
 history = trainer.fit()
 live = trainer.model.eval().cpu()
@@ -476,42 +582,38 @@ fig, ax = plots.figure(width=7.5, height=3.4)
 x, y = zip(*((step, evaluation["loss"]) for step, evaluation in history.evaluations))
 ax.plot(x, y, "o-", color=plots.BLUE, markersize=4)
 plots.label_line(ax, x, y, "your model", plots.BLUE)
-for name, loss in lines.items():
-    ax.axhline(loss, color=plots.GREY, lw=1, ls="--" if "own" in name else "-")
-    ax.annotate(name, (x[-1], loss), xytext=(0, 2), textcoords="offset points", ha="right", fontsize=8, color=plots.GREY)
+for name, level in lines.items():
+    ax.axhline(level, color=plots.GREY, lw=1, ls="--" if "own" in name else "-")
+    ax.annotate(name, (x[0], level), xytext=(0, 2), textcoords="offset points", fontsize=8, color=plots.GREY)
 ax.set(xlabel="updates of 16 blocks", ylabel="held-out masked loss (nats)")
-plots.show(fig, alt="The held-out masked loss of the model that was just trained, over its updates, beside the four lines of counting: it starts near the "
-           "unigram line and falls, fastest in the first third.")
+plots.show(fig, "Your model leaves both unigram lines in a few dozen updates, and falls more and more slowly towards the bigram lines. The curve is its "
+           "held-out masked loss.", number="8.5")
 claim(y[-1] < lines["unigram, own token"] - 0.3, "it is off the plateau")
-
-# %%
 print("update " + "".join(f"{name:>21s}" for name in SENTENCES))
 for step, fills in trainer.fills:
     print(f"{step:6d} " + "".join(f"{token:>16s} {share:4.0%}" for token, share in fills))
 
 # %% [markdown]
-# The model has left the unigram lines, and at the laptop's scale it has not yet reached the bigram's. The rest of the recipe's updates take it
-# there, as you saw in Figure 8.1.
+# At the laptop's scale the model has not yet reached the bigram line; the rest of the recipe's updates take it there
+# (Figure 8.2). Read the table from top to bottom. At first every gap gets the most frequent tokens of the corpus: the
+# plateau, made visible. Then come words that fit *next to* their neighbours, set phrases first ("united states" needs
+# one neighbour only). What the wider surroundings ask for comes last, and after minutes only in part. So learning runs
+# through the stages of chapter 07 in their order: unigram, bigram, context.
 #
-# Read the table from top to bottom. At first every blank gets the most frequent tokens of the corpus: the plateau, made visible. Then come
-# words that fit *next to* their neighbours, set phrases first ("united states" needs one neighbour only). What a blank's wider surroundings ask
-# for comes last, and after a few minutes only in part. So learning runs through the stages of chapter 07 in their order: unigram, bigram, context.
-#
-# More of everything, twice as wide and several times as many updates, went into `modernbert-mini-sotu`. It is one of two small models that come with
-# the library, its **zoo**.
+# Twice the width and several times as many updates went into `modernbert-mini-sotu`, of the library's **zoo**.
 
 # %%
 zoo = load_pretrained("modernbert-mini-sotu")
 for text in SENTENCES.values():
     print(f"{text:62s}", ", ".join(f"{token} {share:.0%}" for token, share in fill(zoo, text)))
 scores = masked_scores(zoo, some)
-print(f"\nheld-out loss {scores.loss:.2f} nats, {scores.accuracy:.0%} of the blanks right; bigram counts {lines['bigram']:.2f}")
+print(f"\nheld-out loss {scores.loss:.2f} nats, {scores.accuracy:.0%} of the masked tokens right; bigram counts {lines['bigram']:.2f}")
 headline("held-out masked loss of the zoo's model on the common blanks", scores.loss, 3.9, unit="nats")
 claim(scores.loss < lines["bigram, own token"] - 0.3, "the zoo's model knows far more than counting neighbours does")
 
 # %% [markdown]
-# **It is a Hugging Face model.** What `save_pretrained` writes, `transformers` opens as its own: the article loads a `BertTokenizer` and never
-# uses it; here tokenizer and model come from one folder, and belong to each other.
+# **It is a Hugging Face model.** What `save_pretrained` writes, `transformers` opens as its own. (The article loads a
+# `BertTokenizer` and never uses it; here tokenizer and model come from one folder.)
 
 # %%
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -527,8 +629,8 @@ claim(difference < 1e-3, "the same folder, the same numbers")
 # %% [markdown]
 # ## 5 · What was it worth?
 #
-# A low loss is no aim in itself. The question of this course: **few labels**. There are three tasks, with test speeches (or modules) that nothing
-# was trained on:
+# A low loss is no aim in itself. The question of this course is **few labels**. There are three tasks, with test
+# speeches (or modules) that nothing was trained on:
 #
 # * the *era* of a sentence: before 1861, to 1945, or later (digits are masked, for they tell the year);
 # * the *party* of the president who spoke it;
@@ -536,13 +638,49 @@ claim(difference < 1e-3, "the same folder, the same numbers")
 #
 # And there are these ways to learn from a few labelled sentences, about as many of each class:
 #
-# * **TF-IDF** counts words and pairs of words, weighs each the less the more sentences have it, and puts logistic regression on top: no network;
+# * **TF-IDF** counts words and pairs of words, weighs each the less the more sentences have it, and puts logistic
+#   regression on top: no network;
 # * **scratch** trains a small encoder from random first weights, on the labels alone;
-# * **frozen** puts logistic regression on the features of an encoder that is left as it is: an untrained one, yours, or the zoo's;
+# * **frozen** puts logistic regression on the features of an encoder that is left as it is: an untrained one, yours, or
+#   the zoo's;
 # * **fine-tuned**, which comes later, goes on training a pretrained encoder on the labels.
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 08.8 · few labels, equal treatment (★★★, 30 min)**
 #
-# First live, on era with 50 labels, one setting for each way. By how many points, hundredths of all test sentences, will the zoo's model, frozen, lead
-# training from scratch?
+# Write the comparison. `ways` are learners by name, each with a `grid` of settings; one of them is the `baseline`. In
+# each of `draws` draws, number 0 first:
+#
+# * draw `number` labelled samples of `known`: `known.subset(balanced_ids(known.labels.numpy(), number, draw))`. All
+#   ways get the same ones;
+# * let `fit_tuned(way, labelled, draw, rounds=1)` choose each way's setting on these alone. It returns `predict`;
+#   `predict(test)` are classes, $(N,)$;
+# * note which test sentences are right: `test.labels` are theirs.
+#
+# Return two dictionaries: for each way a bool tensor $(N, \text{draws})$, right or not; and for each way but the
+# baseline its lead over the baseline, `lead(a, b, speeches)`, with both uncertainties of chapter 01. `speeches` names
+# the speech of each test sentence.
+
+
+# %% tags=["exercise"]
+def compare_few_labels(ways, baseline, known, test, speeches, number, draws):
+    """({way: (N, draws) bool, right or not}, {other way: its lead over the baseline})."""
+    ### BEGIN SOLUTION
+    right = {name: torch.zeros(len(test), draws, dtype=torch.bool) for name in ways}
+    for draw in range(draws):
+        labelled = known.subset(balanced_ids(known.labels.numpy(), number, draw))
+        for name, way in ways.items():
+            predict = fit_tuned(way, labelled, draw, rounds=1)
+            right[name][:, draw] = predict(test) == test.labels
+    return right, {name: lead(right[name], right[baseline], speeches) for name in ways if name != baseline}
+    ### END SOLUTION
+
+
+compare_few_labels = check("08.8", compare_few_labels)
+
+# %% [markdown]
+# First live, on era with 50 labels, two settings for each way. By how many points, hundredths of all test sentences,
+# will the zoo's model, frozen, lead scratch?
 
 # %%
 predict("08.lead", ..., unit="points (the zoo's, frozen, less scratch; era, 50 labels)")
@@ -550,128 +688,170 @@ predict("08.lead", ..., unit="points (the zoo's, frozen, less scratch; era, 50 l
 # %%
 text = load_labelled_text("era")
 out = np.isin(text.sources, list(apart))
-known, test = text.subset(np.flatnonzero(~out)), text.subset(np.flatnonzero(out)[:: dial(smoke=60, laptop=8)])
-test = encode_labelled(test, tokenizer, 64)
-small = ModernBertConfig(vocab_size=V, hidden_size=128, num_hidden_layers=4, num_attention_heads=2, intermediate_size=256,
+test_ids = np.flatnonzero(out)[:: dial(smoke=120, laptop=32)]
+test, speeches = encode_labelled(text.subset(test_ids), tokenizer, 64), [text.sources[i] for i in test_ids]
+known = encode_labelled(text.subset(np.flatnonzero(~out)[::20]), tokenizer, 64)
+shape = ModernBertConfig(vocab_size=V, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256,
                          max_position_embeddings=128, local_attention=16)
-schedule = TrainConfig(steps=dial(smoke=4, laptop=100), batch_size=8, warmup_steps=4, schedule="linear", device="cpu")
+schedule = TrainConfig(steps=dial(smoke=4, laptop=60), batch_size=8, warmup_steps=4, schedule="linear", precision="fp32", device="cpu")
 ways = {
-    "TF-IDF": TfidfClassifier(grid=(10.0,)),
-    "scratch": FineTuning(lambda seed: ModernBertModel(small, seed), 3, schedule, grid=(1e-3,)),
-    "frozen random": LinearProbe(ModernBertModel(small), grid=(1.0,)),
-    "yours, frozen": LinearProbe(live, grid=(1.0,)),
-    "the zoo's, frozen": LinearProbe(zoo, grid=(1.0,)),
+    "TF-IDF": TfidfClassifier(grid=(10.0, 100.0)),
+    "scratch": FineTuning(lambda seed: ModernBertModel(shape, seed), 3, schedule, grid=(1e-3, 3e-3)),
+    "frozen random": LinearProbe(ModernBertModel(shape), grid=(1.0, 0.1)),
+    "yours, frozen": LinearProbe(live, grid=(1.0, 0.1)),
+    "the zoo's, frozen": LinearProbe(zoo, grid=(1.0, 0.1)),
 }
-right = {name: [] for name in ways}
-for draw in range(dial(smoke=1, laptop=3)):
-    labelled = encode_labelled(known.subset(balanced_ids(known.labels, 50, draw)), tokenizer, 64)
-    for name, way in ways.items():
-        right[name].append((fit_tuned(way, labelled, draw)(test) == test.labels).double().mean().item())
-lead = 100 * (np.mean(right["the zoo's, frozen"]) - np.mean(right["scratch"]))
-reveal("08.lead", lead)
+right, leads = compare_few_labels(ways, "scratch", known, test, speeches, number=50, draws=dial(smoke=2, laptop=3))
+reveal("08.lead", 100 * leads["the zoo's, frozen"].difference)
 
 # %%
-fig, ax = plots.figure(width=7, height=2.7)
-plots.bars(ax, list(right), list(right.values()), [plots.GREY, plots.ORANGE, plots.SKY, plots.BLUE, plots.GREEN])
-guess = (test.labels == int(np.bincount(known.labels).argmax())).double().mean().item()
-ax.axvline(guess, color=plots.BLACK, lw=1, ls="--")
-ax.annotate("majority class", (guess, 4.45), fontsize=8, ha="center", annotation_clip=False)
-ax.set(xlim=(0, 0.8), xlabel=f"right of {len(test)} sentences of unseen speeches (fraction), 50 labels")
-plots.show(fig, alt="Accuracy at era with fifty labels, five ways, a dot a draw of the labels; the dashed line is the majority class. TF-IDF, scratch and "
-           "the untrained encoder lie within some ten points of it, your model clearly above, and the zoo's model highest.")
-claim(lead > 5, "with fifty labels pretraining leads scratch")
+fig, axes = plots.figure(columns=2, width=12, height=3)
+plots.bars(axes[0], list(right), [answers.double().mean(0) for answers in right.values()], [plots.GREY, plots.ORANGE, plots.SKY, plots.BLUE, plots.GREEN])
+guess = (test.labels == int(known.labels.bincount().argmax())).double().mean().item()
+axes[0].axvline(guess, color=plots.BLACK, lw=1, ls="--")
+axes[0].annotate("majority class", (guess, 4.45), fontsize=8, ha="center", annotation_clip=False)
+axes[0].set(xlim=(0, 0.8), xlabel=f"accuracy on {len(test)} sentences of unseen speeches, 50 labels")
+plots.leads(axes[1], leads)
+axes[1].set_title("lead over scratch", pad=24)
+plots.show(fig, "With 50 labels of era the zoo's frozen model is right most often, and its lead over scratch is clear of 0 over other test speeches. Left: "
+           "accuracy of five ways, a dot per draw. Right: each lead over scratch, with an interval over test speeches and one over draws.", number="8.6")
+claim(leads["the zoo's, frozen"].over_samples.low > 0, "with fifty labels pretraining leads scratch, whichever test speeches are drawn")
 
 # %% [markdown]
-# Now all of it: three tasks, 20 to 1 000 labels, five draws of the labels, and every way tuned on the labels at hand, with the same number of
-# settings. Scratch may train until a fifth of the labels, kept aside, is predicted no better. *Live* is here the laptop recipe carried out to its
-# end, three minutes; yours above had about a third of its updates.
+# Three draws say little about other draws: that interval is wide. The ledger has five draws, 20 to 1,000 labels, and
+# three tasks, with two settings for every way. Scratch may train there until a fifth of the labels, kept aside, is
+# predicted no better. *Live* is the whole laptop recipe, three minutes.
 
 # %%
-ledger = results("08-few-labels-text")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-few = ledger["measured"]
+few = results("08-few-labels-text")["measured"]
 
-# %%
-STYLES = {"scratch": (plots.ORANGE, "-"), "TF-IDF": (plots.GREY, "-"), "frozen random": (plots.SKY, "-"), "live, frozen": (plots.BLUE, "--"),
-          "zoo, frozen": (plots.GREEN, "--"), "zoo, fine-tuned": (plots.GREEN, "-")}
-fig, axes = plots.figure(columns=3, width=12, height=3.9)
-for ax, (task, found) in zip(axes, few["tasks"].items()):
-    for name, (colour, style) in STYLES.items():
-        plots.spread(ax, few["labels"], found["accuracy"][name], name if task == list(few["tasks"])[-1] else "", colour, ls=style)
-    ax.axhline(found["majority"]["accuracy"], color=plots.BLACK, lw=1, ls=":")
-    ax.set(xscale="log", xticks=few["labels"], xticklabels=few["labels"], xlabel="labels", title=f"{task} ({len(found['classes'])} classes)")
-    ax.minorticks_off()
-axes[0].set_ylabel("right (fraction)")
-plots.show(fig, alt="Accuracy against the number of labels for era, party and library, a band from the lowest to the highest of five draws; the dotted line is "
-           "the majority class. The numbers are in the table below.", number="8.6")
 
-# %% [markdown]
-# Three terms of the table below. **Macro-F1** is the mean over classes of F1, the harmonic mean of precision (how many that were called so are so)
-# and recall (how many that are so were called so); a rare class counts like a common one. The **majority class** is that of the sentences from which labels are
-# drawn. Among the test sentences another may be more frequent, so of two classes it can be right less than half of the time; and who learns from
-# labels that are drawn evenly cannot know it, and may stay below it. A **lead** stands with an interval and a p-value: the test speeches are drawn anew, with
-# replacement and whole, many times, and p says how often chance alone would make so large a difference.
-
-# %%
-for task, found in few["tasks"].items():
-    majority = found["majority"]
-    print(f"{task}: {found['test_sentences']} sentences of {found['test_sources']} sources; majority class {majority['accuracy']:.2f}, macro-F1 {majority['macro_f1']:.2f}")
-    print(f"  {'accuracy / macro-F1 at':24s}" + "".join(f"{n:>14d}" for n in few["labels"]))
-    for name, rows in found["accuracy"].items():
-        print(f"  {name:24s}" + "".join(f"{np.mean(a):9.2f}/{np.mean(f):.2f}" for a, f in zip(rows, found["macro_f1"][name])))
-    for zoo_way, others in found["lead"][few["labels"].index(50) if 50 in few["labels"] else 0].items():
-        print("  at 50 labels " + zoo_way + " leads " + ", ".join(
-            f"{other} by {100 * lead['difference']:.0f} points ({100 * lead['low']:.0f} to {100 * lead['high']:.0f}, p = {lead['p']:.4f})"
-            for other, lead in others.items()))
-
-# %%
 def score(task, way, labels):
     """Mean accuracy over the draws, in points."""
     return 100 * float(np.mean(few["tasks"][task]["accuracy"][way][few["labels"].index(labels)]))
 
 
-for task in few["tasks"]:
-    told = ", ".join(f"{n}: {score(task, 'zoo, fine-tuned', n) - score(task, 'scratch', n):+.0f}" for n in few["labels"])
-    print(f"{task}: the zoo's model, fine-tuned, less scratch, in points, at labels {told}")
-claim(score("era", "zoo, fine-tuned", 50) - score("era", "scratch", 50) >= 15, "era, 50 labels: 15 points and more over scratch")
-claim(score("era", "zoo, fine-tuned", 50) - score("era", "TF-IDF", 50) > 10, "… and more than ten over counting words")
-claim(score("party", "zoo, fine-tuned", 1000) < score("party", "zoo, fine-tuned", 200), "on party, more labels made the fine-tuned model worse")
-claim(all(score("docstring-library", way, 1000) < score("docstring-library", "scratch", 1000) for way in ("zoo, frozen", "zoo, fine-tuned")),
-      "but on documentation, with 1 000 labels, it is behind scratch, frozen or not")
+def ahead(task, way, rival, labels):
+    return score(task, way, labels) - score(task, rival, labels)
+
+
+ROW = few["labels"].index(50)
+WAYS, RIVALS, LIBRARY = ("zoo, frozen", "zoo, fine-tuned"), ("scratch", "TF-IDF"), "docstring-library"
+leads = {}
+for task, found in few["tasks"].items():
+    for way, rival in [(way, rival) for way in WAYS for rival in RIVALS]:
+        over_draws = over_seeds(found["accuracy"][way][ROW], found["accuracy"][rival][ROW])
+        leads[f"{task.split('-')[-1]}: {way} − {rival}"] = Lead(Comparison(**found["lead"][ROW][way][rival]), over_draws)
+threshold = 0.05 / len(leads)  # one comparison in twenty looks significant by chance: with so many, Bonferroni asks more of each
+party = [one for name, one in leads.items() if name.startswith("party")]
+best_party = max(score("party", way, 50) for way in few["tasks"]["party"]["accuracy"])
+TUNED = "zoo, fine-tuned"
+three = [score("era", way, 50) for way in (TUNED, "TF-IDF", "scratch")]
+over = {n: [ahead("era", TUNED, rival, n) for rival in RIVALS] for n in (50, 1000)}
+random = [ahead("era", "frozen random", "scratch", n) for n in (200, 1000)]
+frozen = [ahead("era", *WAYS, n) for n in (20, 50, 1000)]
+minutes, least = score("era", "live, fine-tuned", 50), min(one.over_samples.p for one in party)
+library, counted = ahead(LIBRARY, TUNED, "scratch", 200), [ahead(LIBRARY, "TF-IDF", TUNED, n) for n in (200, 1000)]
+
+
+def points(found):
+    return ", ".join(f"{one:.0f}" for one in found)
+
+
+verdicts(("era, 50 labels: zoo about 68, TF-IDF 58, scratch 50", points(three), np.allclose(three, (68, 58, 50), atol=5)),
+         ("so it leads scratch by some 18, TF-IDF by 10", points(over[50]), np.allclose(over[50], (18, 10), atol=5)),
+         ("three minutes lie between TF-IDF and the zoo's", f"{minutes:.0f}", three[1] < minutes < three[0]),
+         ("1,000 labels: less than 12 over scratch, 5 over TF-IDF", points(over[1000]), over[1000][0] < 12 and over[1000][1] < 5),
+         ("frozen random below scratch from 200 labels on", points(random), max(random) < 0),
+         ("20 and 50 labels: frozen within 3 of fine-tuned", points(frozen[:2]), max(map(abs, frozen[:2])) <= 3),
+         ("1,000 labels: fine-tuned ahead of frozen", f"{-frozen[2]:.1f}", frozen[2] < 0),
+         ("party, 50 labels: nobody above 60", f"{best_party:.0f}", best_party <= 60),
+         ("party, 50 labels: no lead is significant", f"least p {least:.3f}, of {len(leads)} comparisons", least > threshold),
+         ("library, 200 labels: zoo 10 or more over scratch", f"{library:.0f}", library >= 10),
+         ("library: TF-IDF over the zoo's from 200 labels on", points(counted), min(counted) > 0))
+
+# %%
+STYLES = {"scratch": (plots.ORANGE, "-"), "TF-IDF": (plots.GREY, "-"), "frozen random": (plots.SKY, "-"), "live, fine-tuned": (plots.BLUE, "-"),
+          "zoo, frozen": (plots.GREEN, "--"), "zoo, fine-tuned": (plots.GREEN, "-")}
+fig, axes = plots.figure(columns=3, width=12, height=3.9)
+for ax, (task, found) in zip(axes, few["tasks"].items()):
+    for name, (colour, style) in STYLES.items():
+        means = np.mean(found["accuracy"][name], axis=1)
+        ax.plot(few["labels"], means, color=colour, ls=style, marker="o", markersize=4)
+        if ax is axes[-1]:
+            plots.label_line(ax, few["labels"], means, name, colour)
+    ax.axhline(found["majority"]["accuracy"], color=plots.BLACK, lw=1, ls=":")
+    ax.set(xscale="log", xticks=few["labels"], xticklabels=[f"{n:,}" for n in few["labels"]], xlabel="labels", ylim=(0.1, 0.8),
+           title=f"{task.split('-')[-1]} ({len(found['classes'])} classes)")
+    ax.minorticks_off()
+axes[0].set_ylabel("accuracy, mean of five draws")
+plots.show(fig, "The pretrained models lead at every number of labels on era; on party all ways lie close together, and on library, whose text they have "
+           "not read, they fall behind. The dotted line is the majority class.", number="8.7")
+
+# %%
+fig, ax = plots.figure(width=9, height=4.6)
+plots.leads(ax, leads)
+plots.show(fig, "With 50 labels the leads on era are clear of 0 in both intervals, those on party and library are small. One row per lead, with an interval"
+           " over test speeches and one over draws.", number="8.8")
+print(f"{'':34s}{'lead':>5s}   p over speeches   p over draws   (of {len(leads)} comparisons each p must be below {threshold:.4f})")
+for name, one in leads.items():
+    print(f"{name:34s}{100 * one.difference:5.1f}   {one.over_samples.p:15.4f}   {one.over_seeds.p:12.4f}")
 
 # %% [markdown]
-# * **Where text and task match, pretraining decides.** On the left of Figure 8.6, with 50 labels of era, neither scratch nor counting words gets far above the majority
-#   class. The pretrained models do, and the *three minutes* of the live one bring most of what the zoo's longer training brings.
-# * **The lead lasts.** We had predicted that a thousand labels leave less than 12 points over scratch and 5 over TF-IDF. Look at the table: both are more, and the
-#   prediction failed. Over TF-IDF the lead does shrink; counting words is the way that gains most from many labels.
-# * **Frozen or fine-tuned** hardly matters on era. (With a thousand labels we had expected fine-tuning to be ahead.) A linear classifier on frozen features is the cheaper way, and
-#   its encoder serves all tasks.
-# * **Party is hard.** From one sentence nobody is right much more often than six times in ten. We had predicted no significant difference with 50 labels; by the p-values
-#   there are some, of a few points. With a thousand labels counting words has caught up with the best of them, and the zoo's
-#   fine-tuned model is *worse* than with 200, in macro-F1 most of all. We do not know why.
-# * **Where they do not match, it does not help.** No address speaks of arrays and axes. On documentation, on the right of Figure 8.6, models that were pretrained on speeches are no
-#   better than scratch with few labels, and *behind* it with more. We had predicted ten points in their favour. What was learned is a language in which these words hardly occur.
-#   Part of it is our own doing: fine-tuning is short, of a thousand labels it sees each once, while scratch may see each five times; for era that was enough, here it is not. But the
-#   frozen features, which need no such time, are behind as well. Pre-training is not magic: it carries over what text and task share. Chapter 12 goes on from here.
+# **Macro-F1** is the mean over classes of F1, the harmonic mean of precision (how many that were called so are so) and
+# recall (how many that are so were called so). The **majority class** is that of the sentences from which labels are
+# drawn; among the test sentences it may be another.
+
+# %%
+for task, found in few["tasks"].items():
+    majority = found["majority"]
+    print(f"{task}: {found['test_sentences']:,} sentences of {found['test_sources']} sources; "
+          f"majority class {majority['accuracy']:.2f}, macro-F1 {majority['macro_f1']:.2f}")
+    print(f"  {'accuracy / macro-F1 at':24s}" + "".join(f"{n:>14,d}" for n in few["labels"]))
+    for name, rows in found["accuracy"].items():
+        print(f"  {name:24s}" + "".join(f"{np.mean(a):9.2f}/{np.mean(f):.2f}" for a, f in zip(rows, found["macro_f1"][name])))
+    print("  zoo, fine-tuned, less scratch, points" + "".join(f"{n:>7,d}: {ahead(task, TUNED, 'scratch', n):+.0f}" for n in few["labels"]))
+claim(all(one.is_clear for name, one in leads.items() if name.startswith("era")), "era, 50 labels: every lead is clear of 0")
+claim(min(one.over_samples.p for one in party) > threshold, "party, 50 labels: none is, of so many comparisons")
+claim(score("party", TUNED, 1000) < score("party", TUNED, 200), "on party, more labels made the fine-tuned model worse")
+claim(all(score(LIBRARY, way, 1000) < score(LIBRARY, "scratch", 1000) for way in WAYS),
+      "but on documentation, with 1,000 labels, it is behind scratch, frozen or not")
+
+# %% [markdown]
+# * **On era pretraining decides, and the lead lasts.** With 50 labels neither scratch nor counting words gets far above
+#   the majority class. The pretrained models do, and *three minutes* bring most of what the zoo's longer training
+#   brings. The lead is still there with 1,000 labels, where we had predicted less. Frozen or fine-tuned hardly matters.
+#   (Over test speeches all four p-values stand the correction. Over five draws most do not: five are few.)
+# * **On party it helps little.** These are the same speeches, so matching text is not enough. No method is right much
+#   more often than six times in ten. Four p-values look small, but with twelve comparisons none of them stands. With
+#   1,000 labels counting words has caught up, and the zoo's fine-tuned model is *worse* than with 200. We do not know
+#   why.
+# * **On library it does not help.** No address speaks of arrays and axes. Models that were pretrained on speeches are
+#   no better than scratch with few labels, and *behind* it with more. We had predicted ten points in their favour. Part
+#   of it is our own doing: fine-tuning sees each of 1,000 labels once, scratch up to five times. But the frozen
+#   features, which need no such time, are behind as well. Pre-training carries over what text and task share. Chapter
+#   12 goes on from here.
 #
 # ## 6 · What else could one ask?
 #
 # BERT's two tasks were a beginning. Four descendants, each in one idea:
 #
-# * **No next sentence.** BERT's authors found that leaving it out does harm (section 5.1). RoBERTa (Liu et al. 2019, section 4.2, Table 2) leaves it out and
-#   finds the model as good or better; perhaps, they say, BERT's test dropped the loss but still read pairs.
-# * **Sentence order.** ALBERT (Lan et al. 2020, section 3.1) takes two parts of one text and swaps them in half of the cases: topic no longer gives the
-#   answer away. In its Table 5 that helps, and next sentences hardly do.
-# * **Whole words.** A word of three pieces with one hidden is hardly a question. Hide all its pieces or none (BERT's authors, in models of May 2019, described
-#   in the README of their code; whole spans of words in SpanBERT, Joshi et al. 2020, section 3.1).
-# * **Replaced tokens.** ELECTRA (Clark et al. 2020, section 2): a small masked model, the *generator*, fills the blanks; the model that we are after, the *discriminator*,
-#   says of **every** token whether it is the original. Every token is a question, not 15 in 100, and there is no `[MASK]` in what it reads.
+# * **No next sentence.** BERT's authors found that leaving it out does harm (section 5.1). RoBERTa (Liu et al. 2019,
+#   section 4.2, Table 2) finds the model without it as good or better.
+# * **Sentence order.** ALBERT (Lan et al. 2020, section 3.1) swaps two parts of one text in half of the cases: topic no
+#   longer gives the answer away. In its Table 5 that helps, and next sentences hardly do.
+# * **Whole words.** Of a word of three pieces, one is easy to guess from the others. So hide all its pieces or none
+#   (the README of BERT's code, May 2019; whole spans of words in SpanBERT, Joshi et al. 2020, section 3.1).
+# * **Replaced tokens.** ELECTRA (Clark et al. 2020, section 2): a small masked model, the *generator*, fills the masked
+#   positions; the model that we are after, the *discriminator*, says of **every** token whether it is the original.
+#   There is no `[MASK]` in what it reads.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 08.4 · whole words (★★☆, 10 min)**
 #
-# A piece that continues a word is marked (`##ing`), so it is known which tokens begin one: `starts`, $(T,)$ bool, of which the first is True. `chosen`, $(T,)$ bool,
-# says which tokens were chosen to be hidden. Extend the choice to whole words, also where the chosen piece is the last of its word.
+# A piece that continues a word is marked (`##ing`), so it is known which tokens begin one: `starts`, $(T,)$ bool, of
+# which the first is True. `chosen`, $(T,)$ bool, says which tokens were chosen to be hidden. Extend the choice to whole
+# words, also where the chosen piece is the last of its word.
 
 
 # %% tags=["exercise"]
@@ -688,8 +868,9 @@ whole_words = check("08.4", whole_words)
 # %% [markdown] tags=["exercise"]
 # **Exercise 08.5 · what the discriminator is asked (★☆☆, 10 min)**
 #
-# For ELECTRA: `original` holds the ids of the text, `corrupted` what the generator made of it, both $(B, T)$, and `attention_mask` is 0 at padding. Say
-# which tokens count as replaced, and on which the discriminator is scored. What if the generator has guessed the very token that stood there?
+# For ELECTRA: `original` holds the ids of the text, `corrupted` what the generator made of it, both $(B, T)$, and
+# `attention_mask` is 0 at padding. Say which tokens count as replaced, and on which the discriminator is scored. What
+# if the generator has guessed the very token that stood there?
 
 
 # %% tags=["exercise"]
@@ -703,128 +884,126 @@ def detection_labels(original, corrupted, attention_mask):
 detection_labels = check("08.5", detection_labels)
 
 # %% [markdown]
-# All of them, at equal compute, in a run as short as those of the ladder. There are seven arms, of two architectures:
-#
-# | arm | reads | is asked |
-# |---|---|---|
-# | BERT, blocks | packed blocks | masked tokens |
-# | BERT, pairs | pairs | masked tokens only |
-# | BERT, next sentence | the same pairs | masked tokens, and whether B follows A |
-# | BERT, sentence order | true pairs, half of them swapped | masked tokens, and which part came first |
-# | modern, tokens | packed blocks | masked tokens |
-# | modern, whole words | packed blocks | masked words |
-# | modern, ELECTRA | packed blocks, blanks filled by a generator half as wide | every token: is it the original? |
-#
-# Blocks against pairs shows what the form of the input does, pairs against next sentence what the second loss does. All arms get from section 3 what is not
-# architecture: the start at the frequencies, Muon, and 40 % hidden (ELECTRA 15 %, as in its paper). BERT's four get one thing more, `start_at_neighbours`: the heads of its
-# two lower layers start by looking at the neighbours. The matrix products of an update are counted while it runs, and all arms of *one architecture* get the same
-# total; so compare in Figure 8.7 orange bars with orange ones and blue with blue. They are judged by the common blanks (where they can fill any), by their own sentence
-# task, and by the era of a sentence with 200 labels.
+# Here are all of them, in runs as short as those of the ladder. Four arms have BERT's architecture: packed blocks;
+# pairs, by masked tokens only; the same pairs with the next-sentence loss; true pairs, half of them swapped. Three have
+# the modern one: masked tokens, masked words, ELECTRA with a generator half as wide. All get from section 3 what is not
+# architecture: the start at the frequencies, Muon, and 40 % hidden (ELECTRA 15 %, as in its paper). In BERT's four the
+# heads of the two lower layers start by looking at the neighbours (`start_at_neighbours`). All arms of *one
+# architecture* get the same training FLOPs. They are judged by the common blanks, by their own sentence task, and by
+# era with 200 labels.
 
 # %%
-ledger = results("08-tasks")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-arms = ledger["measured"]["arms"]
-
-# %%
-print(f"{'':22s}{'updates':>8s}  {'masked loss (seeds)':24s}{'era, frozen':>12s}{'fine-tuned':>12s}   sentence task")
+measured = results("08-tasks")["measured"]
+arms, labels = measured["arms"], measured["labels"]
+print(f"{'':22s}{'updates':>8s}  {'masked loss (seeds)':24s}{'era, frozen':>12s}{'fine-tuned':>12s}   pairs right: true / false ones (seeds)")
 for name, arm in arms.items():
     losses = " ".join(f"{loss:.2f}" for loss in arm["losses"]) or "(none)"
-    sentence = f"{np.mean([s['accuracy'] for s in arm['sentences']]):.1%}" if arm["sentences"] else ""
-    print(f"{name:22s}{arm['updates']:8d}  {losses:24s}{np.mean(arm['frozen']):12.3f}{np.mean(arm['fine-tuned']):12.3f}   {sentence}")
+    told = "   ".join(f"{s['accuracy']:.0%}: {s['of_true']:.0%} / {s['of_false']:.0%}" for s in arm["sentences"])
+    print(f"{name:22s}{arm['updates']:8d}  {losses:24s}{np.mean(arm['frozen']):12.3f}{np.mean(arm['fine-tuned']):12.3f}   {told}")
+print(f"{'no pre-training':56s}{score('era', 'frozen random', labels) / 100:12.3f}{score('era', 'scratch', labels) / 100:12.3f}   (section 5)\n")
 
-# %%
-fig, axes = plots.figure(columns=2, width=11, height=3.3)
-for ax, way in zip(axes, ("frozen", "fine-tuned")):
-    plots.bars(ax, list(arms), [np.mean(arm[way], axis=1) for arm in arms.values()],
-               [plots.ORANGE if name.startswith("BERT") else plots.BLUE for name in arms])
-    rival = {"frozen": "frozen random", "fine-tuned": "scratch"}[way]
-    line = score("era", rival, ledger["measured"]["labels"]) / 100
-    ax.axvline(line, color=plots.BLACK, lw=1, ls="--")
-    ax.annotate(rival, (line, len(arms) - 0.45), fontsize=8, ha="center", annotation_clip=False)
-    ax.set(xlim=(0, 0.85), xlabel=f"era, {ledger['measured']['labels']} labels, {way} (fraction right)")
-axes[1].set_yticklabels([])
-plots.show(fig, alt="Two groups of bars, the accuracy at era of each arm, frozen on the left and fine-tuned on the right, a dot a seed. The numbers are in the table above. "
-           "Dashed lines: frozen random features on the left, which ELECTRA's bar just reaches, and training from scratch on the right, above five of the seven bars.",
-           number="8.7")
 
-# %% [markdown]
-# * **Neither sentence task is learned** in so short a run: hardly more than half of the pairs are told right, and always the same answer gives half. And all four arms
-#   with BERT's architecture are still on the plateau. So we read nothing into what differs between them, and RoBERTa's question is *not* answered by this table. That is a
-#   finding, too: a comparison among models that have not learned yet compares nothing.
-# * **Whole words** ask harder questions, and on single-token blanks the model is a little worse for it. Frozen, it is a little behind at telling eras as well;
-#   fine-tuned, the seeds differ by more than the two do.
-# * **ELECTRA is behind**, against our prediction and against the paper. We can only guess why. Its generator is itself a small masked model, likely on the plateau: it fills
-#   blanks by frequency, and frequent words in wrong places are found without reading far. In the paper even the shortest training takes six hours of a GPU
-#   (Table 1). And no arm had a learning rate chosen for it alone, which chapter 07 warned of.
-# * **Mind the dashed lines** of Figure 8.7: they are from section 5's table, on the same test sentences. Frozen, ELECTRA's features are no better than random ones.
-#   Fine-tuned, every arm is right less often than frozen, and most stay below training from scratch, which may train longer on the labels. So little pretraining is worth little.
+def change(one, other):
+    """What an arm has more than another: nats, and points of era, frozen and fine-tuned."""
+    return np.mean(arms[one]["losses"] or np.nan) - np.mean(arms[other]["losses"]), *(
+        100 * (np.mean(arms[one][way]) - np.mean(arms[other][way])) for way in ("frozen", "fine-tuned"))
+
+
+best = max(np.mean([s["accuracy"] for s in arm["sentences"]]) for arm in arms.values() if arm["sentences"])
+nsp, words = change("BERT, next sentence", "BERT, pairs"), change("modern, whole words", "modern, tokens")
+electra = change("modern, ELECTRA", "modern, tokens")[2]
+verdicts(("sentence tasks: less than 60 % right, means over seeds", f"{best:.1%}", best < 0.6),
+         ("next sentence: within 0.1 nats, 3 points of era", "{:+.2f}; {:+.1f}, {:+.1f}".format(*nsp), abs(nsp[0]) < 0.1 and max(map(abs, nsp[1:])) < 3),
+         ("whole words: 0.05 to 0.3 nats worse, within 3 points", "{:+.2f}; {:+.1f}, {:+.1f}".format(*words), 0.05 <= words[0] <= 0.3 and max(map(abs, words[1:])) < 3),
+         ("ELECTRA, fine-tuned, ahead by 2 points or more", f"{electra:+.1f}", electra >= 2))
 
 # %% [markdown]
-# What more time makes of BERT's architecture, asked both questions, is in the zoo as well: `bert-mini-sotu`, twice as wide, an hour of one core. (Its training is not
-# that of 2018: Muon, more blanks, and heads that start at the neighbours, as in the arms above.) We ask it about pairs from speeches that it has not seen:
+# * **A mean hides two regimes.** "Less than 60 % right" held, by the mean. But look at the seeds, and at the two
+#   classes: nearly all runs *always* answer "false", which is right half of the time, and one run of sentence order has
+#   begun to learn and is above 60. No run is like the mean. Print seeds and class rates.
+# * **All four arms of BERT's architecture are on the plateau**, with the start at the frequencies, Muon and 40 %
+#   hidden. The modern ones, with the same and rotary positions, are far below: Figure 8.3 once more. RoBERTa's question
+#   is therefore *not* answered. Models that have not learned yet compare nothing.
+# * **ELECTRA is behind**, against our prediction and the paper (Figure 1). Its generator is likely on the plateau, too;
+#   frequent words in wrong positions are found without reading far. In the paper even the shortest training takes six
+#   hours of a GPU (Table 1), and no arm here had a learning rate of its own.
+
+# %% [markdown]
+# With more time BERT's architecture learns both tasks, too. `bert-mini-sotu` of the zoo is twice as wide and took an
+# hour of one core. We ask it about pairs from speeches that it has not seen:
 
 # %%
 bert = load_pretrained("bert-mini-sotu")
 unseen = dataset.subset([i for i in numbers if dataset.sources[i] in apart])
-told = pair_scores(bert, SentencePairs(unseen, T, special, negatives="era"), dial(smoke=64, laptop=512))
+told = pair_scores(bert, SentencePairs(unseen, T, special, negatives="era"), dial(smoke=64, laptop=256))
+loss = masked_scores(bert, some).loss
 print(f"next sentence, {told.pairs} pairs, {told.share_false:.1%} of them false: {told.accuracy:.1%} right; true ones {told.of_true:.1%}, false ones {told.of_false:.1%}")
-print(f"masked loss on a part of the common blanks {masked_scores(bert, some).loss:.2f} nats; bigram counts {lines['bigram']:.2f}")
-claim(masked_scores(bert, some).loss < lines["bigram"], "BERT's architecture passes counting, too, in an hour of today's training")
+print(f"masked loss on a part of the common blanks {loss:.2f} nats; bigram counts {lines['bigram']:.2f}")
+claim(loss < lines["bigram"], "BERT's architecture passes counting, too, in an hour of today's training")
 
 # %% [markdown]
-# So both tasks can be learned from a corpus as small as this, if there is time. It recognises true pairs more often than false ones, perhaps since many a
-# passage of the same era would do as a continuation.
-#
-# ## 7 · Where the time goes
-#
-# Three minutes are worth more in a fast program. In a small encoder the most expensive product is the projection onto the vocabulary, $D \cdot V$ per
-# token, while the matrices of a layer of BERT have $12\,D^2$ entries (chapter 06): as long as $D$ is small, it costs as much as several layers. But only the blanks need it, 15 or
-# 40 of 100. The same holds one floor down: of the **last layer** nothing is wanted but its output at the blanks, so only these ask, and pass through its feed-forward
-# part; all tokens are there to be asked, as keys and values. Weights and answers are the same. Only what nobody would look at is not computed.
-#
-# The table sets a training step of ours beside one of `transformers`, with the same weights and batches. A row names layers × width, the places $T$ of a block, and the blocks $B$
-# of a batch; *ragged* ones differ in length. "Theirs" is the faster of their two ways to compute attention.
+# **Where the time goes.** In a small encoder the most expensive product is the projection onto the vocabulary,
+# $D \cdot V$ per token, while the matrices of a layer have $12\,D^2$ entries (chapter 06). Only the masked tokens need
+# it, as in your step of exercise 08.7. In the **last layer**, too, all tokens give keys and values, and the masked ones
+# alone give queries and pass through the feed-forward part. Weights and answers are the same. The table sets a training
+# step of ours beside `transformers`' faster one, with the same weights and batches; *products* is the share of our step
+# that its matrix products alone would take.
 
 # %%
-ledger = results("08-speed")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-print(f"\n{'':34s}{'tokens/s':>10s}{'theirs':>10s}{'faster':>8s}{'products':>10s}")
-for size, found in ledger["measured"]["steps"].items():
+measured = results("08-speed")["measured"]
+print(f"{'layers × width, tokens, batch':34s}{'tokens/s':>10s}{'theirs':>10s}{'faster':>8s}{'products':>10s}")
+for found in measured["steps"].values():
     speed = found["tokens_per_second"]
-    print(f"{found['size']:34s}{speed['ours']:10.0f}{speed[found['their_best']]:10.0f}{found['speedup']:8.2f}{found['products_share']:10.2f}")
+    print(f"{found['size']:34s}{speed['ours']:10,.0f}{speed[found['their_best']]:10,.0f}{found['speedup']:8.2f}{found['products_share']:10.2f}")
+print()
+main, trainers = measured["steps"]["main"], measured["trainers"]
+verdicts(("a step 1.8 times as fast as transformers'", f"{main['speedup']:.2f}", main["speedup"] >= 1.8),
+         ("the trainer twice as fast", f"{trainers['speedup']:.2f}", trainers["speedup"] >= 2),
+         ("the trainer within 2 % of a bare loop", f"{trainers['over_bare_loop'] - 1:+.1%}", trainers["over_bare_loop"] <= 1.02),
+         ("products at least 0.85 of a step at 4 × 256", f"{main['products_share']:.2f}", main["products_share"] >= 0.85))
 
 # %% [markdown]
-# "Products" is the share of our step that its matrix products alone would take: what is left over is normalisation, softmax, the optimiser,
-# and moving memory. At 4 × 256 it is more than we had predicted. At 12 × 768 the advantage is small: there the layers are most of the work, and both
-# libraries do the same products. Chapter 09 goes on from here.
+# At 12 × 768 the advantage is small: there the layers are most of the work, and both libraries do the same products.
+# Chapter 09 goes on from here.
 #
 # ## Summary
 #
-# * BERT is an encoder and two questions: what stood at the blanks, and whether B follows A. The second needs **negatives**, and they must be honest.
-# * Trained as in 2018, a small model sits on the **unigram plateau** for minutes (Figure 8.1). Its falling loss looks like learning. Draw the lines of counting.
-# * What freed it here were narrow windows in two layers, Muon, and more blanks (Figure 8.2). The other parts that made a ModernBERT of BERT did little in so short a run.
-# * Where text and task match, the pretrained model is far ahead of training from scratch, still with a thousand labels. Where they do not, it is not ahead at all (Figure 8.6).
-# * Which questions are best to ask cannot be told from models that have not left the plateau. Draw the baselines there, too.
+# * BERT is an encoder and two questions: which tokens were masked, and whether B follows A. The second needs
+#   **negatives**, and they must be honest.
+# * Trained as in 2018, a small model sits on the **unigram plateau** for minutes, in smaller batches, too (Figure 8.2).
+#   Its falling loss looks like learning. Draw the lines of counting.
+# * **What a change is worth depends on the order.** Narrow windows in two layers, Muon and more masked tokens are worth
+#   much both when added and when taken away. Rotary positions look worthless on the ladder, and are worth as much as
+#   Muon in the whole recipe (Figure 8.3). Ask both ways.
+# * On *era* the pretrained model is far ahead of training from scratch, still with 1,000 labels. On *party*, of the
+#   same speeches, it leads by little, and on *library* not at all (Figures 8.7 and 8.8).
+# * A mean over seeds can describe no single run. Models on the plateau cannot tell which questions are best to ask.
 # * A saved model is a Hugging Face folder; what you trained here, others can use.
 #
-# **What we measured** `08-better-than-counting`, `08-ladder`, `08-few-labels-text`, `08-tasks`, `08-speed`: `python course.py reproduce ID` measures each again.
+# **What we measured** `08-better-than-counting`, `08-peer-batch`, `08-ladder`, `08-taken-away`, `08-few-labels-text`,
+# `08-tasks`, `08-speed`: `python course.py reproduce ID` measures each again.
 #
-# **Going further** `recipes/bert-mini-laptop.toml` is BERT's architecture with both tasks, on your machine, in minutes. Put your own text into a recipe
-# (`corpus = "my/*.txt"`) and look where your lines of counting are. Chapter 09 makes all of it faster, chapter 11 looks into the model, and chapter 12 carries it
-# to other tasks.
+# **Going further** `recipes/bert-mini-laptop.toml` is BERT's architecture with both tasks, on your machine, in minutes.
+# Put your own text into a recipe (`corpus = "my/*.txt"`) and look where your lines of counting are. Chapter 11 looks
+# into the model, and chapter 12 carries it to other tasks.
 #
 # ## References
 #
-# * Clark, Luong, Le, Manning: *ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators*. ICLR 2020. Section 2, Figure 2, Table 1.
-# * Devlin, Chang, Lee, Toutanova: *BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding*. NAACL 2019. Sections 3.1 and 5.1, Appendix A.2. Their code:
-#   `google-research/bert`, `create_pretraining_data.py` and, for whole words, the README.
-# * Geiping, Goldstein: *Cramming: Training a Language Model on a Single GPU in One Day*. ICML 2023. Sections 4.2 and 4.3.
+# * Clark, Luong, Le, Manning: *ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators*. ICLR
+#   2020. Section 2, Figure 1, Table 1.
+# * Devlin, Chang, Lee, Toutanova: *BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding*.
+#   NAACL 2019. Sections 3.1 and 5.1, Appendix A.2. Their code: `google-research/bert`, `create_pretraining_data.py`
+#   and, for whole words, the README.
+# * Geiping, Goldstein: *Cramming: Training a Language Model on a Single GPU in One Day*. ICML 2023; sections 4.2 and
+#   4.3 are those of the first version, arXiv 2212.14034v1.
 # * Jordan et al.: *Muon: An optimizer for hidden layers in neural networks*. 2024.
-# * Joshi, Chen, Liu, Weld, Zettlemoyer, Levy: *SpanBERT: Improving Pre-training by Representing and Predicting Spans*. TACL 2020. Section 3.1.
+# * Joshi, Chen, Liu, Weld, Zettlemoyer, Levy: *SpanBERT: Improving Pre-training by Representing and Predicting Spans*.
+#   TACL 2020. Section 3.1.
 # * Karpathy: *A Recipe for Training Neural Networks*. 2019. "Init well".
-# * Lan et al.: *ALBERT: A Lite BERT for Self-supervised Learning of Language Representations*. ICLR 2020. Section 3.1, Table 5.
+# * Lan et al.: *ALBERT: A Lite BERT for Self-supervised Learning of Language Representations*. ICLR 2020. Section 3.1,
+#   Table 5.
 # * Liu et al.: *RoBERTa: A Robustly Optimized BERT Pretraining Approach*. 2019. Section 4.2, Table 2.
+# * Liu et al.: *Muon is Scalable for LLM Training*. 2025. Section 2.2.
 # * Shazeer: *GLU Variants Improve Transformer*. 2020. Su et al.: *RoFormer*. 2021.
 # * Warner et al.: *Smarter, Better, Faster, Longer* (ModernBERT). 2024, at ACL 2025. Section 2.1.
 # * Wettig, Gao, Zhong, Chen: *Should You Mask 15% in Masked Language Modeling?* EACL 2023.
