@@ -99,26 +99,32 @@ class Association(nn.Module):
     P(w | n) = (c(n, w) − D) / c(n) + λ(n) P(w), with a discount D taken from every count that is
     not 0, and λ(n) such that it sums to 1: interpolated absolute discounting (Ney, Essen and
     Kneser, 1994). D = n₁ / (n₁ + 2 n₂), from the numbers of pairs seen once and twice, is what
-    leaving one out yields, as an upper bound; one is added to both, as either may be 0. The
-    association is 0 for a pair that was never seen, so only those that were are kept, row by row.
+    leaving one out yields, as an upper bound; one is added to both, as either may be 0. (Where both
+    are, D = 1/3 is a convention, not an estimate.) It takes occurrences for independent, which
+    copies are not: n₁ and n₂ count a pair once for all copies of a document, and where k copies
+    make a pair k times as frequent, k D are taken. The association is 0 for a pair that was never
+    seen, so only those that were are kept, row by row.
 
     Args:
         neighbour: (E,) one member of each pair that was seen.
         word: (E,) the other; the pairs are sorted by neighbour.
         count: (E,) how often.
+        distinct: (E,) how often without the copies of documents.
         unigram: (V,) P(w).
     """
 
     def __init__(self, neighbour: np.ndarray, word: np.ndarray, count: np.ndarray,
-                 unigram: np.ndarray):
+                 distinct: np.ndarray, unigram: np.ndarray):
         super().__init__()
         vocab_size = len(unigram)
-        once, twice = (count == 1).sum() + 1, (count == 2).sum() + 1
+        once, twice = (distinct == 1).sum() + 1, (distinct == 2).sum() + 1
         self.discount = float(once / (once + 2 * twice))
+        copies = count / distinct  # (E,)
         row_length = np.bincount(neighbour, minlength=vocab_size + 1)  # row V is empty: no evidence
         total = np.bincount(neighbour, count, minlength=vocab_size)  # c(n)
-        left_over = self.discount * row_length[neighbour] / total[neighbour]  # λ(n), (E,)
-        seen = (count - self.discount) / total[neighbour]  # (E,)
+        taken = self.discount * np.bincount(neighbour, copies, minlength=vocab_size)
+        left_over = (taken / np.maximum(total, 1))[neighbour]  # λ(n), (E,)
+        seen = (count - self.discount * copies) / total[neighbour]  # (E,)
         value = np.log1p(seen / (left_over * unigram[word]))
         self.register_buffer("value", torch.from_numpy(value).float())
         self.register_buffer("word", torch.from_numpy(word))
@@ -155,25 +161,32 @@ class TwoSidedBigram(nn.Module):
         vocab_size: V, the number of tokens in the vocabulary.
         special: ids of [PAD], [UNK], [CLS], [SEP], [MASK].
         weight: a, if it is to be given and not fitted.
+        distinct: the documents without their copies, if there are copies. The weight and the
+            discount are then estimated on these; otherwise copies pass for new evidence.
 
     Raises:
-        ValueError: for token ids outside the vocabulary, no token at all, or no weight where there
-            are not the two documents needed to fit one.
+        ValueError: for token ids outside the vocabulary, no token at all, no weight where there
+            are not the two documents needed to fit one, or distinct documents that lack a pair.
     """
 
     def __init__(self, documents, vocab_size: int, special: SpecialIds,
-                 weight: float | None = None):
+                 weight: float | None = None, distinct=None):
         super().__init__()
         documents = list(token_arrays(documents))
+        distinct = documents if distinct is None else list(token_arrays(distinct))
         if weight is None:
-            weight = self._fitted_weight(documents, vocab_size, special)
+            weight = self._fitted_weight(distinct, vocab_size, special)
         self.weight = weight
         self.unigram = Unigram(token_counts(documents, vocab_size))
         left, right, count = pair_counts(documents, vocab_size)
+        *pairs, once = pair_counts(distinct, vocab_size)
+        if not np.array_equal(pairs, [left, right]):
+            raise ValueError("distinct must hold each document once: its pairs of neighbours are "
+                             "not those of the documents")
         probability = self.unigram.log_probabilities.double().exp().numpy()
-        self.after = Association(left, right, count, probability)  # of l, what follows it
+        self.after = Association(left, right, count, once, probability)  # of l, what follows it
         order = np.lexsort((left, right))
-        self.before = Association(right[order], left[order], count[order], probability)
+        self.before = Association(right[order], left[order], count[order], once[order], probability)
         silent = torch.tensor([special.pad, special.cls, special.sep, special.mask])
         self.register_buffer("silent", silent)
 

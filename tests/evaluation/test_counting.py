@@ -33,16 +33,21 @@ def loss(model, left, word, right) -> float:
     return torch.nn.functional.cross_entropy(logits, torch.as_tensor(word)).item()
 
 
-def smoothed(pairs: Counter, given: int, prior: list[float]) -> list[float]:
-    """Interpolated absolute discounting, word by word, as the papers write it."""
-    once = sum(c == 1 for c in pairs.values()) + 1
-    twice = sum(c == 2 for c in pairs.values()) + 1
+def pairs_of(documents, reverse: bool = False) -> Counter:
+    return Counter(pair[::-1] if reverse else pair
+                   for d in documents for pair in zip(d, d[1:], strict=False))
+
+
+def smoothed(pairs: Counter, distinct: Counter, given: int, prior: list[float]) -> list[float]:
+    """Interpolated absolute discounting, word by word, as the papers write it; D as of distinct."""
+    once = sum(c == 1 for c in distinct.values()) + 1
+    twice = sum(c == 2 for c in distinct.values()) + 1
     discount = once / (once + 2 * twice)
     total = sum(c for (g, _), c in pairs.items() if g == given)
     if not total:
         return prior
-    kinds = sum(g == given for g, _ in pairs)
-    return [max(pairs[given, w] - discount, 0) / total + discount * kinds / total * prior[w]
+    taken = {w: discount * c / distinct[g, w] for (g, w), c in pairs.items() if g == given}
+    return [(pairs[given, w] - taken.get(w, 0)) / total + sum(taken.values()) / total * prior[w]
             for w in range(V)]
 
 
@@ -90,15 +95,15 @@ class TestTwoSidedBigram:
            st.floats(0.3, 1.3))
     @settings(max_examples=60, deadline=None)
     def test_is_the_product_of_both_smoothed_bigrams(self, documents, left, right, weight):
-        pairs = Counter(pair for d in documents for pair in zip(d, d[1:], strict=False))
-        if not pairs:
+        if not pairs_of(documents):
             return
-        model = TwoSidedBigram(documents, V, SPECIAL, weight=weight)
+        distinct = sorted(set(map(tuple, documents)))
+        model = TwoSidedBigram(documents, V, SPECIAL, weight, distinct)
         total = sum(map(len, documents)) + V
         counts = Counter(w for d in documents for w in d)
         prior = [(counts[w] + 1) / total for w in range(V)]
-        after = smoothed(pairs, left, prior)
-        before = smoothed(Counter({(r, l): c for (l, r), c in pairs.items()}), right, prior)
+        after = smoothed(pairs_of(documents), pairs_of(distinct), left, prior)
+        before = smoothed(pairs_of(documents, True), pairs_of(distinct, True), right, prior)
 
         ids = torch.tensor([[left, 4, right], [left, 4, 4], [4, 4, right], [4, 4, 2]])
         p = model(ids, positions=torch.ones(4, 1, dtype=torch.long))[:, 0].double().exp()
@@ -141,6 +146,18 @@ class TestTwoSidedBigram:
         alone = [model(part) for part in ids.split([3, 2, 1], dim=1)]
         torch.testing.assert_close(packed, torch.cat(alone, dim=1))
         assert not torch.allclose(packed, model(ids))
+
+    def test_copies_are_no_evidence(self):
+        once = np.array_split(chain(600, 0)[0], 20)
+        model = TwoSidedBigram(once, V, SPECIAL)
+        copied = TwoSidedBigram(once * 4, V, SPECIAL, distinct=once)
+        assert copied.weight == model.weight
+        assert copied.after.discount == model.after.discount
+        ids = torch.tensor([[6, 7, 8, 9, 10]])
+        close = {"atol": 0.02, "rtol": 0}  # the ones added to the unigram's counts differ
+        torch.testing.assert_close(copied(ids)[..., 5:], model(ids)[..., 5:], **close)
+        with pytest.raises(ValueError, match="each document once"):
+            TwoSidedBigram(once * 4, V, SPECIAL, distinct=once[1:3])
 
     def test_pairs_do_not_cross_documents(self):
         model = TwoSidedBigram([[5, 6], [7, 8]], V, SPECIAL, weight=1.0)
