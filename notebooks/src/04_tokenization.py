@@ -3,32 +3,33 @@
 #
 # A network computes with numbers; a text is a row of characters. Between the two stands the
 # **tokenizer**. It decides what the pieces of the text are, and gives each piece a number, its
-# *id*. It is learned from text, before the model, and after that it never changes: what it cuts
-# badly or doesn't know, no amount of pre-training brings back. In this chapter you will write the
-# two kinds of tokenizer that most pretrained text models use, and set them beside the library
-# `tokenizers`, merge for merge and id for id.
+# *id*. It is learned from text, before the model, and then never changes: what it cuts badly,
+# pre-training cannot bring back. In this chapter you write the tokenizers that most pretrained text
+# models use, and compare them with the library `tokenizers`, merge for merge and id for id.
 #
 # **You will be able to**
 #
 # 1. say, with Zipf's and Heaps' laws measured on real text, why neither words nor characters make
 #    a good vocabulary;
-# 2. write BPE, training and encoding, such that every merge and every token equals those of
+# 2. write BPE, on characters and on bytes, such that every merge and every token equals those of
 #    `tokenizers`, down to the rule for ties;
-# 3. write WordPiece encoding, say when it gives up, and tell its published training criterion
-#    from what libraries really do;
+# 3. write WordPiece encoding, say when it fails, and tell its published training criterion from
+#    what libraries really do;
 # 4. assemble `[CLS] A [SEP] B [SEP]` by hand, and say what each special token is for;
-# 5. measure what a vocabulary costs: tokens a word, unknown words, parameters, and how unequally
+# 5. measure what a vocabulary costs: tokens per word, unknown words, parameters, and how unequally
 #    languages are treated.
 #
-# **You need** Python and chapter 00. There is no training of networks in this chapter.
+# **You need** Python and chapter 00. No network is trained here.
 #
-# **Time** about 2 hours of reading and exercises. Computing takes under a minute on a laptop.
+# **Time** about 3 hours of reading and exercises. Computing takes a minute on a laptop.
 
 # %% tags=["setup"]
 import ast
 import json
 import math
+import re
 import string
+import sys
 import unicodedata
 from collections import Counter, defaultdict
 from functools import lru_cache
@@ -40,18 +41,18 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from pretrain_lib import Keys, load_text, train_tokenizer
-from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
-from pretrain_lib.course.exercises.ch04 import CHOICES, reports
+from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results
+from pretrain_lib.course import reveal
+from pretrain_lib.course.exercises.ch04 import CHOICES, our_ids, reports
 from pretrain_lib.data.text.document import split_sentences
 
 # %% [markdown]
 # ## 1 · From text to ids
 #
-# The program of the article that this course starts from loads a tokenizer, the one of
+# The program of the article that this course starts from loads the tokenizer of
 # `bert-base-uncased`. Here are its lines from there to the end of the training loop, copied from
-# section 5.2 without their comments. Python can parse a program without running it, so let it tell
-# us what this one does with its tokenizer: which names are given a value, and which of them are
-# never read?
+# section 5.2 without their comments. Python can parse a program without running it: which names are
+# given a value, and which of them are never read?
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 article = """
@@ -76,12 +77,11 @@ read = {name.id for name in names if isinstance(name.ctx, ast.Load)}
 print("given a value and never read:", sorted(stored - read - {"_"}))
 
 # %% [markdown]
-# The tokenizer is loaded and never used. The data are random numbers; no text enters the program
-# at all. And it couldn't be fed what a tokenizer makes: the network takes 128 real numbers, and
-# ids are not quantities. Id 2000 isn't twice id 1000, and nothing lies half-way between them.
-# **An id is a name.** What a network computes with is a row of numbers that it learns for each
-# id, its *embedding*. Written as linear algebra, the id is a *one-hot* vector, 1 at its own place
-# and 0 elsewhere, and looking up a row is a product with the matrix $E$ of all rows.
+# The tokenizer is loaded and never used; no text enters the program. Nor could its network take
+# what a tokenizer makes: it takes 128 real numbers, and ids are not quantities. Id 2,000 isn't
+# twice id 1,000. **An id is a name.** A network learns a row of numbers for each id, its
+# *embedding*, and computes with that. Written as linear algebra, the id is a *one-hot* vector, 1 at
+# its own index and 0 elsewhere, and looking up a row is a product with the matrix $E$ of all rows.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 ids = torch.tensor([3, 0, 3])  # a text of three tokens, two of them the same
@@ -91,19 +91,20 @@ print("one-hot", tuple(one_hot.shape), " embedded", tuple(E[ids].shape))
 claim(torch.equal(one_hot @ E, E[ids]), "a product with one-hot rows is a look-up")
 
 # %% [markdown]
-# The article's steps (its section 3.2) explain the preparation of data by cropping and turning
-# images. For text, the preparation is this chapter. A tokenizer is a list of strings, the
-# **vocabulary**, together with a rule that cuts any text into strings of that list. The list must
-# be fixed before training, since each entry owns a row of $E$. Everything in this chapter is about
-# which strings to put on the list.
-#
-# Our text: the addresses of the presidents of the United States to Congress, 1790 to today. We
-# hold a tenth of the speeches of each era out. Tokenizers are learned from the others, and
-# measured on those held out. (`Keys` draws the random order. It is a function of the seed, so that
-# the same speeches are held out every time; chapter 03 explains it.)
-#
-# These are historical documents. They hold the language of their times, also where they speak of
-# slavery and of the removal of Indian nations.
+# A tokenizer is a list of strings, the **vocabulary**, with a rule that cuts any text into strings
+# of that list (Figure 4.1). The list is fixed before training, since each entry owns a row of $E$.
+# This chapter is about which strings to put on the list.
+
+# %%
+plots.show(diagrams.tokenization(), "A text becomes words, the words become tokens, and each token "
+           "an id. The id picks a row of the embedding matrix.", number="4.1")
+
+# %% [markdown]
+# Our text: the addresses of the presidents of the United States to Congress, 1790 to today. These
+# are historical documents, in the language of their times, also where they speak of slavery and of
+# the removal of Indian nations. We hold out a tenth of the speeches of each era. Tokenizers are
+# learned from the others, and measured on those held out. (`Keys` draws the random order as a
+# function of the seed, so that the same speeches are held out every time; chapter 03 explains it.)
 
 # %%
 documents = list(load_text("sotu"))[:: dial(smoke=6, laptop=1)]
@@ -132,9 +133,9 @@ print(len(train), "speeches to learn from,", len(test), "held out, such as", tes
 # Two steps come before any vocabulary, and both throw something away.
 #
 # **Normalisation** makes strings equal that should count as equal. BERT's "uncased" models
-# lower-case, and remove accents: Unicode's form *NFD* takes "é" apart into "e" and a combining
-# accent (of Unicode's category `Mn`), and then accents are dropped. Nobody gets back what is gone:
-# *Polish* the people and *polish* the verb have become one.
+# lower-case, and remove accents: Unicode's form *NFD* splits "é" into "e" and a combining accent
+# (of Unicode's category `Mn`), and then accents are dropped. What is gone stays gone: *Polish* the
+# people and *polish* the verb have become one.
 
 # %%
 def normalise(text):
@@ -174,7 +175,7 @@ bert_cutter = pre_tokenizers.BertPreTokenizer()
 def their_words(text):
     """The same by `tokenizers`."""
     pieces = bert_cutter.pre_tokenize_str(bert_normalizer.normalize_str(text))
-    return [word for word, place in pieces]
+    return [word for word, span in pieces]
 
 
 words = {document.source: words_of(document.text) for document in documents}
@@ -183,8 +184,8 @@ print(f"{equal} of {len(test)} held-out speeches are cut exactly as `tokenizers`
 claim(equal == len(test), "our normalisation and cutting are BERT's, on every held-out speech")
 
 # %% [markdown]
-# From here on, all we need of a text is how often each word occurs. That is a great saving:
-# two million words of text become a table of some tens of thousands.
+# From here on, all we need of a text is how often each word occurs: two million words of text
+# become a table of some tens of thousands.
 
 # %%
 def count(part):
@@ -203,8 +204,8 @@ print(", ".join(f"{word} {n:,}" for word, n in train_words.most_common(6)))
 #
 # ## 3 · Why not words? Why not characters?
 #
-# The obvious vocabulary is the table itself: a token for each word. Before you look at what it
-# costs: what share of the types in the table occurs only *once* in all those speeches?
+# The obvious vocabulary is the table itself: a token for each word. What share of the types in the
+# table occurs only *once* in all those speeches?
 
 # %%
 predict("04.once", ..., unit="(share of the types that occur once)")
@@ -219,12 +220,11 @@ print(f"the 100 most frequent types make up {in_text[:100].sum():.1%} of the tex
 print(f"those that occur once {in_text[frequencies == 1].sum():.2%}, but {once:.1%} of the table")
 
 # %% [markdown]
-# This lopsidedness has a law, **Zipf's** (1949): the frequency of a word is roughly inversely
-# proportional to its rank, $f(r) \propto r^{-a}$ with $a$ near 1. On double logarithmic axes it is
-# a straight line. A second law says how the table grows. **Heaps'** (Herdan 1960; Heaps 1978): a
-# text of $n$ words holds $V(n) \approx K n^{\beta}$ types, with $\beta$ clearly between 0 and 1.
-# The growth slows down, and **never stops**: doubling the text multiplies the table by
-# $2^{\beta}$, however much has been read already.
+# **Zipf's law** (1949): the frequency of a word is roughly inversely proportional to its rank,
+# $f(r) \propto r^{-a}$ with $a$ near 1, a straight line on double logarithmic axes. **Heaps' law**
+# (Herdan 1960; Heaps 1978): a text of $n$ words holds $V(n) \approx K n^{\beta}$ types, with
+# $\beta$ clearly between 0 and 1. The table grows ever more slowly, and **never stops**: doubling
+# the text multiplies it by $2^{\beta}$, however much has been read already.
 #
 # We read the speeches in a random order, and count types as we go. Guess the exponent.
 
@@ -261,20 +261,19 @@ axes[0].set(title=f"Zipf: dashed, a power of {zipf:.2f}", xlabel="rank", ylabel=
 axes[1].loglog(read, types, "o", color=plots.BLUE, markersize=3)
 axes[1].loglog(read, np.exp(log_k) * read**beta, color=plots.GREY, ls="--", lw=1)
 axes[1].set(title=f"Heaps: dashed, a power of {beta:.2f}", xlabel="words read", ylabel="types met")
-plots.show(fig, alt="Two laws of words, measured on the speeches: Zipf's on the left, Heaps' on the "
-           "right. Left: occurrences of a word against its rank, on logarithmic axes nearly a "
-           "straight line that bends down at the rare end. Right: types met against words read, "
-           "dots that rise and bend a little, without a plateau.", number="4.1")
+plots.show(fig, alt="Frequency falls like a power of the rank, and new words never stop coming. "
+           "Left: occurrences of a word against its rank, on logarithmic axes nearly a straight line "
+           "that bends down at the rare end. Right: types met against words read, dots that rise and "
+           "bend a little, without a plateau.", number="4.2")
 
 # %% [markdown]
-# Like all such laws they are rough. In Figure 4.1, on the left, the rarest words are rarer than
-# Zipf's line says. And Heaps' line, on the right, is fitted without the first twentieth of the
-# text: there the dots lie below it, so that the exponent depends on where one fits it. But there is
-# no plateau.
-# For vocabularies both laws say the same. Most entries of a table of words are rare, so their
-# embeddings hardly ever get a gradient. And the next text will hold words that aren't on the list.
-# Their place is taken by one special token, `[UNK]`, *unknown*: for the model all unknown words
-# are the same, and what they were is lost. How many are there in speeches held out?
+# Such laws are rough. In Figure 4.2, on the left, the rarest words are rarer than Zipf's line says.
+# Heaps' line, on the right, is fitted without the first twentieth of the text, where the dots lie
+# below it: the exponent depends on where one fits it. But there is no plateau. For vocabularies
+# this means two things. Most entries of a table of words are rare, so their embeddings hardly ever
+# get a gradient. And the next text will hold words that aren't on the list. One special token
+# replaces them, `[UNK]`, *unknown*: for the model all unknown words are the same. How many are
+# there in speeches held out?
 
 # %%
 def unknown_share(vocabulary):
@@ -290,24 +289,23 @@ print("unknown even with all training words:", ", ".join(missing[:24]))
 claim(unknown_share(train_words) > 0, "even with all training words on the list, some are unknown")
 
 # %% [markdown]
-# Names, numbers, abbreviations, and plain forms of words that are well known: the rare words tend
-# to be those that a sentence is *about*.
+# Names, numbers, abbreviations, and forms of well-known words: the rare words tend to be those that
+# a sentence is *about*.
 #
 # At the other end is a vocabulary of **characters**. There are few, and hardly any is ever
-# unknown. The price is length. A transformer (chapter 06) reads a *block* of so many tokens, 128 in
-# this course, and its *attention* compares every token of a block with every other.
+# unknown. The price is length. A transformer (chapter 06) reads a *block* of 128 tokens in this
+# course, and its *attention* compares every token of a block with every other.
 
 # %%
 alphabet = sorted({character for word in train_words for character in word})
 length = sum(len(word) * n for word, n in test_words.items()) / test_words.total()
-print(f"{len(alphabet)} characters; {length:.2f} of them a word")
+print(f"{len(alphabet)} characters; {length:.2f} of them per word")
 print(f"attention compares all pairs of tokens: {length**2:.0f} times as many as with words")
 print(f"a block of 128 tokens holds {128 / length:.0f} words in place of 128")
 
 # %% [markdown]
-# And the model must learn to spell before it can learn anything else. What we want lies in
-# between: frequent words as single tokens, rare ones in pieces that recur, and nothing unknown. It
-# is found by compression.
+# And the model must learn to spell first. What we want lies in between: frequent words as single
+# tokens, rare ones in pieces that recur, and nothing unknown. Compression finds it.
 #
 # ## 4 · Byte-pair encoding
 #
@@ -319,10 +317,10 @@ print(f"a block of 128 tokens holds {128 / length:.0f} words in place of 128")
 # 2. merge the most frequent pair into a new symbol, everywhere;
 # 3. repeat until the vocabulary is as large as you want it.
 #
-# Here is their example, a language of four words (their Algorithm 1 also marks the end of a word;
-# BERT's tokenizers mark what is *not* the beginning, and we shall come to that).
+# Here is their example, a language of four words. (Their Algorithm 1 also marks the end of a word;
+# BERT's tokenizers mark what is *not* the beginning, see section 5.)
 
-# %% tags=["NBVAL_CHECK_OUTPUT"]
+# %% tags=["exercise"]
 def count_pairs(words):
     """How often each pair of neighbours occurs; words maps tuples of symbols to counts."""
     pairs = Counter()
@@ -363,45 +361,53 @@ merge_pair = check("04.1", merge_pair)
 # %% [markdown]
 # ### Ties
 #
-# In the tiny language two pairs are the most frequent, *e s* and *s t*. An algorithm must choose,
-# and on real text ties are everywhere, since thousands of rare pairs share a few small counts. The
-# paper's program takes whichever its dictionary met first. `tokenizers` has a rule that doesn't
-# depend on such accidents: **of equal counts, the pair with the smaller ids wins**, comparing
-# first symbols first. Ids are given in order: the alphabet, sorted, then each new symbol.
-#
-# Here is the whole of training, as plainly as it can be written.
+# In the tiny language two pairs are the most frequent, *e s* and *s t*. On real text ties are
+# everywhere, since thousands of rare pairs share a few small counts. The paper's program takes
+# whichever its dictionary met first. `tokenizers` has a rule without such accidents: **of equal
+# counts, the pair with the smaller ids wins**, comparing first symbols first. Ids are given in
+# order: the alphabet, then each new symbol.
 
-# %% tags=["NBVAL_CHECK_OUTPUT"]
-def learn_plainly(words, merges):
-    """The merges in the order learned, and the words as they are cut then."""
-    tokens = sorted({symbol for symbols in words for symbol in symbols})
-    learned = []
-    for _ in range(merges):
+# %% [markdown] tags=["exercise"]
+# **Exercise 04.7 · learn BPE, ties included (★★★, 35 min)**
+#
+# Write all of training. Start from the tokens of `alphabet`. Until there are `size` tokens, or no
+# pair is left: count, choose, merge. Use `count_pairs` and `merge_pair`. The check trains
+# `tokenizers` on the same words, and compares merge for merge.
+
+# %% tags=["exercise"]
+def learn_bpe(words, alphabet, size):
+    """The tokens, the alphabet first, and the merges, pairs of strings, in the order learned."""
+    ### BEGIN SOLUTION
+    tokens, merges = list(alphabet), []
+    while len(tokens) < size and (pairs := count_pairs(words)):
         id_of = {token: id for id, token in enumerate(tokens)}
-        pairs = count_pairs(words)
         best = min(pairs, key=lambda pair: (-pairs[pair], id_of[pair[0]], id_of[pair[1]]))
-        learned.append(best)
+        merges.append(best)
         tokens.append("".join(best))
         words = {tuple(merge_pair(symbols, best, tokens[-1])): n for symbols, n in words.items()}
-    return learned, words
+    return tokens, merges
+    ### END SOLUTION
 
 
-learned, cut = learn_plainly(tiny, 6)
-print("merges:", ", ".join(" + ".join(pair) for pair in learned))
-print("words: ", ", ".join("|".join(symbols) for symbols in cut))
+learn_bpe = check("04.7", learn_bpe)
+
+# %% tags=["NBVAL_CHECK_OUTPUT"]
+letters = sorted({symbol for word in tiny for symbol in word})
+first_six = learn_bpe(tiny, letters, len(letters) + 6)[1]
+print("merges:", ", ".join(" + ".join(pair) for pair in first_six))
 
 # %% [markdown]
-# Six merges, and *est*, *low* and *new* have appeared: endings and stems, found by counting
-# alone. The word *lowest* never occurred, and would now be *low|est*.
+# Six merges, and *est*, *low* and *new* have appeared: endings and stems, found by counting alone.
+# The word *lowest* never occurred, and would now be *low|est*.
 #
 # ### Fast enough for real text
 #
-# That program recounts every word after every merge. But a merge changes only the words that hold
-# the pair, and for most pairs those are few. So keep the counts, keep *where* each pair occurs, and
-# correct only what changes. To find the largest count we use a *heap*, a list that hands out its
-# smallest entry quickly, of (−count, pair). Its entries may be out of date, as counts change; we
-# look when one comes out on top, and put it back with its true count if it was stale. Symbols are
-# ids now, so that the heap's own order, smallest first, *is* the rule for ties.
+# Your program recounts every word after every merge. But a merge changes only the words that hold
+# the pair, for most pairs a few. So keep the counts, keep *where* each pair occurs, and correct
+# only what changes. A *heap*, a list that hands out its smallest entry quickly, of (−count, pair)
+# finds the largest count. Its entries may be out of date: one that comes out stale goes back with
+# its true count. Symbols are ids now, so that the heap's own order, smallest first, *is* the rule
+# for ties.
 
 # %%
 class Pairs:
@@ -430,25 +436,27 @@ class Pairs:
                 heappush(self.heap, (-self.total[pair], pair))
 
     def merge(self, pair, new):
-        """Merges a pair into the id `new` wherever it stands."""
-        changed = set()
+        """Merges a pair into the id `new` wherever it stands; how many merges that takes."""
+        changed, times = set(), 0
         for i in self.where.pop(pair):
             self.add(i, times=-1)
+            before = len(self.words[i])
             self.words[i] = merge_pair(self.words[i], pair, new)
+            times += self.counts[i] * (before - len(self.words[i]))
             self.add(i)
             changed |= {p for p in zip(self.words[i], self.words[i][1:]) if new in p}
         for p in changed:
             heappush(self.heap, (-self.total[p], p))
+        return times
 
 
 # %% [markdown]
-# Around it, the loop of training. (A `##` at the head of the second symbol is dropped when two
-# are joined. For now no symbol has one.) We put `[UNK]` before the alphabet, for characters that a
-# later text may bring.
+# Around it, the loop of training. (A `##` before the second symbol is dropped when two are joined;
+# section 5 needs that.) We put `[UNK]` before the alphabet, for characters of later texts.
 
 # %%
-def learn_bpe(words, alphabet, size):
-    """Tokens, the alphabet first, and merges; words maps tuples of symbols to counts."""
+def learn_fast(words, alphabet, size):
+    """What `learn_bpe` learns; a string that is a token already keeps its id."""
     tokens, merges = list(alphabet), []
     id_of = {token: id for id, token in enumerate(tokens)}
     pairs = Pairs([[id_of[symbol] for symbol in word] for word in words], list(words.values()))
@@ -464,23 +472,22 @@ def learn_bpe(words, alphabet, size):
 
 SIZE = dial(smoke=1000, laptop=8192)
 in_characters = {tuple(word): n for word, n in train_words.items()}
-tokens, merges = learn_bpe(in_characters, ["[UNK]", *alphabet], SIZE)
+tokens, merges = learn_fast(in_characters, ["[UNK]", *alphabet], SIZE)
 print(len(tokens), "tokens,", len(merges), "merges")
 print("first:", " ".join("".join(merge) for merge in merges[:14]))
 print("last: ", " ".join("".join(merge) for merge in merges[-8:]))
 
 # %%
-few = dict(list(in_characters.items())[:300])  # the plain program is slow: 300 words, 60 merges
-plainly = learn_plainly(few, 60)[0]
-small_alphabet = sorted({character for word in few for character in word})
-fast = learn_bpe(few, small_alphabet, len(small_alphabet) + 60)[1]
-claim(plainly == fast, "the fast program and the plain one learn the same merges")
+few = dict(list(in_characters.items())[:300])  # your program is slow: 300 words, 60 merges
+small = sorted({character for word in few for character in word})
+same = learn_bpe(few, small, len(small) + 60) == learn_fast(few, small, len(small) + 60)
+claim(same, "the fast program and yours learn the same tokens and merges")
 
 # %% [markdown]
 # ### Merge for merge
 #
-# Now the library: `tokenizers`' own trainer, written in Rust, reads the speeches with its own
-# normaliser and its own cutter. Predict how many of its merges differ from ours.
+# Now `tokenizers`' own trainer, written in Rust, reads the speeches. Predict how many of its merges
+# differ from ours.
 
 # %%
 predict("04.merges", ..., unit="merges differ")
@@ -507,25 +514,24 @@ headline("BPE from scratch: merges that differ from tokenizers'", differing, 0)
 
 # %% [markdown]
 # How much hangs on the rule for ties? Let us number the alphabet backwards, so that ties among
-# characters go the other way, and learn again. Which share of the merges will stand at another
-# place in the order?
+# characters go the other way, and learn again. Which share of the merges will move to another
+# position in the order?
 
 # %%
 predict("04.ties", ..., unit="(share of the merges that stand elsewhere)")
 
 # %%
-other_tokens, other_merges = learn_bpe(in_characters, ["[UNK]", *alphabet[::-1]], SIZE)
+other_tokens, other_merges = learn_fast(in_characters, ["[UNK]", *alphabet[::-1]], SIZE)
 elsewhere = sum(a != b for a, b in zip(merges, other_merges)) / len(merges)
 reveal("04.ties", elsewhere)
 lost = sorted(set(tokens) - set(other_tokens), key=tokens.index)
 print(f"tokens that the other vocabulary lacks: {len(lost)} of {SIZE:,}:", " ".join(lost[:8]))
 
 # %% [markdown]
-# As a *set*, the two vocabularies are nearly the same: which rare tokens just made it is a detail
-# of little consequence. As a *list* they aren't. Wherever a merge stands at another place, its
-# string has another id, and a model that was trained with one list reads nonsense through the
-# other, without any error. A tokenizer belongs to its model like its weights. Our library therefore
-# stores a checksum of the tokenizer with every tokenised corpus, and refuses to mix.
+# As a *set*, the two vocabularies are nearly the same. As a *list* they aren't. Wherever a merge
+# moved, its string has another id, and a model that was trained with one list reads nonsense
+# through the other, without any error. A tokenizer belongs to its model like its weights. So our
+# library stores a checksum of the tokenizer with every tokenised corpus, and refuses to mix.
 #
 # ### Encoding
 #
@@ -535,7 +541,7 @@ print(f"tokens that the other vocabulary lacks: {len(lost)} of {SIZE:,}:", " ".j
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.2 · replay the merges (★★☆, 15 min)**
 #
-# `ranks` maps each pair that was learned, a tuple of two strings, to its place in the order, 0 for
+# `ranks` maps each pair that was learned, a tuple of two strings, to its number in the order, 0 for
 # the first. A merged pair is its two strings joined. Use `merge_pair`.
 
 # %% tags=["exercise"]
@@ -560,9 +566,8 @@ for word in ["the", "pretraining", "internationalization", "tokenizers", "misrep
     print(f"{word:22s}", " ".join(bpe_encode(word, rank)))
 
 # %% [markdown]
-# Does it agree with theirs on text that neither has seen? We compare sentence by sentence.
-# Characters that never occurred in training aren't in the vocabulary: they are the one thing still
-# unknown.
+# Does it agree with theirs on text that neither has seen? Only characters that never occurred in
+# training are still unknown.
 
 # %%
 known = set(tokens)
@@ -580,9 +585,9 @@ print(f"{equal:,} of {len(test_sentences):,} held-out sentences are cut alike")
 claim(equal == len(test_sentences), "our BPE encoding equals theirs on every held-out sentence")
 
 # %% [markdown]
-# Why replay, and not simply take the longest token that fits? One could: a vocabulary is a
-# vocabulary. The two rules cut some words differently, though, and a model that was trained on one
-# cut has never seen the other. That other rule is the next section.
+# Why replay, and not simply take the longest token that fits? One could. But the two rules cut some
+# words differently, and a model that was trained on one cut has never seen the other. That other
+# rule is the next section.
 #
 # ## 5 · WordPiece
 #
@@ -593,7 +598,7 @@ claim(equal == len(test_sentences), "our BPE encoding equals theirs on every hel
 #   tokens: `s` begins a word, `##s` continues one.
 # * **Encoding is longest match first.** From the left, take the longest piece of the vocabulary
 #   that fits, and go on behind it. No merges are stored.
-# * **It can fail.** If at some place nothing fits, the *whole word* becomes one `[UNK]`.
+# * **It can fail.** Where nothing fits, the *whole word* becomes one `[UNK]`.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.3 · the longest piece first (★★☆, 15 min)**
@@ -620,9 +625,9 @@ def wordpiece(word, vocab):
 wordpiece = check("04.3", wordpiece)
 
 # %% [markdown]
-# Our library's `train_tokenizer` makes such a vocabulary with `tokenizers`. We set our encoding
-# beside it on **every sentence of all speeches**, training and held out. (`tokenizers` also gives
-# up on words of more than 100 characters. The longest word in these speeches is far shorter.)
+# Our library's `train_tokenizer` makes such a vocabulary with `tokenizers`. We compare our encoding
+# on **every sentence of all speeches**, training and held out. (`tokenizers` also gives up on words
+# of more than 100 characters; these speeches have none.)
 
 # %%
 bert_like = train_tokenizer(train, vocab_size=SIZE, kind="wordpiece", strip_accents=True)  # as BERT's
@@ -633,16 +638,15 @@ encoded = bert_like.encode_batch_fast(sentences, add_special_tokens=False)
 ours = [[id for word in words_of(s) for id in cut_word(word)] for s in sentences]
 equal = sum(a == b.ids for a, b in zip(ours, encoded))
 print(f"{equal:,} of {len(sentences):,} sentences have the same ids")
-print("the longest word:", max(train_words | test_words, key=len))
 claim(equal == len(sentences), "our WordPiece gives the same ids as theirs on every sentence")
 
 # %% [markdown]
 # ### How the vocabulary is learned: what is said
 #
 # Schuster and Nakajima (2012) describe WordPiece's training for Japanese and Korean voice search:
-# start with characters; build a language model on the text; join those two units that raise the
-# **likelihood** of the training text the most; repeat. The program was never published. As its
-# score one often reads (Hugging Face's course gives it, as a best guess)
+# start with characters; build a language model on the text; join the two units that raise the
+# **likelihood** of the training text most; repeat. The program was never published. As its score
+# one often reads (Hugging Face's course gives it, as a best guess)
 #
 # $$\text{score}(a, b) = \frac{n_{ab}}{n_a\, n_b} .$$
 #
@@ -652,20 +656,19 @@ claim(equal == len(sentences), "our WordPiece gives the same ids as theirs on ev
 #
 # $$\mathcal L = \sum_s n_s \log\frac{n_s}{N} = \sum_s n_s \log n_s \;-\; N \log N .$$
 #
-# Join $a$ and $b$ ($a \ne b$) in all the $n$ places where they are neighbours. Now the new symbol
-# occurs $n$ times, $a$ only $n_a - n$ times, $b$ only $n_b - n$ times, and the text is $N - n$
-# symbols long.
+# Join $a$ and $b$ ($a \ne b$) wherever they are neighbours, $n$ times. Now the new symbol occurs
+# $n$ times, $a$ only $n_a - n$ times, $b$ only $n_b - n$ times, and the text is $N - n$ symbols
+# long.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.4 · what a merge gains (★★★, 20 min)**
 #
-# Write the difference of the log-likelihood, after minus before, in *nats*, that is with the
-# natural logarithm. A count may become 0; $0 \log 0$ counts as 0. Fold the derivation open only
-# after you have tried.
+# Write the difference of the log-likelihood, after minus before, in *nats* (natural logarithm). A
+# count may become 0; $0 \log 0$ counts as 0. Open the derivation only after you have tried.
 
 # %% tags=["exercise"]
 def likelihood_gain(n, n_a, n_b, total):
-    """How much joining a and b in n places raises the log-likelihood of a unigram model."""
+    """How much joining a and b, n times, raises the log-likelihood of a unigram model."""
     ### BEGIN SOLUTION
     def xlogx(x):
         return x * math.log(x) if x else 0.0
@@ -691,10 +694,9 @@ likelihood_gain = check("04.4", likelihood_gain)
 #
 # $$\Delta\mathcal L \approx n \Bigl(\log \frac{n\,N}{n_a\, n_b} - 1\Bigr) .$$
 #
-# The ratio is in there, inside a logarithm: $\log\frac{n N}{n_a n_b}$ is the *pointwise mutual
-# information* of $a$ and $b$, how much more often they meet than by chance. But it is multiplied
-# by $n$. The ratio alone is about the gain of **one** occurrence; the likelihood of the text sums
-# over all.
+# The ratio is there, inside a logarithm: $\log\frac{n N}{n_a n_b}$ is the *pointwise mutual
+# information* of $a$ and $b$, how much more often they meet than by chance. But 1 is taken off, and
+# the rest is multiplied by $n$: the likelihood of the text sums over all occurrences.
 # </details>
 #
 # First a check of the formula: join a pair in the real text, recount everything, compare.
@@ -722,39 +724,54 @@ for pair in [("t", "h"), ("q", "u"), ("e", "s")]:
     claim(abs(formula / recounted - 1) < 1e-6, "the formula is what a recount finds")
 
 # %% [markdown]
-# Look at the last pair: its gain is negative. The −1 in the fold says why. A pair gains nothing
-# unless it meets about $e \approx 2.7$ times as often as by chance, and *e* and *s*, frequent as
-# they are, don't. Joining them shortens the text, but explains nothing.
-#
-# Now three scores learn a vocabulary each, from the same characters: the count (BPE), the ratio,
-# and the gain in likelihood. All pairs change their score with every merge, so this is the slow
-# way, for two hundred merges, and words that occur once are left out. (For a doubled letter, *ll*,
-# the formula holds only roughly, as it takes $a$ and $b$ to be different. There are few of those.)
+# The gain of the last pair is negative. The −1 of the derivation says why. A pair that is rare
+# beside both its parts gains only if it meets about $e \approx 2.7$ times as often as by chance,
+# and *e* and *s* don't. Where it makes up much of a part, less is enough:
 
 # %%
-def learn_by(score, words, merges):
-    """The merges that a score chooses, a function of n, n_a, n_b and N."""
-    words, counts = [list(word) for word in words], list(words.values())
-    pairs, learned = Pairs(words, counts), []
+less = []
+for (a, b), n in count_pairs(in_characters).items():
+    times = n * symbols.total() / (symbols[a] * symbols[b])
+    if a != b and times < math.e and likelihood_gain(n, symbols[a], symbols[b], symbols.total()) > 0:
+        less.append((n / max(symbols[a], symbols[b]), f"{a}+{b}, {times:.2f} times chance"))
+print(len(less), "pairs gain with less than e, such as", max(less)[1])
+
+# %% [markdown]
+# Now three scores learn a vocabulary each, from the same characters: the count (BPE), the ratio,
+# and the gain in likelihood. Every merge changes the scores of all pairs, so this is slow: two
+# hundred merges, without the words that occur once. (For a doubled letter, *ll*, the formula holds
+# only roughly, as it takes $a$ and $b$ to be different.)
+
+# %%
+def count_symbols(words, counts):
+    """How often each symbol occurs."""
     symbols = Counter()
     for word, n in zip(words, counts):
         for symbol in word:
             symbols[symbol] += n
+    return symbols
+
+
+def learn_by(score, words, merges):
+    """The merges that a score chooses, a function of n, n_a, n_b and N."""
+    words, counts = [list(word) for word in words], list(words.values())
+    pairs, learned, symbols = Pairs(words, counts), [], count_symbols(words, counts)
     for _ in range(merges):
         total = symbols.total()
         present = {pair: n for pair, n in pairs.total.items() if n > 0}
         scores = {(a, b): score(n, symbols[a], symbols[b], total) for (a, b), n in present.items()}
         best = min(scores, key=lambda pair: (-scores[pair], pair))
-        n = pairs.total[best]
-        symbols.update({best[0]: -n, best[1]: -n, "".join(best): n})
-        pairs.merge(best, "".join(best))
+        times = pairs.merge(best, "".join(best))
+        for symbol, change in ((best[0], -times), (best[1], -times), ("".join(best), times)):
+            symbols[symbol] += change  # one after the other: in "ll" both are the same symbol
         learned.append(best)
+    claim(+symbols == count_symbols(pairs.words, counts), "the counts kept are those of a recount")
     return learned
 
 
 # %% [markdown]
-# Predict: after the same number of merges, which of the three needs most tokens a word on held-out
-# speeches, `"count"`, `"ratio"` or `"likelihood"`?
+# Predict: after the same number of merges, which of the three needs most tokens per word on
+# held-out speeches, `"count"`, `"ratio"` or `"likelihood"`?
 
 # %%
 predict("04.score", ..., unit="(the count, the ratio, or the likelihood)")
@@ -770,17 +787,17 @@ scores = {
 by_score = {name: learn_by(score, repeated, STEPS) for name, score in scores.items()}
 
 
-def tokens_a_word(merges):
+def tokens_per_word(merges):
     """The tokens that a held-out word takes, on average."""
     ranks = {pair: i for i, pair in enumerate(merges)}
     total = sum(n * len(bpe_encode(word, ranks)) for word, n in test_words.items())
     return total / test_words.total()
 
 
-lengths = {name: tokens_a_word(chosen) for name, chosen in by_score.items()}
+lengths = {name: tokens_per_word(chosen) for name, chosen in by_score.items()}
 for name, chosen in by_score.items():
     first = " ".join("".join(pair) for pair in chosen[:12])
-    print(f"{name:11s} {lengths[name]:.3f} tokens a word; first merges: {first}")
+    print(f"{name:11s} {lengths[name]:.3f} tokens per word; first merges: {first}")
 reveal("04.score", max(lengths, key=lengths.get))
 
 # %%
@@ -790,13 +807,13 @@ far_worse = lengths["ratio"] > lengths["likelihood"] + 0.2
 claim(far_worse, "the ratio alone compresses far worse than the likelihood")
 
 # %% [markdown]
-# The ratio falls for rarities: two symbols that occur almost only together score highest, even
-# if they do so a handful of times in all. So the vocabulary is filled with splinters of rare
-# words, and after all those merges a word still takes nearly as many tokens as it has characters.
-# The gain in likelihood weighs the same surprise by how often it happens; more than half of its
-# choices are BPE's. (Of the three, the count compresses best. That is no surprise, as each of its
-# merges saves as many tokens of the training text as any merge can at that point.) Whenever you
-# read that "WordPiece's score is the ratio", remember the missing factor $n$.
+# The ratio prefers rarities: two symbols that occur almost only together score highest, even if
+# they do so a handful of times. The vocabulary fills with splinters of rare words, and a word still
+# takes nearly as many tokens as it has characters. The gain in likelihood weighs the surprise by
+# how often it happens; more than half of its choices are BPE's. (The count compresses best, as each
+# of its merges saves as many tokens of the training text as any merge can.) Whenever you read that
+# "WordPiece's score is the ratio", remember what is missing: the logarithm, the −1 and the factor
+# $n$.
 #
 # ### How the vocabulary is learned: what is done
 #
@@ -804,8 +821,7 @@ claim(far_worse, "the ratio alone compresses far worse than the likelihood")
 # noticed (issues [570](https://github.com/huggingface/tokenizers/issues/570) and
 # [1777](https://github.com/huggingface/tokenizers/issues/1777)), and Hugging Face's course says
 # so. We can show it: give **our** BPE marked symbols, and ids in the same order (special tokens,
-# then the sorted `##` characters, then the alphabet), and see whether it arrives at the vocabulary
-# of `train_tokenizer`.
+# sorted `##` characters, alphabet). Does it arrive at the vocabulary of `train_tokenizer`?
 
 # %%
 def marked(word):
@@ -816,15 +832,15 @@ def marked(word):
 in_marked = {marked(word): n for word, n in train_words.items()}
 specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 inner = sorted({symbol for word in in_marked for symbol in word[1:]})
-our_pieces, piece_merges = learn_bpe(in_marked, [*specials, *inner, *alphabet], SIZE)
+our_pieces, piece_merges = learn_fast(in_marked, [*specials, *inner, *alphabet], SIZE)
 by_id = sorted(vocab, key=vocab.get)
 print("ours:  ", " ".join(our_pieces[-9:]))
 print("theirs:", " ".join(by_id[-9:]))
 claim(our_pieces == by_id, "WordPiece's trainer is BPE on marked pieces: all tokens and ids equal")
 
 # %% [markdown]
-# So what "a WordPiece model trained with Hugging Face" means is: a vocabulary learned by
-# BPE, used by longest match. The two rules really cut differently:
+# So "a WordPiece model trained with Hugging Face" is a vocabulary learned by BPE and used by
+# longest match. The two rules do cut differently:
 
 # %%
 piece_rank = {pair: i for i, pair in enumerate(piece_merges)}
@@ -850,8 +866,7 @@ for word in differ[:4]:
 # %% [markdown]
 # ### A vocabulary that changes by itself
 #
-# One warning from measuring. The trainer of `tokenizers`, called twice on the same speeches (a
-# quarter of them), as one would ordinarily call it:
+# One warning. The trainer of `tokenizers`, called twice on the same speeches (a quarter of them):
 
 # %%
 def train_plainly():
@@ -871,21 +886,19 @@ claim(moved > 0, "two trainings on the same text give the same strings other ids
 # %% [markdown]
 # The `##` characters get their ids in the order of a randomly seeded hash table, and ids decide
 # ties. `train_tokenizer` hands the sorted `##` characters over beforehand, so that the same text
-# gives the same tokenizer; otherwise the equality above could not hold. If you train a tokenizer,
-# **save it**, and don't count on making it again.
+# gives the same tokenizer. If you train a tokenizer, **save it**.
 #
 # ## 6 · Special tokens and templates
 #
-# A few tokens stand for no text. BERT has five (Devlin et al. 2019, section 3, explain `[CLS]`,
-# `[SEP]` and `[MASK]`):
+# A few tokens stand for no text. BERT has five (Devlin et al. 2019, section 3):
 #
 # | token | what for |
 # |---|---|
 # | `[PAD]` | fills a row of a batch up to its length; the model must ignore it |
-# | `[UNK]` | takes the place of a word that cannot be cut |
+# | `[UNK]` | replaces a word that cannot be cut |
 # | `[CLS]` | stands first; its final vector represents the whole input |
 # | `[SEP]` | ends a segment |
-# | `[MASK]` | takes the place of a token that the model has to guess |
+# | `[MASK]` | replaces a token that the model has to guess |
 #
 # One text becomes `[CLS] A [SEP]`; a pair, for tasks about two texts, `[CLS] A [SEP] B [SEP]`.
 # Beside the ids, *token types* say which segment a token belongs to: 0 up to the first `[SEP]`,
@@ -909,9 +922,8 @@ print("read back:", bert_like.decode(pair.ids))
 
 # %% [markdown]
 # Read back, the text has lost its capitals, and each punctuation mark stands apart: what
-# normalisation and cutting threw away stays lost. A batch needs rows of equal length:
-# shorter ones are filled with `[PAD]`, and an **attention mask** says which tokens are real. If a
-# model has no mask it will happily read padding as text; chapter 06 makes sure that ours doesn't.
+# normalisation and cutting threw away stays lost. A batch needs rows of equal length: shorter ones
+# are filled with `[PAD]`, and an **attention mask** says which tokens are real.
 
 # %%
 rows = [bert_like.encode("We the people").ids, bert_like.encode("We").ids]
@@ -922,9 +934,8 @@ print(tuple(input_ids.shape), "mask", attention_mask.tolist())
 
 # %% [markdown]
 # Two traps. The template is added *for* you, so text that already holds it gets it twice. And a
-# special token that is typed as text **is** the special token: whoever can write into your
-# model's input can write `[SEP]` or `[MASK]`, too. Text from outside that must stay text needs
-# such strings broken up before encoding.
+# special token that is typed as text **is** the special token: whoever can write into your model's
+# input can write `[SEP]`, too. Break such strings up in text from outside.
 
 # %%
 for text in ["a [MASK] in the text", "a [ mask ] in the text"]:
@@ -934,9 +945,8 @@ for text in ["a [MASK] in the text", "a [ mask ] in the text"]:
 # %% [markdown]
 # ## 7 · Other scripts: bytes
 #
-# Our tokenizers have only ever seen English. What do they do with other languages? Here is the same
-# sentence, the first of Article 1 of the Universal Declaration of Human Rights, in eight languages,
-# and a line of program text with emoji:
+# Our tokenizers have only seen English. Here is the same sentence, the first of Article 1 of the
+# Universal Declaration of Human Rights, in eight languages, and a line of program text with emoji:
 
 # %%
 declaration = {
@@ -956,39 +966,95 @@ for language, text in declaration.items():
     print(f"{language:11s} {cut.count('[UNK]') / len(cut):4.0%} unknown:", " ".join(cut[:9]))
 
 # %% [markdown]
-# A script that isn't in the alphabet is `[UNK]` from end to end, but for a full stop: the model
-# can't tell one Chinese sentence from another of its length. (Chinese writes no spaces between
-# words. BERT's normaliser puts spaces around every Chinese character, so each is a word of its own,
-# and here an unknown one.)
+# A script that isn't in the alphabet is `[UNK]` from end to end, but for a full stop. (Chinese
+# writes no spaces between words. BERT's normaliser puts spaces around every Chinese character, so
+# each is a word of its own, and here an unknown one.)
 #
-# One could add all characters of Unicode to the alphabet; there are more than a hundred thousand.
-# **Byte-level BPE** (Radford et al. 2019, section 2.2) goes one level down. Any text in any
-# script is, in UTF-8, a sequence of bytes, and there are 256 of those. Take the 256 bytes for the
-# alphabet, and merge from there.
+# Unicode has more than a hundred thousand characters, too many for an alphabet. **Byte-level BPE**
+# (Radford et al. 2019, section 2.2) goes one level down. Any text in any script is, in UTF-8, a
+# sequence of bytes, and there are 256 of those. Take the bytes for the alphabet, and merge from
+# there.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 for character in ["e", "é", "国", "🎉"]:
     print(character, [f"{byte:02x}" for byte in character.encode("utf-8")])
 
 # %% [markdown]
-# Nothing can be unknown any more, since everything is made of bytes. And if we don't normalise
-# (below, `lowercase=False`), nothing is lost: a space is a byte as well (written `Ġ` in the
-# vocabulary, to be visible), so that decoding gives back the text, exactly.
+# Nothing can be unknown any more. And without normalisation nothing is lost: a space is a byte as
+# well. Where may a token not reach across? BERT's cutter dropped the spaces. GPT-2 splits by a
+# pattern that keeps them: a contraction such as *'s*; letters, with the space before them; numbers,
+# likewise; other characters, likewise; white space. (Python's `re` has no class for letters or for
+# numbers such as ², so the cell spells them out.)
+
+# %% tags=["exercise"]
+every = map(chr, range(sys.maxunicode))
+numerals = "".join(c for c in every if unicodedata.category(c) in ("Nl", "No"))
+letter, number = rf"[^\W\d_{numerals}]", rf"[\d{numerals}]"
+GPT2 = re.compile(rf"'(?:[stmd]|re|ve|ll)| ?{letter}+| ?{number}+"
+                  rf"| ?(?:(?!{letter}|{number})\S)+|\s+(?!\S)|\s+")
+print(GPT2.findall("It's 1790,  and they've  met."))
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 04.8 · encode bytes (★★★, 25 min)**
+#
+# Ids 0 to 255 are the bytes. `merges` maps each pair of ids that was learned to its new id, 256 for
+# the first merge, 257 for the next. Split by `GPT2`, turn each piece into its bytes in UTF-8, and
+# replay the merges there. Use `merge_pair`. The check asks `tokenizers`.
+
+# %% tags=["exercise"]
+def byte_encode(text, merges):
+    """The ids of a text."""
+    ### BEGIN SOLUTION
+    ids = []
+    for piece in GPT2.findall(text):
+        symbols = list(piece.encode("utf-8"))
+        while known := [pair for pair in zip(symbols, symbols[1:]) if pair in merges]:
+            best = min(known, key=merges.get)
+            symbols = merge_pair(symbols, best, merges[best])
+        ids += symbols
+    return ids
+    ### END SOLUTION
+
+
+byte_encode = check("04.8", byte_encode)
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 04.9 · decode bytes (★★☆, 10 min)**
+#
+# Give the text of some ids back. A model may answer with half a character: that must show as �,
+# without an error.
+
+# %% tags=["exercise"]
+def byte_decode(ids, merges):
+    """The text of some ids."""
+    ### BEGIN SOLUTION
+    pieces = {byte: bytes([byte]) for byte in range(256)}
+    for (a, b), new in merges.items():
+        pieces[new] = pieces[a] + pieces[b]
+    return b"".join(pieces[id] for id in ids).decode("utf-8", errors="replace")
+    ### END SOLUTION
+
+
+byte_decode = check("04.9", byte_decode)
+
+# %% [markdown]
+# Now both run on a vocabulary that `tokenizers` learned from the speeches. (`our_ids` translates
+# its numbering into ours.)
 
 # %%
 byte_level = train_tokenizer(train, vocab_size=SIZE, kind="bpe", lowercase=False)
-for language in ("English", "Chinese", "emoji"):
-    encoded = byte_level.encode(declaration[language], add_special_tokens=False)
-    print(f"{language:9s} {len(encoded.ids):3d} tokens:", " ".join(encoded.tokens[:9]))
-restored = [byte_level.decode(byte_level.encode(text).ids) == text for text in declaration.values()]
-unknown = byte_level.token_to_id("[UNK]")
-met = [unknown in byte_level.encode(text).ids for text in declaration.values()]
-claim(all(restored), "byte-level BPE gives every text back, character for character")
-claim(not any(met), "and never meets an unknown")
+byte_merges, our_id = our_ids(byte_level)
+asked = [*test_sentences[:: dial(smoke=20, laptop=4)], *declaration.values()]
+ours = [byte_encode(text, byte_merges) for text in asked]
+encoded = byte_level.encode_batch_fast(asked, add_special_tokens=False)
+equal = sum(a == [our_id[id] for id in b.ids] for a, b in zip(ours, encoded))
+restored = sum(byte_decode(ids, byte_merges) == text for ids, text in zip(ours, asked))
+print(f"of {len(asked):,} texts {equal:,} have the ids of `tokenizers`, {restored:,} come back")
+claim(equal == restored == len(asked), "bytes give back every text, character for character")
 
 # %% [markdown]
-# Now for the price. Each sentence below says the same. Learned on English only, how many times as
-# many tokens does the *Hindi* one take as the English one?
+# The price: learned on English only, how many times as many tokens does the *Hindi* sentence take
+# as the English one?
 
 # %%
 predict("04.hindi", ..., unit="times as many tokens as English")
@@ -998,34 +1064,35 @@ sentences = {name: text for name, text in declaration.items() if name != "emoji"
 in_bytes = {name: len(text.encode("utf-8")) for name, text in sentences.items()}
 long = {name: len(byte_level.encode(text).ids) - 2 for name, text in sentences.items()}
 reveal("04.hindi", long["Hindi"] / long["English"])
-print("one token a byte:", ", ".join(name for name in sentences if long[name] == in_bytes[name]))
+print("one token per byte:", ", ".join(name for name in sentences if long[name] == in_bytes[name]))
 claim(all(long[name] <= in_bytes[name] for name in sentences), "never more tokens than bytes")
 
 # %%
 fig, ax = plots.figure(width=7, height=3)
 order = sorted(sentences, key=long.get)
-plots.bars(ax, order, [[long[name]] for name in order], plots.SKY)
 rows = np.arange(len(order))[::-1]
+ax.barh(rows, [long[name] for name in order], color=plots.SKY)
+ax.set_yticks(rows, order)
+ax.grid(axis="y", visible=False)
 ax.plot([in_bytes[name] for name in order], rows, "|", color=plots.RED, markersize=14)
 ax.set(xlabel="tokens for the same sentence (upright tick: its bytes)",
        xlim=(0, 1.1 * max(long.values())))
-plots.show(fig, alt="Tokens of byte-level BPE for one sentence in eight languages, a bar each, red "
-           "ticks for bytes. English is shortest by far. Languages in other scripts reach their "
-           "number of bytes, and Hindi is the longest.", number="4.2")
+plots.show(fig, alt="English takes the fewest tokens by far, and other scripts take one token for "
+           "each byte. Bars: tokens of byte-level BPE for one sentence in eight languages, with red "
+           "ticks for bytes. Hindi is the longest.", number="4.3")
 
 # %% [markdown]
-# Nothing is unknown, but it isn't for free. Where no merge learned from English applies, a text
-# falls apart into its bytes: in Figure 4.2 its bar reaches the tick. It costs many times the
-# tokens, and may not fit into a block of 128. That is a property of the text that the vocabulary
-# was *learned from*. Large commercial models have it, too: Petrov et al. (2023) find the same
-# content up to 15 times as long in one language as in another, and whoever pays by the token pays
-# for it. For one's own language: learn the vocabulary on one's own text.
+# Where no merge learned from English applies, a text falls apart into its bytes: in Figure 4.3 its
+# bar reaches the tick. It takes many times the tokens, and may not fit into a block of 128. That is
+# a property of the text that the vocabulary was *learned from*. Petrov et al. (2023) find the same
+# content up to 15 times as long in one language as in another, in large commercial models too, and
+# whoever pays by the token pays for it.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.5 · four broken set-ups (★★☆, 10 min)**
 #
-# Below, four programs hand a sentence to a model that was trained on lower-case English in the form
-# `[CLS] A [SEP]`. Something went wrong in each. Name what:
+# Four programs hand a sentence to a model that was trained on lower-case English in the form
+# `[CLS] A [SEP]`. Name what went wrong in each:
 #
 # * `"case"`: the text isn't normalised as the vocabulary was;
 # * `"script"`: the vocabulary was learned on another writing system;
@@ -1040,31 +1107,35 @@ for name, (text, what_arrives) in reports().items():
 
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
-causes = {"A": "twice", "B": "case", "C": "another vocabulary", "D": "script"}
+causes = {
+    "A": "twice",  # [CLS] and [SEP] stand two times
+    "B": "case",  # only the words with a capital letter are unknown
+    "C": "another vocabulary",  # good words arrive, and not those that were sent
+    "D": "script",  # every word is unknown, whatever its case
+}
 ### END SOLUTION
 causes = check("04.5", causes)
 
 # %% [markdown]
-# None of the four raises an error. The model runs, the loss is merely bad, and that is why one
-# *looks at the tokens* before training anything: decode a few, and count `[UNK]`.
+# None of the four raises an error; the loss is merely bad. So *look at the tokens* before training:
+# decode a few, and count `[UNK]`.
 #
 # ## 8 · Length against unknown words
 #
 # Now the trade-off of section 3, with all candidates on held-out speeches. Sennrich et al. (2016,
-# Table 1) report it for German: with words as they are, 1 079 unknown tokens in their test set;
+# Table 1) report it for German: with words as they are, 1,079 unknown tokens in their test set;
 # with characters none, at 5.5 times the length; with BPE none, at 1.12 times the length.
 #
-# A convenience first: BPE vocabularies are **nested**. The first 1 000 merges of a long list are
-# the list that one would have stopped at. So the one list of section 4 holds a tokenizer of every
-# smaller size. How many tokens a held-out word does BPE need with 8 192 of them? Guess before you
-# look.
+# BPE vocabularies are **nested**: the first 1,000 merges of a long list are the list that one would
+# have stopped at. So the list of section 4 holds a tokenizer of every smaller size. How many tokens
+# per held-out word does BPE need with a vocabulary of 8,192?
 
 # %%
-predict("04.length", ..., unit="tokens a word")
+predict("04.length", ..., unit="tokens per word")
 
 # %%
 def measure(size):
-    """(tokens a word, share of the words with an unknown token) of BPE with that many tokens."""
+    """(tokens per word, share of the words with an unknown token) of BPE with that many tokens."""
     # 5 for the special tokens
     ranks = {pair: i for i, pair in enumerate(merges[: max(0, size - 5 - len(alphabet))])}
     length = sum(n * len(bpe_encode(word, ranks)) for word, n in test_words.items())
@@ -1075,26 +1146,36 @@ def measure(size):
 sizes = [512, 1024, 2048, 4096, 8192][: dial(smoke=1, laptop=5)]
 live = {size: measure(size) for size in sizes}
 for size, (length, strange) in live.items():
-    print(f"{size:5d} tokens: {length:.3f} a word, {strange:.4%} of the words unknown")
+    print(f"{size:5,} tokens: {length:.3f} per word, {strange:.4%} of the words unknown")
 
 # %% [markdown]
 # One split may be lucky. The **ledger**, a file that says what an experiment predicted and what it
-# measured, holds three, with vocabularies learned afresh on each. It adds an unkind one: everything
-# learned on speeches before 1946 and used on those since. The prediction was written first.
+# measured, holds three, with vocabularies learned afresh on each, and one in time: everything
+# learned on speeches before 1946 and used on those since.
 
 # %%
-ledger = results("04-length-and-unknowns")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-measured, at = ledger["measured"], ledger["measured"]["sizes"].index(8192)
-splits, later = measured["splits"], measured["since 1946"]
+measured = results("04-length-and-unknowns")["measured"]
+splits, later, at = measured["splits"], measured["since 1946"], measured["sizes"].index(8192)
 
 
 def means(name):
-    """(tokens a word, unknown share) at each size, means over the splits."""
+    """(tokens per word, unknown share) at each size, means over the splits."""
     return np.array([split[name] for split in splits]).mean(axis=0)  # (sizes, 2)
 
 
 reveal("04.length", means("bpe")[at, 0].item())
+words, bpe, chars = means("words"), means("bpe"), means("characters")[0]
+most = max(unknown for split in splits for _, unknown in split["bpe"])
+rows = [("words, 8,192: unknown", "1 to 4 %", words[at, 1], 0.01, 0.04),
+        ("all training words: unknown", "0.3 to 1 %", means("every word")[0, 1], 0.003, 0.01),
+        ("characters: unknown", "under 0.01 %", chars[1], 0, 1e-4),
+        ("BPE, all sizes: unknown", "under 0.01 %", most, 0, 1e-4),
+        ("words learned before 1946", "twice as many", later["words"][at][1], 2 * words[at, 1], 1)]
+print(f"{'':29s} {'predicted':>14s} {'found':>9s}")
+for what, predicted, found, low, high in rows:
+    print(f"{what:29s} {predicted:>14s} {found:9.4%}  {'held' if low <= found <= high else 'failed'}")
+held = "held" if 1.1 <= bpe[at, 0] <= 1.25 else "failed"
+print(f"{'BPE, 8,192: tokens per word':29s} {'1.10 to 1.25':>14s} {bpe[at, 0]:9.3f}  {held}")
 
 # %%
 fig, ax = plots.figure(width=7.5, height=3.8)
@@ -1108,18 +1189,17 @@ for i in (0, at, -1):
                 textcoords="offset points", va="center")
 ax.annotate("BPE, 16,384 to 512", (1.05, 4e-3), color=plots.BLUE)
 ax.annotate("characters", (4.5, 4e-3), color=plots.GREEN, ha="center")
-ax.set(xlabel="tokens a word", ylabel="words with an unknown token (%)", yscale="log")
+ax.set(xlabel="tokens per word", ylabel="words with an unknown token (%)", yscale="log")
 ax.set_xlim(0.8, 5)
-plots.show(fig, alt="Unknown words, on a logarithmic axis, against tokens a word, a dot a split "
-           "and size. Words form a column at one token a word, from nearly 30 down to 1 per cent "
-           "unknown; BPE lies at the bottom, between one and two tokens a word; characters at the "
-           "bottom right, at four and a half.", number="4.3")
+plots.show(fig, alt="BPE is nearly as short as words and knows as much as characters. Unknown words, "
+           "on a logarithmic axis, against tokens per word, one dot for each split and size. Words "
+           "form a column at one token, from nearly 30 down to 1 per cent unknown; BPE lies at the "
+           "bottom, between one and two tokens; characters at four and a half.", number="4.4")
 
 # %% [markdown]
-# In Figure 4.3 the ideal corner is at the lower left: short, and nothing unknown. Words sit above
-# it, and get down only by making the list longer. Characters sit far to the right of it. BPE moves
-# along the bottom, at the height of the characters: only a character that was never seen is unknown
-# to it. The shape is that of the published table.
+# In Figure 4.4 the ideal is at the lower left: short, and nothing unknown. Words get down only by
+# making the list longer. Characters are far to the right. BPE moves along the bottom: only a
+# character that was never seen is unknown to it. The shape is that of the published table.
 
 # %%
 fig, ax = plots.figure(width=6.5, height=3.4)
@@ -1130,23 +1210,18 @@ ax.annotate("learned before 1946,\nused since", (3000, 1.5), color=plots.PURPLE)
 ax.annotate("random speeches\nheld out", (620, 1.2), color=plots.BLUE)
 ax.axhline(1, color=plots.ORANGE, lw=1)
 ax.annotate("words", (520, 1.015))
-ax.set(xlabel="tokens in the BPE vocabulary", ylabel="tokens a word", xscale="log")
+ax.set(xlabel="tokens in the BPE vocabulary", ylabel="tokens per word", xscale="log")
 ax.set_xticks(measured["sizes"], [f"{size:,}" for size in measured["sizes"]])
 ax.minorticks_off()
-plots.show(fig, alt="BPE's tokens a word fall from almost 2 towards 1 as the vocabulary grows from "
-           "512 to 16,384 tokens, with a narrow band over three splits. A dashed line for later "
-           "speeches, with a vocabulary of earlier ones, runs a little above it.")
+plots.show(fig, alt="The larger the vocabulary, the shorter the text, and later speeches take a few "
+           "more tokens. BPE's tokens per word fall from almost 2 towards 1 between 512 and 16,384 "
+           "tokens, with a narrow band over three splits; a dashed line for later speeches runs a "
+           "little above.", number="4.5")
 
 # %%
-words_8192, bpe_8192, chars = means("words")[at], means("bpe")[at], means("characters")[0]
-print(f"words, 8 192:  {words_8192[0]:.3f} tokens a word, {words_8192[1]:.3%} unknown")
-print(f"characters:    {chars[0]:.3f} tokens a word, {chars[1]:.4%} unknown")
-print(f"BPE, 8 192:    {bpe_8192[0]:.3f} tokens a word, {bpe_8192[1]:.4%} unknown")
-print(f"since 1946:    words {later['words'][at][1]:.2%} unknown, BPE {later['bpe'][at][1]:.4%}"
-      f" at {later['bpe'][at][0]:.3f} tokens a word")
 shape = all(s["bpe"][at][1] == s["characters"][0][1] and s["bpe"][at][0] < 1.25 for s in splits)
-claim(shape, "in every split BPE knows what characters know, at under 1.25 tokens a word")
-headline("BPE at 8 192: tokens a held-out word, mean of 3 splits", bpe_8192[0], 1.25)
+claim(shape, "in every split BPE knows what characters know, at under 1.25 tokens per word")
+headline("BPE at 8,192: tokens per held-out word, mean of 3 splits", bpe[at, 0], 1.25)
 
 # %%
 recorded = dict(zip(measured["sizes"], splits[0]["bpe"]))
@@ -1154,14 +1229,16 @@ same = all(abs(live[size][0] - recorded[size][0]) < 1e-9 for size in sizes)
 claim(same, "with our own code we find what the ledger's first split found with `tokenizers`")
 
 # %% [markdown]
-# **One part of our prediction failed**, as the ledger says: BPE is *shorter* than we thought. We
-# had Sennrich's 1.12 in mind, for German with its long compounds. Perhaps 8 192 tokens go further
-# in English that repeats the same official phrases for two centuries; we haven't tested that.
-#
-# And an average over words is kind to the rare ones. What happens to the words that a
-# vocabulary of words would have lost?
+# On later speeches a vocabulary of earlier ones needs only a few more tokens (Figure 4.5, dashed).
+# **One part of our prediction failed**: BPE is *shorter* than we thought. We had Sennrich's 1.12 in
+# mind, for German with its long compounds. Part of the reason is how we count: every punctuation
+# mark is a word of one token here. And what happens to the words that a vocabulary of words would
+# have lost?
 
 # %%
+spelled = {word: n for word, n in test_words.items() if word.isalpha()}
+without = sum(n * len(cut_bpe(word)) for word, n in spelled.items()) / sum(spelled.values())
+print(f"words of letters only: {without:.3f} tokens each with {len(tokens):,} tokens")
 unseen = [word for word in test_words if word not in train_words and word.isalpha()]
 pieces = sum(test_words[word] * len(cut_bpe(word)) for word in unseen)
 times = sum(test_words[word] for word in unseen)
@@ -1170,15 +1247,15 @@ for word in sorted(unseen, key=lambda word: (-test_words[word], word))[:8]:
     print(f"   {word:16s}", " ".join(cut_bpe(word)))
 
 # %% [markdown]
-# They are cut into several pieces, some of them sensible, some not: BPE knows frequencies, not
-# meanings. But the words are *there*, and made of pieces that a model has met in other words.
+# Some pieces are sensible, some not: BPE knows frequencies, not meanings. But the words are
+# *there*, made of pieces that a model has met in other words.
 #
 # ### How large?
 #
 # A larger vocabulary makes texts shorter and the model bigger: every token has a row of
-# `hidden_size` numbers, $d$ for short, in the embedding. (At the output the same matrix serves
-# again, *tied*, so it counts once.) One transformer layer of that width has about $12\, d^2$
-# parameters (chapter 06 counts them).
+# `hidden_size` numbers, $d$ for short, in the embedding. (The output uses the same matrix, *tied*,
+# so it counts once.) One transformer layer of that width has about $12\, d^2$ parameters (chapter
+# 06 counts them).
 
 # %%
 for vocabulary, hidden, layers in [(30522, 768, 12), (8192, 256, 4), (32768, 256, 4)]:
@@ -1189,15 +1266,13 @@ for vocabulary, hidden, layers in [(30522, 768, 12), (8192, 256, 4), (32768, 256
 
 # %% [markdown]
 # The first line is BERT-base. In a small model the table soon outweighs everything else, and on a
-# small corpus its rare rows are hardly trained. The course uses 8 192 tokens: they fit into 16
-# bits, with room.
+# small corpus its rare rows are hardly trained. The course uses 8,192 tokens.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.6 · a fair comparison (★★☆, 10 min)**
 #
-# You want to know whether a vocabulary of 2 048 or of 16 384 tokens serves a masked language model
-# better, on speeches. Choose what belongs in the experiment, and leave out what would harm it.
-# Answer with a set of letters.
+# Does a vocabulary of 2,048 or of 16,384 tokens serve a masked language model better, on speeches?
+# Choose what belongs in the experiment. Answer with a set of letters.
 
 # %% tags=["exercise"]
 for letter, text in CHOICES.items():
@@ -1205,18 +1280,21 @@ for letter, text in CHOICES.items():
 
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
+# a: held-out speeches must be new to the vocabulary, too; b: with theirs, it leaks
+# c: a token of a large vocabulary covers more text; d: the era is asked of both alike
+# e: with more tokens the same text takes other compute; f: which names are held out is luck
+# g: that tunes on the test speeches; h: unknown words are what the vocabularies differ in
 design = {"a", "d", "e", "f"}
 ### END SOLUTION
 design = check("04.6", design)
 
 # %% [markdown]
-# Letter (c) deserves a number. Even a model that has learned nothing but frequencies, the unigram
-# model, shows how misleading a loss *per token* is. Here is its loss on held-out speeches for
-# several vocabularies, in nats a token and in nats a word:
+# Letter (c) deserves a number. Here is the loss of the unigram model, which knows nothing but
+# frequencies, on held-out speeches for several vocabularies, in nats per token and per word:
 
 # %%
 def unigram_loss(size):
-    """Held-out cross-entropy under training frequencies plus one: (nats a token, nats a word)."""
+    """Held-out cross-entropy under training frequencies plus one, in nats: (per token, per word)."""
     ranks = {pair: i for i, pair in enumerate(merges[: max(0, size - 5 - len(alphabet))])}
     cut = lru_cache(maxsize=None)(lambda word: bpe_encode(word, ranks))
     known = Counter()
@@ -1233,55 +1311,53 @@ def unigram_loss(size):
 
 losses = {size: unigram_loss(size) for size in (0, *sizes[::2])}
 for size, (token, word) in losses.items():
-    print(f"{size or len(alphabet):5d} tokens: {token:.2f} nats a token, {word:.2f} nats a word")
+    print(f"{size or len(alphabet):5,} tokens: {token:.2f} nats per token, {word:.2f} per word")
 token, word = np.array(list(losses.values())).T
 opposite = (np.diff(token) > 0).all() and (np.diff(word) < 0).all()
 claim(opposite, "the larger the vocabulary, the worse per token and the better per word")
 
 # %% [markdown]
-# The two columns rank the vocabularies in opposite order. Losses of models with different
-# tokenizers can be compared per word, per character or per byte; never per token.
+# The two columns rank the vocabularies in opposite order. Compare losses of models with different
+# tokenizers per word, per character or per byte; never per token.
 #
 # ## From here
 #
-# The chapters to come use a tokenizer made as here, by `train_tokenizer` with 8 192 pieces, learned
-# on training speeches only. It is stored as `sotu-8192`, with its own list of held-out speeches.
-# Chapter 05 turns a corpus into files of ids, once, and packs them into blocks; chapter 07 hides
-# some of them.
+# The chapters to come use a tokenizer made by `train_tokenizer` with 8,192 pieces, learned on
+# training speeches only. It is stored as `sotu-8192`, with its own list of held-out speeches.
 #
 # ## Summary
 #
 # * A tokenizer is a fixed list of strings and a rule for cutting. An id is a name; the network
 #   learns a row of numbers for it.
-# * Words never suffice: their table grows like a power of the text (Figure 4.1). Characters all but
+# * Words never suffice: their table grows like a power of the text (Figure 4.2). Characters all but
 #   suffice, at several times the length. Subwords get nearly the length of words and the safety of
-#   characters (Figure 4.3).
+#   characters (Figure 4.4).
 # * BPE merges the most frequent pair, again and again; ties go to the smaller ids; a new word is
 #   cut by replaying the merges in order.
 # * WordPiece takes the longest piece first, and one missing character makes a whole word `[UNK]`.
 #   Its published criterion is the likelihood of the text, not the ratio $n/(n_a n_b)$; what
 #   `tokenizers` runs is BPE.
-# * Bytes make every text encodable and restorable. What is rare in the training text is long.
+# * Bytes, split by a pattern that keeps spaces, make every text encodable and restorable. What is
+#   rare in the training text is long.
 # * A tokenizer belongs to its model. Learn it on training text only, save it, and look at tokens
 #   before you train.
 #
 # ## What we measured
 #
 # In the notebook: all merges, all ids and all cuts equal those of `tokenizers`; three scores for a
-# merge; the same sentence in eight languages. In `results/04-length-and-unknowns.json`, over three
-# splits of the speeches and one in time: length and unknown words for words, characters and BPE,
-# with the prediction (one part of which failed), the hardware and the command to measure again,
-# `python course.py reproduce 04-length-and-unknowns`. It is the shape of Sennrich et al.'s Table 1
-# that reproduces; the numbers are those of English speeches.
+# merge; the same sentence in eight languages. In `results/04-length-and-unknowns.json` (measure it
+# again with `python course.py reproduce 04-length-and-unknowns`): length and unknown words for
+# words, characters and BPE, over three splits of the speeches and one in time. The shape of
+# Sennrich et al.'s Table 1 reproduces; the numbers are those of English speeches.
 #
 # ## Going further
 #
 # * Learn the vocabulary with a third rule, the *unigram language model* of Kudo (2018): start
 #   large, and remove the tokens whose loss costs the likelihood least. `tokenizers` has it as
-#   `trainers.UnigramTrainer`. Predict its length at 8 192 tokens first.
+#   `trainers.UnigramTrainer`. Predict its length at 8,192 tokens first.
 # * Cut each word at random among its possible cuts while training (subword regularisation, also
 #   Kudo 2018). Which of your two encoders is easier to make random?
-# * Put a language of your own into section 7, as one more bar of Figure 4.2. Then train
+# * Put a language of your own into section 7, as one more bar of Figure 4.3. Then train
 #   `train_tokenizer` on a text file in it. How much shorter does your sentence get?
 # * Numbers: how does BPE cut 1789, 1790 and 17,901? What would you do about it?
 #

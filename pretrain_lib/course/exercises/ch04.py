@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import sys
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from random import Random
 
 from ...data.text.tokenizer import CLS, CONTINUATION, SEP, SPECIAL_TOKENS, UNK
 from . import Exercise, Mistake, grade_letters
@@ -350,6 +357,273 @@ grade_design = grade_letters(CHOICES, NEEDED, HARMFUL,
                              "new speeches for vocabulary and model, one yardstick, the same text, and several splits")
 
 
+# 04.7
+
+Words = dict[tuple[str, ...], int]
+Learned = tuple[list[str], list[tuple[str, str]]]
+
+
+def count_pairs(words: Words) -> Counter:
+    pairs = Counter()
+    for symbols, n in words.items():
+        for pair in zip(symbols, symbols[1:]):
+            pairs[pair] += n
+    return pairs
+
+
+def by_ids(pairs: Counter, tokens: list[str]) -> tuple[str, str]:
+    """The most frequent pair; of equal ones that of the smaller ids, first symbols first."""
+    id_of = {token: id for id, token in enumerate(tokens)}
+    return min(pairs, key=lambda pair: (-pairs[pair], id_of[pair[0]], id_of[pair[1]]))
+
+
+def learn_bpe(words: Words, alphabet: Sequence[str], size: int, first: Callable = by_ids, weighed: bool = True) -> Learned:
+    """The tokens, the alphabet first, and the merges in the order learned.
+
+    Args:
+        words: tuples of symbols, and how often each word occurs.
+        alphabet: the first tokens.
+        size: tokens at which it stops, if there are pairs enough.
+        first: the pair to merge, given counts and tokens; other rules are likely mistakes.
+        weighed: whether a word counts as often as it occurs.
+    """
+    tokens, merges = list(alphabet), []
+    while len(tokens) < size:
+        pairs = count_pairs(words if weighed else dict.fromkeys(words, 1))
+        if not pairs:
+            break
+        merges.append(first(pairs, tokens))
+        tokens.append("".join(merges[-1]))
+        words = {tuple(merge_pair(symbols, merges[-1], tokens[-1])): n for symbols, n in words.items()}
+    return tokens, merges
+
+
+def tokenizers_bpe(words: Words, size: int) -> Learned:
+    """What the trainer of `tokenizers` learns from the same words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    text = (" ".join(["".join(symbols)] * n) for symbols, n in words.items())
+    tokenizer.train_from_iterator(text, trainers.BpeTrainer(vocab_size=size, show_progress=False))
+    vocab = tokenizer.get_vocab()
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    return sorted(vocab, key=vocab.get), [tuple(pair) for pair in merges]
+
+
+def bpe_cases() -> list[tuple[Words, list[str], int]]:
+    """Words, alphabet and size: Sennrich's example, made-up words with many ties, and few words for a large size."""
+    tiny = {tuple("low"): 5, tuple("lower"): 2, tuple("newest"): 6, tuple("widest"): 3}
+    texts = [(tiny, 16), ({tuple("aaaa"): 3, tuple("aab"): 2, tuple("ba"): 1}, 8), ({tuple("ab"): 2, ("c",): 1}, 50)]
+    for seed in range(6):
+        random = Random(seed)
+        made = ["".join(random.choices("dcbae", k=random.randint(1, 7))) for _ in range(40)]
+        texts.append(({tuple(word): random.randint(1, 3) for word in made}, 45))
+    return [(words, sorted({c for word in words for c in word}), size) for words, size in texts]
+
+
+def first_met(pairs: Counter, tokens: list[str]) -> tuple[str, str]:
+    return max(pairs, key=pairs.get)
+
+
+def by_strings(pairs: Counter, tokens: list[str]) -> tuple[str, str]:
+    return min(pairs, key=lambda pair: (-pairs[pair], pair))
+
+
+def by_joined_string(pairs: Counter, tokens: list[str]) -> tuple[str, str]:
+    return min(pairs, key=lambda pair: (-pairs[pair], "".join(pair)))
+
+
+def larger_ids(pairs: Counter, tokens: list[str]) -> tuple[str, str]:
+    id_of = {token: id for id, token in enumerate(tokens)}
+    return max(pairs, key=lambda pair: (pairs[pair], id_of[pair[0]], id_of[pair[1]]))
+
+
+LEARNERS: dict[str, dict] = {
+    "of equally frequent pairs you take the one that was met first: take the one with the smaller ids": {"first": first_met},
+    "you break ties by the alphabet: `ab` sorts before `b`, but its id is larger. Compare ids, the places in `tokens`":
+        {"first": by_strings},
+    "you break ties by the joined string: compare the id of the first symbol, then that of the second":
+        {"first": by_joined_string},
+    "of equally frequent pairs you take the larger ids: the smaller ones win": {"first": larger_ids},
+    "you count each word once: a pair counts as often as its words occur": {"weighed": False},
+}
+
+
+def grade_learn_bpe(answer) -> str:
+    cases, ours = bpe_cases(), []
+    for words, alphabet, size in cases:
+        given = dict(words)
+        try:
+            learned = answer(given, list(alphabet), size)
+        except (ValueError, TypeError, IndexError) as error:
+            if len(learn_bpe(words, alphabet, size)[0]) == size:
+                raise
+            raise Mistake(f"where no pair is left, training ends early; yours stops with {type(error).__name__}: "
+                          f"{error}") from None
+        if not isinstance(learned, list | tuple) or len(learned) != 2:
+            raise Mistake("return two things: the list of tokens, and the list of merges")
+        if given != words:
+            raise Mistake("your function changes the words it was given: make new ones")
+        ours.append((as_list(learned[0], "tokens"), [tuple(pair) for pair in as_list(learned[1], "merges")]))
+    right = [tokenizers_bpe(words, size) for words, _, size in cases]
+    if ours == right:
+        return f"{sum(len(merges) for _, merges in right)} merges equal those of `tokenizers`, in {len(cases)} texts full of ties"
+    for hint, how in LEARNERS.items():
+        if ours == [learn_bpe(*case, **how) for case in cases]:
+            raise Mistake(hint)
+    raise Mistake(learner_hint(cases, ours, right))
+
+
+def learner_hint(cases: list, ours: list[Learned], right: list[Learned]) -> str:
+    """Where a list of merges first leaves that of `tokenizers`."""
+    i = next(i for i, learned in enumerate(ours) if learned != right[i])
+    (words, alphabet, size), (tokens, merges), (their_tokens, their_merges) = cases[i], ours[i], right[i]
+    at = f"for {dict(list(words.items())[:3])} … and size {size}" if len(words) > 4 else f"for {words} and size {size}"
+    if merges == their_merges:
+        return f"{at} the merges are right and the tokens are not: first the alphabet, then each new string"
+    if merges == their_merges[: len(merges)] or their_merges == merges[: len(their_merges)]:
+        return f"{at} {len(their_merges)} merges are learned, yours are {len(merges)}: stop at `size` tokens, alphabet included"
+    step = next(n for n, (a, b) in enumerate(zip(merges, their_merges)) if a != b)
+    return f"{at} merge {step + 1} is {their_merges[step]}, yours {merges[step]}: count again after every merge"
+
+
+# 04.8 and 04.9
+
+
+@lru_cache
+def gpt2_pattern() -> re.Pattern:
+    """GPT-2's splitting pattern; Python's `re` knows no classes of letters and numbers, so they are spelled out."""
+    numerals = "".join(c for c in map(chr, range(sys.maxunicode)) if unicodedata.category(c) in ("Nl", "No"))
+    letter, number = rf"[^\W\d_{numerals}]", rf"[\d{numerals}]"
+    other = rf"(?:(?!{letter}|{number})\S)"
+    return re.compile(rf"'(?:[stmd]|re|ve|ll)| ?{letter}+| ?{number}+| ?{other}+|\s+(?!\S)|\s+")
+
+
+def byte_encode(text: str, merges: dict[tuple[int, int], int]) -> list[int]:
+    """The ids of a text: bytes, of each piece on its own, with the merges replayed."""
+    return encoded_pieces(gpt2_pattern().findall(text), merges)
+
+
+def encoded_pieces(pieces: Sequence[str], merges: dict, rank: Callable | None = None,
+                   to_ids: Callable = lambda piece: list(piece.encode("utf-8"))) -> list[int]:
+    ids: list[int] = []
+    for piece in pieces:
+        symbols = to_ids(piece)
+        while known := [pair for pair in zip(symbols, symbols[1:]) if pair in merges]:
+            best = min(known, key=rank or merges.__getitem__)
+            symbols = merge_pair(symbols, best, merges[best])
+        ids += symbols
+    return ids
+
+
+def byte_decode(ids: Sequence[int], merges: dict[tuple[int, int], int]) -> str:
+    """The text of some ids: all bytes are joined before they are read as UTF-8."""
+    return b"".join(bytes_of(merges)[id] for id in ids).decode("utf-8", errors="replace")
+
+
+def bytes_of(merges: dict[tuple[int, int], int]) -> dict[int, bytes]:
+    """The bytes that each id stands for."""
+    pieces = {byte: bytes([byte]) for byte in range(256)}
+    for (a, b), new in merges.items():
+        pieces[new] = pieces[a] + pieces[b]
+    return pieces
+
+
+LEARN_FROM = [
+    "It's the people's union, and they'll say that we've kept it; I'd say they're right.",
+    "In 1790 the revenue was 4,399,473 dollars.  In 1791 it wasn't.", "Œuvre, café, naïve: 国家的贸易 grows, 国家 too.",
+    "the sum of the sums, the revenue of the revenues, the other weather, there and then, rather together than either",
+] * 2
+ASK = ["It's the people's 'sum' of 'real weather.", " We've said   it twice\n\n  in 1790", "naïve café 国家 🎉👍", "x² + ½y_1 = Ⅷ", "",
+       "  ", "don't!!", "heathen revelries therein, thereof, ethereal"]
+
+
+@lru_cache
+def theirs():
+    """A byte-level BPE tokenizer of `tokenizers`, and its merges as pairs of our ids, with the new one."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(LEARN_FROM, trainers.BpeTrainer(vocab_size=340, initial_alphabet=alphabet, show_progress=False))
+    return tokenizer, *our_ids(tokenizer)
+
+
+def our_ids(tokenizer) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
+    """Merges of a byte-level tokenizer, {(id, id): new id}, and our id of each of its ids.
+
+    Our ids are the bytes, 0 to 255, and from 256 on the merges in their order. `tokenizers` writes each byte as a
+    character that can be seen, and of some 256 such characters makes its vocabulary.
+    """
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    ids = {chr(byte): byte for byte in shown} | {chr(256 + n): byte for n, byte in enumerate(hidden)}
+    merges = {}
+    for a, b in json.loads(tokenizer.to_str())["model"]["merges"]:
+        merges[ids[a], ids[b]] = ids.setdefault(a + b, 256 + len(merges))
+    return merges, {id: ids[token] for token, id in tokenizer.get_vocab().items() if token in ids}
+
+
+BYTE_SUSPECTS: dict[str, Callable] = {
+    "you merge across the pieces: split the text by the pattern first, no token reaches across":
+        lambda text, merges: encoded_pieces([text], merges),
+    "you split at white space, and the spaces are lost: `GPT2.findall(text)` keeps each with the word that follows":
+        lambda text, merges: encoded_pieces(text.split(), merges),
+    "you split at spaces only: the pattern also parts letters, numbers and other characters":
+        lambda text, merges: encoded_pieces(re.findall(r" ?\S+|\s+", text), merges),
+    "you begin with code points: begin with the bytes of `piece.encode(\"utf-8\")`":
+        lambda text, merges: encoded_pieces(gpt2_pattern().findall(text), merges, to_ids=lambda piece: [ord(c) for c in piece]),
+    "you merge the leftmost known pair: merge the one that was learned earliest, whose new id is smallest":
+        lambda text, merges: encoded_pieces(gpt2_pattern().findall(text), merges, rank=lambda pair: 0),
+    "you return bytes: replay the merges on them":
+        lambda text, merges: list(text.encode("utf-8")),
+}
+
+
+def grade_byte_encode(answer) -> str:
+    tokenizer, merges, ours_of = theirs()
+    right = [[ours_of[id] for id in tokenizer.encode(text).ids] for text in ASK]
+    ours = [as_list(answer(text, dict(merges)), "ids") for text in ASK]
+    if ours == right:
+        return f"{len(ASK)} texts, with emoji, numerals and double spaces, have the ids of `tokenizers`"
+    for hint, wrong in BYTE_SUSPECTS.items():
+        if ours == [wrong(text, merges) for text in ASK]:
+            raise Mistake(hint)
+    text, theirs_, yours = next((t, r, o) for t, r, o in zip(ASK, right, ours) if r != o)
+    pieces = bytes_of(merges)
+    cut = [[pieces.get(id, id) for id in ids] for ids in (theirs_, yours)]
+    raise Mistake(f"{text!r} is cut into {cut[0]}, yours into {cut[1]}")
+
+
+def grade_byte_decode(answer) -> str:
+    tokenizer, merges, ours_of = theirs()
+    for text in ASK:
+        ids = [ours_of[id] for id in tokenizer.encode(text).ids]
+        try:
+            ours = answer(list(ids), dict(merges))
+        except UnicodeDecodeError:
+            raise Mistake("one id may be a part of a character: join the bytes of all ids, then decode once") from None
+        if isinstance(ours, bytes):
+            raise Mistake("these are the bytes: decode them as UTF-8")
+        if ours == "".join(bytes_of(merges)[id].decode("utf-8", errors="replace") for id in ids) != text:
+            raise Mistake("you decode each id on its own, but one id may be a part of a character: join the bytes of all first")
+        if ours == "".join(chr(byte) for id in ids for byte in bytes_of(merges)[id]) != text:
+            raise Mistake("a byte is no character: `chr` is right for ASCII only. Join the bytes, and decode them as UTF-8")
+        if ours == " ".join(bytes_of(merges)[id].decode("utf-8", errors="replace") for id in ids) != text:
+            raise Mistake("spaces are among the bytes: join with nothing between")
+        if ours != text:
+            raise Mistake(f"the ids of {text!r} give {ours!r} in yours")
+    cut = list("国".encode())[:2]
+    try:
+        answer(cut, {})
+    except UnicodeDecodeError:
+        raise Mistake("a model may answer with half a character: decode with errors=\"replace\", so that it shows as �") from None
+    return f"{len(ASK)} texts come back, and half a character raises no error"
+
+
 EXERCISES = [
     Exercise("04.1", "merge a pair of symbols", 1, 10, merge_pair, grade_merge_pair),
     Exercise("04.2", "replay the merges on a new word", 2, 15, bpe_encode, grade_bpe_encode),
@@ -357,4 +631,7 @@ EXERCISES = [
     Exercise("04.4", "what a merge does to the likelihood", 3, 20, likelihood_gain, grade_gain),
     Exercise("04.5", "four broken set-ups", 2, 10, RIGHT_REPORTS, grade_reports),
     Exercise("04.6", "compare two vocabularies fairly", 2, 10, {"a", "d", "e", "f"}, grade_design),
+    Exercise("04.7", "learn BPE, ties included", 3, 35, learn_bpe, grade_learn_bpe),
+    Exercise("04.8", "encode bytes", 3, 25, byte_encode, grade_byte_encode),
+    Exercise("04.9", "decode bytes", 2, 10, byte_decode, grade_byte_decode),
 ]

@@ -3,6 +3,15 @@
 import math
 
 from pretrain_lib.course.exercises.ch04 import (
+    BYTE_SUSPECTS,
+    LEARNERS,
+    by_ids,
+    byte_decode,
+    bytes_of,
+    count_pairs,
+    gpt2_pattern,
+    learn_bpe,
+    merge_pair,
     latest_first,
     leftmost_first,
     longest_match,
@@ -130,6 +139,38 @@ def crashes_at_zero(n, a, b, total):
     return terms - xlogx(total - n) - xlogx(a) - xlogx(b) + xlogx(total)
 
 
+def crashes_without_pairs(words, alphabet, size):
+    tokens, merges = list(alphabet), []
+    while len(tokens) < size:
+        merges.append(by_ids(count_pairs(words), tokens))
+        tokens.append("".join(merges[-1]))
+        words = {tuple(merge_pair(symbols, merges[-1], tokens[-1])): n for symbols, n in words.items()}
+    return tokens, merges
+
+
+def counts_once(words, alphabet, size):
+    pairs, tokens, merges = count_pairs(words), list(alphabet), []
+    while pairs and len(tokens) < size:
+        merges.append(by_ids(pairs, tokens))
+        tokens.append("".join(merges[-1]))
+        del pairs[merges[-1]]
+    return tokens, merges
+
+
+def changes_the_words(words, alphabet, size):
+    learned = learn_bpe(words, alphabet, size)
+    words.clear()
+    return learned
+
+
+def each_alone(ids, merges):
+    return "".join(bytes_of(merges)[id].decode("utf-8", errors="replace") for id in ids)
+
+
+def as_characters(ids, merges):
+    return "".join(chr(byte) for id in ids for byte in bytes_of(merges)[id])
+
+
 WRONG = {
     "04.1": [
         (overlapping, "overlap"),
@@ -187,5 +228,24 @@ WRONG = {
         ({"a", "e", "f"}, "asked alike"),
         ({"a", "d", "e", "f", "h"}, "differ in"),
         (7, "letters"),
+    ],
+    "04.7": [
+        *((lambda words, alphabet, size, how=how: learn_bpe(words, alphabet, size, **how), hint[:40]) for hint, how in LEARNERS.items()),
+        (crashes_without_pairs, "no pair is left"),
+        (counts_once, "count again"),
+        (changes_the_words, "changes the words"),
+        (lambda words, alphabet, size: learn_bpe(words, alphabet, size)[1], "two things"),
+        (lambda words, alphabet, size: learn_bpe(words, alphabet, size + len(alphabet)), "alphabet included"),
+    ],
+    "04.8": [
+        *((wrong, hint[:40]) for hint, wrong in BYTE_SUSPECTS.items()),
+        (lambda text, merges: gpt2_pattern().findall(text), "is cut into"),
+    ],
+    "04.9": [
+        (each_alone, "on its own"),
+        (as_characters, "a byte is no character"),
+        (lambda ids, merges: b"".join(bytes_of(merges)[id] for id in ids), "decode them"),
+        (lambda ids, merges: b"".join(bytes_of(merges)[id] for id in ids).decode("utf-8"), "half a character"),
+        (lambda ids, merges: byte_decode(ids, merges).strip(), "give"),
     ],
 }
