@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import combinations
 from numbers import Integral
 from random import Random
+
+import numpy as np
 
 from . import Exercise, Mistake
 
@@ -339,93 +344,314 @@ def grade_faults(answer) -> str:
 
 # 05.5
 
-GOOD = {
-    "prose": [
-        "The commerce of the nation has grown beyond all expectation, and its revenue with it.",
-        "It was cold. Nobody spoke. Then, from the far end of the hall, someone began to sing.",
-        "An optimiser changes the weights a little at every step, against the gradient.",
-        "She asked him twice whether the letter had come; he shook his head both times.",
-    ],
-    "short": ["Thank you very much.", "Nobody answered."],
-    "other languages": [
-        "国家的贸易增长超出了所有人的预期。",
-        "Сегодня утром шёл дождь, и улицы были пусты.",
-        "सभी मनुष्य जन्म से स्वतन्त्र हैं।",
-        "Die Fähre nach Föhr fährt heute später, weil über der Küste Nebel liegt.",
-    ],
-    "numbers": ["In 1857 the revenue was 68,631,513 dollars, and the debt fell by 3,895,232."],
-    "history": [
-        "The act of 1807 forbade the importation of slaves, and was often broken.",
-        "The removal of the Indian nations was called a benefit by those who gained from it.",
-    ],
+PROSE = [
+    "The commerce of the nation has grown beyond all expectation, and its revenue with it.",
+    "It was cold. Nobody spoke. Then, from the far end of the hall, someone began to sing.",
+    "An optimiser changes the weights a little at every step, against the gradient.",
+    "She asked him twice whether the letter had come; he shook his head both times.",
+]
+SCRIPTS = {  # letters, what stands between words, and what ends a sentence
+    "Latin": ("abcdefghilmnoprstuvw", " ", "."),
+    "Cyrillic": ("абвгдежзиклмнопрстуы", " ", "."),
+    "Arabic": ("ابتثجحدرسشصعفقكلمنهوي", " ", "؟"),
+    "Hindi": ("कखगचजटडतदनपबमरलवसहािीुेो", " ", "।"),
+    "Chinese": ("".join(map(chr, range(0x4E00, 0x4E00 + 900))), "", "。"),
+    "Thai": ("กขคงจชดตถทนบปพมยรลวสหอาะเแไ", "", " "),  # no mark ends a sentence
 }
-JUNK = {
-    "menus": [
-        "Home | About us | Products | Contact | Login",
-        "Next page\nPrevious page\nShare\nPrint\nCookie settings",
-        "Sign in Register Basket Help Sitemap Terms",
-    ],
-    "repetition": [
-        "Click here now. " * 12,
-        "Best price!\nBest price!\nBest price!\nBest price!\nBest price!",
-        "buy cheap watches buy cheap watches buy cheap watches buy cheap watches and buy cheap.",
-    ],
-    "no language": [
-        "0x3f 0x77 0xe1 0x09 0x5c 0x11 0xff 0x03; 12.7, 99.1, 0.003, 17.",
-        "<div><a href='#'></a></div></td><td>&nbsp;</td></tr> {};!!! ==== //",
-        "$$$ !!! *** >>> 50% !!! *** $$$ ... ---",
-    ],
-}
+
+
+def made_up(script: str, words: int, seed: int = 0) -> str:
+    """A text of made-up words, a few of them frequent and most rare, in sentences and paragraphs."""
+    random, (letters, between, end) = Random(seed), SCRIPTS[script]
+    longest = 2 if script == "Chinese" else 7
+    vocabulary = ["".join(random.choices(letters, k=random.randint(1, longest))) for _ in range(4000)]
+    text = random.choices(vocabulary, [1 / rank for rank in range(3, 4003)], k=words)
+    sentences = []
+    while text:
+        size = random.randint(5, 25)
+        sentences.append(between.join(text[:size]) + end)
+        text = text[size:]
+    paragraphs = [between.join(sentences[i : i + 6]) for i in range(0, len(sentences), 6)]
+    return "\n\n".join(paragraphs).strip()
+
+
+def numbers(words: int) -> str:
+    random = Random(words)
+    return " ".join(f"{random.random() * 10 ** random.randint(0, 5):.{random.randint(0, 3)}f}," for _ in range(words))
+
+
+@lru_cache
+def good_texts() -> dict[str, list[str]]:
+    """Texts to keep, of 4 to 20,000 words, by kind."""
+    lengths = (30, 300, 3000, 20_000)
+    return {
+        "prose": PROSE,
+        "short": ["Thank you very much.", "Nobody answered his letter today."],
+        "other scripts": [
+            "国家的贸易增长超出了所有人的预期。", "Сегодня утром шёл дождь, и улицы были пусты.", "सभी मनुष्य जन्म से स्वतन्त्र हैं।",
+            "เมื่อเช้านี้ฝนตกและถนนว่างเปล่า เราจึงอยู่บ้านกันทั้งวัน", "متى تغادر العبّارة إلى الجزيرة هذا المساء؟",
+            "Die Fähre nach Föhr fährt heute später, weil über der Küste Nebel liegt.",
+        ],
+        "numbers": [
+            "In 1857 the revenue was 68,631,513 dollars, and the debt fell by 3,895,232.",
+            "Of 1,274,000 barrels in 1862 about 300,000 went to Liverpool, 200,000 to Havre and 41,000 to Bremen.",
+        ],
+        "history": [
+            "The act of 1807 forbade the importation of slaves, and was often broken.",
+            "The removal of the Indian nations was called a benefit by those who gained from it.",
+        ],
+        "long": [made_up("Latin", words, words) for words in lengths],
+        "long, other scripts": [made_up(script, words, words) for script in SCRIPTS if script != "Latin"
+                                for words in lengths[1:]],
+    }
+
+
+@lru_cache
+def junk_texts() -> dict[str, list[str]]:
+    """Texts to leave out, of 5 to 20,000 words, by kind."""
+    names = "Home About Products Contact Login Register Basket Help Sitemap Terms Careers Press".split()
+    return {
+        "menus": [
+            "Home | About us | Products | Contact | Login",
+            "Next page\nPrevious page\nShare\nPrint\nCookie settings",
+            "首页 | 产品介绍 | 联系我们 | 登录 | 注册",
+            "\n".join(f"{a} {b.lower()} {n}" for n in range(40) for a in names for b in names[:4]),
+        ],
+        "repetition": [
+            "Click here now. " * 12,
+            "Best price!\n" * 5,
+            "buy cheap watches buy cheap watches buy cheap watches buy cheap watches and buy cheap.",
+            f"{made_up('Latin', 400)}\n\n" * 50,
+            f"{made_up('Cyrillic', 1000)}\n\n" + "Купить сейчас. " * 1000,
+            "立即购买，价格最低。" * 40,
+        ],
+        "no language": [
+            "0x3f 0x77 0xe1 0x09 0x5c 0x11 0xff 0x03; 12.7, 99.1, 0.003, 17.",
+            "<div><a href='#'></a></div></td><td>&nbsp;</td></tr> {};!!! ==== //",
+            "$$$ !!! *** >>> 50% !!! *** $$$ ... ---",
+            numbers(20), numbers(5000),
+        ],
+    }
+
+
 SHOWN = 1  # texts of each kind that the learner sees; all are graded
+ENOUGH = 0.95  # precision, and recall
 
 
 def samples() -> dict[str, list[str]]:
     """Some texts to keep and some to leave out, by kind, for exercise 05.5."""
-    kinds = {f"keep, {kind}": texts for kind, texts in GOOD.items()}
-    kinds |= {f"leave out, {kind}": texts for kind, texts in JUNK.items()}
+    kinds = {f"keep, {kind}": texts for kind, texts in good_texts().items()}
+    kinds |= {f"leave out, {kind}": texts for kind, texts in junk_texts().items()}
     return {kind: texts[:SHOWN] for kind, texts in kinds.items()}
 
 
 def keep(text: str) -> bool:
-    """Whether a text reads as language: sentences, mostly letters, and no endless repetition."""
+    """Whether a text reads as language: mostly letters, no list of short lines, and no endless repetition."""
     visible = [c for c in text if not c.isspace()]
-    signs = sum(not c.isalnum() for c in visible if c.isascii())
-    digits = sum(c.isdigit() for c in visible)
+    letters = sum(unicodedata.category(c)[0] in "LM" for c in visible)
+    lines = [line.strip() for line in re.split(r"[\n|]", text) if line.strip()]
+    menu = [line for line in lines if len(line) < 30 and line[-1] not in ".!?。！？।؟"]
+    sentences = [s.strip() for s in re.split(r"[.!?。！？।؟\n]", text) if s.strip()]
     words = text.lower().split()
+    runs = Counter(zip(words, words[1:], words[2:]))
+    most = max(runs.values(), default=0)
     return (
-        any(mark in text for mark in ".!?。！？।")
-        and signs < 0.25 * len(visible)
-        and digits < 0.35 * len(visible)
-        and len(set(words)) > 0.4 * len(words)
+        letters > 0.5 * len(visible)
+        and (len(lines) < 3 or len(menu) < 0.5 * len(lines))
+        and len(set(sentences)) > 0.7 * len(sentences)
+        and (most < 3 or 3 * most < 0.2 * len(words))
     )
 
 
-KEPT_HINTS = {
-    "other languages": "a filter that counts ASCII letters, spaces or one language's words throws "
-    "out everyone who writes another",
+LOST_HINTS = {
+    "other scripts": "a filter that counts ASCII letters, spaces, full stops or one language's words throws out everyone who "
+    "writes another: Thai ends no sentence with a mark, Arabic and Hindi have marks of their own",
     "history": "a list of forbidden words also removes the texts that tell of what was done",
     "short": "a short sentence is a sentence: length alone is no sign of quality",
     "numbers": "a sentence may hold many digits",
     "prose": "this is what you want to keep",
+    "long": "does your rule depend on length? The share of *different* words falls with it, in any text (Heaps' law). "
+    "The share of the most frequent run of words, or of lines that are copies, does not",
+    "long, other scripts": "does your rule count ASCII letters, spaces between words, or marks that end sentences? Does it depend on "
+    "length?",
 }
 JUNK_HINTS = {
-    "menus": "no sentence ends in a menu: look for marks that end one",
-    "repetition": "compare the number of different words, or lines, with the number of all",
+    "menus": "look at the lines: they are many and short, and no sentence ends in them",
+    "repetition": "measure which share of the sentences are copies of others, and which share the most frequent run of three words takes",
     "no language": "look at the share of the visible characters that are letters",
 }
 
 
 def grade_filter(answer) -> str:
-    for kind, texts in GOOD.items():
-        lost = [text for text in texts if not answer(text)]
-        if lost:
-            raise Mistake(f"you leave out {lost[0]!r} ({kind}): {KEPT_HINTS[kind]}")
-    for kind, texts in JUNK.items():
-        kept = [text for text in texts if answer(text)]
-        if kept:
-            raise Mistake(f"you keep {kept[0][:50]!r} ({kind}): {JUNK_HINTS[kind]}")
-    good, junk = (sum(map(len, part.values())) for part in (GOOD, JUNK))
-    return f"{good} good texts of {len(GOOD)} kinds kept, {junk} of {len(JUNK)} kinds left out"
+    good, junk = good_texts(), junk_texts()
+    lost = {kind: [text for text in texts if not answer(text)] for kind, texts in good.items()}
+    kept = {kind: [text for text in texts if answer(text)] for kind, texts in junk.items()}
+    wanted = sum(map(len, good.values()))
+    right = wanted - sum(map(len, lost.values()))
+    recall, precision = right / wanted, right / max(1, right + sum(map(len, kept.values())))
+    scores = f"recall {recall:.2f}, precision {precision:.2f}"
+    if recall < ENOUGH:
+        kind = max(lost, key=lambda kind: len(lost[kind]) / len(good[kind]))
+        raise Mistake(f"{scores}; of {len(good[kind])} texts ({kind}) you leave out {len(lost[kind])}, such as "
+                      f"{lost[kind][0][:50]!r}: {LOST_HINTS[kind]}")
+    if precision < ENOUGH:
+        kind = max(kept, key=lambda kind: len(kept[kind]) / len(junk[kind]))
+        raise Mistake(f"{scores}; of {len(junk[kind])} texts ({kind}) you keep {len(kept[kind])}, such as "
+                      f"{kept[kind][0][:50]!r}: {JUNK_HINTS[kind]}")
+    return f"{scores}, on {wanted} texts to keep and {sum(map(len, junk.values()))} to leave out, of up to 20,000 words"
+
+
+# 05.6
+
+Shared = dict[tuple[int, int], float]
+
+
+def minima(sets: Sequence[np.ndarray], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, H), the smallest value of each of H hash functions over each set."""
+    return np.stack([(numbers[:, None] * a + b >> np.uint64(32)).min(axis=0) for numbers in sets])
+
+
+def banded(signatures: np.ndarray, rows: int) -> Shared:
+    """Pairs that agree in a whole band, with the share of equal minima."""
+    found = {}
+    for start in range(0, signatures.shape[1], rows):
+        buckets = defaultdict(list)
+        for i, band in enumerate(signatures[:, start : start + rows]):
+            buckets[band.tobytes()].append(i)
+        for bucket in buckets.values():
+            for i, j in combinations(bucket, 2):
+                found[i, j] = float((signatures[i] == signatures[j]).mean())
+    return found
+
+
+def near_copies(sets: Sequence[np.ndarray], a: np.ndarray, b: np.ndarray, rows: int) -> Shared:
+    """The pairs of sets that agree in a whole band of their MinHash signatures, with J as estimated."""
+    return banded(minima(sets, a, b), rows)
+
+
+def hash_functions(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The factors, all odd, and summands of some hash functions, (H,) uint64 each."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(2**63, size=(2, number), dtype=np.uint64)
+    return 2 * a + np.uint64(1), b
+
+
+def sets_alike(resemblances: Sequence[float], seed: int, size: int = 60) -> list[np.ndarray]:
+    """For each J two neighbouring sets of random numbers that resemble so, and no others."""
+    rng, sets = np.random.default_rng(seed), []
+    for J in resemblances:
+        shared = round(2 * size * J / (1 + J))
+        own = rng.integers(2**63, size=2 * size - shared, dtype=np.uint64)
+        sets += [own[:size], own[size - shared :]]
+    return sets
+
+
+def exact(sets: Sequence[np.ndarray], i: int, j: int) -> float:
+    shared = len(np.intersect1d(sets[i], sets[j]))
+    return shared / (len(sets[i]) + len(sets[j]) - shared)
+
+
+def other_minima(sets: Sequence[np.ndarray], a: np.ndarray, b: np.ndarray, how: str) -> np.ndarray:
+    """Signatures with a likely mistake."""
+    hashed = [numbers[:, None] * a + b >> np.uint64(32) for numbers in sets]
+    rows = {"largest": lambda h: h.max(axis=0), "one function": lambda h: np.sort(h[:, 0])[: len(a)],
+            "last": lambda h: h[-1], "low bits": None}
+    if how == "low bits":
+        return np.stack([(numbers[:, None] * a + b & np.uint64(0xFFFFFFFF)).min(axis=0) for numbers in sets])
+    return np.stack([rows[how](h) for h in hashed])
+
+
+def pairs_where(signatures: np.ndarray, meets: Callable) -> Shared:
+    """Pairs of signatures of which `meets` holds, with the share of equal minima."""
+    pairs = combinations(range(len(signatures)), 2)
+    return {(i, j): float((signatures[i] == signatures[j]).mean()) for i, j in pairs if meets(signatures[i], signatures[j])}
+
+
+def bands_equal(x: np.ndarray, y: np.ndarray, rows: int) -> np.ndarray:
+    return (x == y).reshape(-1, rows).all(axis=1)
+
+
+def share_of_bands(sets, a, b, rows) -> Shared:
+    signatures = minima(sets, a, b)
+    return {(i, j): float(bands_equal(signatures[i], signatures[j], rows).mean()) for i, j in banded(signatures, rows)}
+
+
+BANDING: dict[str, Callable] = {
+    "every pair that shares one number is there: two texts meet where a *whole band* of `rows` numbers agrees":
+        lambda sets, a, b, rows: pairs_where(minima(sets, a, b), lambda x, y: (x == y).any()),
+    "all pairs are there: only those that agree in a whole band are candidates":
+        lambda sets, a, b, rows: pairs_where(minima(sets, a, b), lambda x, y: True),
+    "you ask that all bands agree: one whole band is enough":
+        lambda sets, a, b, rows: pairs_where(minima(sets, a, b), lambda x, y: (x == y).all()),
+    "only the first band is compared: a pair meets in any of them":
+        lambda sets, a, b, rows: pairs_where(minima(sets, a, b), lambda x, y: (x == y)[:rows].all()),
+    "your bands have as many numbers as there should be bands: a band has `rows` numbers, and there are H / rows of them":
+        lambda sets, a, b, rows: banded(minima(sets, a, b), len(a) // rows),
+    "the estimate is the share of equal *numbers* of two signatures, yours is the share of equal bands": share_of_bands,
+    "you keep the largest value of each function: keep the smallest, as MinHash says":
+        lambda sets, a, b, rows: banded(other_minima(sets, a, b, "largest"), rows),
+    "you keep the smallest numbers of one function: take one minimum of each function":
+        lambda sets, a, b, rows: banded(other_minima(sets, a, b, "one function"), rows),
+    "you keep the low half of a · s + b, which is far from random: shift it right by 32 bits":
+        lambda sets, a, b, rows: banded(other_minima(sets, a, b, "low bits"), rows),
+}
+
+
+def copy_cases() -> list[tuple]:
+    """Sets, functions and rows: some pairs of known resemblance among many that share nothing."""
+    alike = sets_alike([0.95, 0.8, 0.6, 0.4, 0.2, 0.1, 0, 0], 0)
+    return [(alike, *hash_functions(64, 1), 4), (alike, *hash_functions(60, 2), 2), (alike[::-1], *hash_functions(60, 3), 5)]
+
+
+def grade_near_copies(answer) -> str:
+    cases = copy_cases()
+    ours = [as_shared(answer(list(sets), a.copy(), b.copy(), rows), len(sets)) for sets, a, b, rows in cases]
+    right = [near_copies(*case) for case in cases]
+    if [set(found) for found in ours] != [set(found) for found in right] or not all(map(same_values, ours, right)):
+        for hint, wrong in BANDING.items():
+            if all(set(x) == set(y) and same_values(x, y) for x, y in zip(ours, (wrong(*case) for case in cases))):
+                raise Mistake(hint)
+        raise Mistake(copies_hint(cases, ours, right))
+    J = 0.5
+    sets = sets_alike([J] * 150, 5)
+    a, b = hash_functions(32, 6)
+    found = as_shared(answer(sets, a, b, 4), len(sets))
+    share = sum((2 * i, 2 * i + 1) in found for i in range(150)) / 150
+    return (f"{sum(map(len, right))} pairs found among {sum(math.comb(len(case[0]), 2) for case in cases)}, their estimates those of equal "
+            f"minima; at J = {J} bands of 4 of 32 find {share:.2f}, 1 − (1 − J⁴)⁸ is {1 - (1 - J**4) ** 8:.2f}")
+
+
+def as_shared(found, number: int) -> Shared:
+    """The answer as pairs of indices and their estimates."""
+    if not isinstance(found, dict):
+        raise Mistake("return a dictionary, {(i, j): estimate}")
+    for pair in found:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(i, Integral) and 0 <= i < number for i in pair):
+            raise Mistake(f"the keys are pairs of indices of sets, yours holds {pair!r}")
+        if pair[0] >= pair[1]:
+            raise Mistake(f"each pair stands once, the smaller index first, and no set is paired with itself; yours has {pair}")
+    return {(int(i), int(j)): float(value) for (i, j), value in found.items()}
+
+
+def same_values(ours: Shared, right: Shared) -> bool:
+    return all(math.isclose(ours[pair], right[pair], abs_tol=1e-9) for pair in ours.keys() & right.keys())
+
+
+def copies_hint(cases: list[tuple], ours: list[Shared], right: list[Shared]) -> str:
+    """Which pair is wrong, beside its exact resemblance."""
+    for (sets, a, _, rows), found, wanted in zip(cases, ours, right):
+        at = f"with {len(a)} functions in bands of {rows}"
+        for pair in wanted.keys() - found.keys():
+            return (f"{at} the pair {pair}, J = {exact(sets, *pair):.2f}, agrees in a whole band, and you don't have it: "
+                    "look at every band, the last one too")
+        for pair in found.keys() - wanted.keys():
+            return (f"{at} the pair {pair}, J = {exact(sets, *pair):.2f}, agrees in no band, and you have it: "
+                    "a band must agree with the band at the same place")
+        for pair in wanted:
+            if not math.isclose(found[pair], wanted[pair], abs_tol=1e-9):
+                return (f"{at} the pair {pair}, J = {exact(sets, *pair):.2f}, has {wanted[pair]:.3f} of its minima equal, yours says "
+                        f"{found[pair]:.3f}: of all numbers of two signatures take the share that is equal")
+    return "the pairs differ from those that agree in a whole band"
 
 
 EXERCISES = [
@@ -433,5 +659,6 @@ EXERCISES = [
     Exercise("05.2", "find the leak", 2, 10, RIGHT_LEAKS, grade_leaks),
     Exercise("05.3", "a packing plan", 2, 20, pack, grade_pack),
     Exercise("05.4", "four broken pair makers", 2, 10, RIGHT_FAULTS, grade_faults),
-    Exercise("05.5", "design a quality filter", 3, 20, keep, grade_filter),
+    Exercise("05.5", "design a quality filter", 3, 30, keep, grade_filter),
+    Exercise("05.6", "near copies by MinHash and bands", 3, 40, near_copies, grade_near_copies),
 ]

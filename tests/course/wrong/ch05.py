@@ -1,9 +1,13 @@
 """Wrong answers to the exercises of chapter 05, each with a word that its message must hold."""
 
+import unicodedata
+
 from pretrain_lib.course.exercises.ch05 import (
+    BANDING,
     containment,
     dice,
     keep,
+    near_copies,
     next_fit,
     of_characters,
     of_words,
@@ -79,16 +83,27 @@ def letters_alone(text):
 
 
 def sentences_alone(text):
-    return any(mark in text for mark in ".!?。！？।")
+    return any(mark in text for mark in ".!?。！？।؟") and keep(text)
 
 
-def sentences_and_variety(text):
+def different_words(text):
     words = text.lower().split()
-    return sentences_alone(text) and len(set(words)) > 0.4 * len(words)
+    return len(set(words)) > 0.4 * len(words) and keep(text)
+
+
+def no_repetition_rule(text):
+    letters = sum(unicodedata.category(c)[0] in "LM" for c in text)
+    lines = [line.strip() for line in text.replace("|", "\n").splitlines() if line.strip()]
+    return letters > 0.5 * len("".join(text.split())) and (len(lines) < 3 or max(map(len, lines)) > 40 or "Best" in text)
 
 
 def no_digits(text):
     return keep(text) and sum(c.isdigit() for c in text) < 0.1 * len(text)
+
+
+def two_bands(sets, a, b, rows):
+    found = near_copies(sets, a[: 2 * rows], b[: 2 * rows], rows)
+    return {pair: J for pair, J in near_copies(sets, a, b, rows).items() if pair in found}
 
 
 WRONG = {
@@ -128,13 +143,21 @@ WRONG = {
         ({"A": "era"}, "dictionary"),
     ],
     "05.5": [
-        (lambda text: True, "menu"),
+        (lambda text: True, "lines"),
         (lambda text: len(text.split()) > 8 and keep(text), "short sentence"),
-        (only_letters, "another"),
+        (only_letters, "ASCII"),
         (no_bad_words, "what was done"),
-        (letters_alone, "menu"),
-        (sentences_alone, "number of different words"),
-        (sentences_and_variety, "letters"),
+        (letters_alone, "lines"),
+        (sentences_alone, "marks that end sentences"),
+        (different_words, "depend on length"),
+        (no_repetition_rule, "copies of others"),
         (no_digits, "many digits"),
+    ],
+    "05.6": [
+        *((wrong, hint[:40]) for hint, wrong in BANDING.items()),
+        (lambda sets, a, b, rows: list(near_copies(sets, a, b, rows)), "dictionary"),
+        (lambda sets, a, b, rows: near_copies(sets, a, b, rows) | {(0, 0): 1.0}, "paired with itself"),
+        (two_bands, "every band"),
+        (lambda sets, a, b, rows: dict.fromkeys(near_copies(sets, a, b, rows), 1.0), "minima equal"),
     ],
 }
