@@ -110,13 +110,16 @@ def grade_bound(answer) -> str:
     eigenvalues = pca(samples).eigenvalues
     raw = torch.linalg.eigvalsh(samples.T @ samples / len(samples)).flip(0)
     n = len(samples)
-    for code_size in (2, 5, 1, 0, 6):
+    for code_size in (2, 5, 1, 6, 0):
         ours, right = (
             as_number(answer(samples.clone(), code_size)),
             linear_bound(eigenvalues, code_size),
         )
         if close(ours, right):
             continue
+        if code_size == 0 and close(ours, 0):
+            raise Mistake("right for every code but that of 0 numbers, which discards everything: a slice [:-0] is empty; "
+                          "take [code_size:] of the largest first")
         for wrong, hint in [
             (2 * right, "the ½ of the loss is missing"),
             (
@@ -304,6 +307,208 @@ def grade_diagnosis(answer) -> str:
     return "all four named: " + "; ".join(f"{name} {value}" for name, value in DIAGNOSIS.items())
 
 
+# 02.7 and 02.8
+
+
+def forward(x: Tensor, weights: list[Tensor], biases: list[Tensor]) -> list[Tensor]:
+    """The input, what every ReLU layer gives, and the sigmoid output, each (B, size)."""
+    activations = [x]
+    for W, b in zip(weights[:-1], biases[:-1]):
+        activations.append((activations[-1] @ W.T + b).clamp(min=0))
+    return [*activations, torch.sigmoid(activations[-1] @ weights[-1].T + biases[-1])]
+
+
+def backpropagate(x: Tensor, weights: list[Tensor], biases: list[Tensor],
+                  slope=lambda y: y * (1 - y), open_where=lambda h: h > 0) -> tuple[float, list[Tensor], list[Tensor]]:
+    """The mean of ½ Σ (x − y)² over samples x (B, D), and its gradients of all weights and all biases.
+
+    Args:
+        slope: the derivative of the output's activation, from its value.
+        open_where: the derivative of a hidden one, from its value.
+    """
+    *hidden, y = forward(x, weights, biases)
+    delta = (y - x) * slope(y) / len(x)  # (B, D)
+    dW, db = [], []
+    for W, h in zip(reversed(weights), reversed(hidden)):
+        dW.insert(0, delta.T @ h)
+        db.insert(0, delta.sum(dim=0))
+        delta = (delta @ W) * open_where(h)
+    return 0.5 * (x - y).square().sum(dim=1).mean().item(), dW, db
+
+
+def by_autograd(x: Tensor, weights: list[Tensor], biases: list[Tensor]) -> tuple[float, list[Tensor], list[Tensor]]:
+    """The same by autograd."""
+    leaves = [p.detach().clone().requires_grad_() for p in (*weights, *biases)]
+    y = forward(x, leaves[: len(weights)], leaves[len(weights) :])[-1]
+    loss = 0.5 * (x - y).square().sum(dim=1).mean()
+    gradients = torch.autograd.grad(loss, leaves)
+    return loss.item(), list(gradients[: len(weights)]), list(gradients[len(weights) :])
+
+
+def network(sizes: tuple[int, ...], seed: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights (out, in) and biases (out,) of a network with layers of these sizes."""
+    weights = [numbers(out, size, seed=seed + i) for i, (size, out) in enumerate(zip(sizes, sizes[1:]))]
+    return weights, [0.3 * numbers(size, seed=seed + 50 + i) for i, size in enumerate(sizes[1:])]
+
+
+def all_close(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return all(close(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def require_shapes(name: str, ours, like: list[Tensor]):
+    """The answer's list must hold one tensor shaped like each of `like`."""
+    if not isinstance(ours, (list, tuple)) or len(ours) != len(like):
+        raise Mistake(f"the gradients of the {name} are a list of {len(like)} tensors, one for each layer")
+    for number, (tensor, right) in enumerate(zip(ours, like), start=1):
+        shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        if shape == tuple(right.shape):
+            continue
+        if [tuple(t.shape) for t in reversed(ours) if isinstance(t, Tensor)] == [tuple(t.shape) for t in like]:
+            raise Mistake("the first layer's gradients come first; yours begin with the last layer's")
+        if name == "biases" and isinstance(tensor, Tensor) and tensor.ndim == 2:
+            raise Mistake("a bias serves every sample of the batch: sum its gradient over them")
+        raise Mistake(f"the gradient of layer {number}'s {name} must be shaped like them, {tuple(right.shape)}, not {shape}: "
+                      "error at the layer's output times the layer's input")
+
+
+def grade_backpropagate(answer) -> str:
+    cases = [((5, 12, 5), 1), ((6, 9, 4, 9, 6), 7), ((7, 8, 7), 4), ((4, 6, 5, 7, 4), 9)]
+    for seed, (sizes, count) in enumerate(cases):
+        weights, biases = network(sizes, 100 * seed)
+        x = numbers(count, sizes[0], seed=seed + 7).sigmoid()
+        kept = [p.clone() for p in (x, *weights, *biases)]
+        value = answer(x, weights, biases)
+        if not isinstance(value, (tuple, list)) or len(value) != 3:
+            raise Mistake("return three things: the loss, the gradients of all weights, and those of all biases")
+        if not all(torch.equal(a, b) for a, b in zip(kept, (x, *weights, *biases))):
+            raise Mistake("your function changes what it was given: it only finds gradients, a later step moves the weights")
+        loss, dW, db = value
+        right, right_dW, right_db = by_autograd(x, weights, biases)
+        require_shapes("weights", dW, weights)
+        require_shapes("biases", db, biases)
+        if not (all_close(dW, right_dW) and all_close(db, right_db)):
+            raise Mistake(backward_hint(dW, db, x, weights, biases))
+        if not close(as_number(loss), right):
+            raise Mistake(f"the gradients are right, the loss isn't: ½ Σ (x − y)² per sample, in the mean over samples, is {right:.4f} here")
+    return f"the loss and all gradients of {len(cases)} networks equal autograd's"
+
+
+def backward_hint(dW, db, x: Tensor, weights, biases) -> str:
+    """What is likely wrong with gradients of the right shapes."""
+    _, right_dW, right_db = by_autograd(x, weights, biases)
+    for kind, wrong in {
+        "the sign is reversed: the error at the output is y − x": -1,
+        "those are sums over the batch: the loss is a mean over its samples, so divide by their number": len(x),
+        "twice too large: the ½ cancels the 2 of the square": 2,
+        "the loss sums over the numbers of a sample; you took their mean as well": 1 / x.shape[1],
+    }.items():
+        if wrong != 1 and all_close(dW, [wrong * g for g in right_dW]):
+            return kind
+    for kind, changes in {
+        "the sigmoid at the output is missing: its derivative y (1 − y) belongs into δ of the last layer": {"slope": torch.ones_like},
+        "the sigmoid was taken twice: its derivative in terms of the output y is y (1 − y)":
+            {"slope": lambda y: torch.sigmoid(y) * (1 - torch.sigmoid(y))},
+        "errors pass where ReLU was closed: multiply by 1 where its output is above 0, and by 0 elsewhere": {"open_where": torch.ones_like},
+    }.items():
+        _, wrong, _ = backpropagate(x, weights, biases, **changes)
+        if all_close(dW, wrong):
+            return kind
+    if not all_close(dW, right_dW):
+        tied = [a + b.T if a.shape == b.T.shape else a for a, b in zip(right_dW, reversed(right_dW))]
+        if all_close(dW, tied):
+            return "a layer's gradient was added to its mirror's, as for tied weights: here every matrix is its own"
+        layer = next(i for i in range(len(weights), 0, -1) if not close(dW[i - 1], right_dW[i - 1]))
+        return f"seen from the output, the gradient of layer {layer}'s weights is the first that differs from autograd's"
+    if all(b.abs().max() == 0 for b in db):
+        return "the biases have gradients, too: the sum of δ over the samples"
+    return "the gradients of the weights are right, those of the biases are not: the sum of δ over the samples"
+
+
+def train_network(weights: list[Tensor], biases: list[Tensor], batches, learning_rate: float,
+                  ) -> tuple[list[Tensor], list[Tensor], list[float]]:
+    """One Adam update for each batch (B, D): the new weights and biases, and the loss before each update."""
+    return adam(weights, biases, batches, learning_rate)
+
+
+def adam(weights, biases, batches, learning_rate: float, corrected=True, root=True, forgets=False, moves_biases=True, plain=False):
+    """`train_network`, with the parts that a learner may leave out."""
+    parameters = [p.clone() for p in (*weights, *biases)]
+    split = len(weights)
+    means, squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    losses = []
+    for step, x in enumerate(batches, start=1):
+        loss, dW, db = backpropagate(x, parameters[:split], parameters[split:])
+        losses.append(loss)
+        for i, (p, g) in enumerate(zip(parameters, dW + db)):
+            m, v = (means[i], squares[i]) if not forgets else (torch.zeros_like(p), torch.zeros_like(p))
+            m += 0.1 * (g - m)
+            v += 0.001 * (g * g - v)
+            t = 1 if forgets else step
+            m_hat, v_hat = (m / (1 - 0.9**t), v / (1 - 0.999**t)) if corrected else (m, v)
+            if i < split or moves_biases:
+                p -= learning_rate * (g if plain else m_hat / ((v_hat.sqrt() if root else v_hat) + 1e-8))
+    return parameters[:split], parameters[split:], losses
+
+
+def by_torch(weights, biases, batches, learning_rate: float) -> tuple[list[Tensor], list[float]]:
+    """All parameters after torch.optim.Adam on autograd's gradients, and the losses."""
+    parameters = [p.detach().clone().requires_grad_() for p in (*weights, *biases)]
+    optimizer, losses, split = torch.optim.Adam(parameters, lr=learning_rate), [], len(weights)
+    for x in batches:
+        loss, dW, db = by_autograd(x, parameters[:split], parameters[split:])
+        losses.append(loss)
+        for p, g in zip(parameters, dW + db):
+            p.grad = g
+        optimizer.step()
+    return [p.detach() for p in parameters], losses
+
+
+def grade_train(answer) -> str:
+    weights, biases = network((6, 4, 2, 4, 6), 500)
+    batches = [numbers(8, 6, seed=600 + i).sigmoid() for i in range(6)]
+    rate = 0.05
+
+    def run(change=None):
+        start = [p.clone() for p in weights], [p.clone() for p in biases]
+        return (change or answer)(*start, [x.clone() for x in batches], rate)
+
+    value = run()
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
+        raise Mistake("return three things: the new weights, the new biases, and the losses")
+    require_shapes("weights", value[0], weights)
+    require_shapes("biases", value[1], biases)
+    ours, losses = [*value[0], *value[1]], [as_number(loss) for loss in value[2]]
+    right, right_losses = by_torch(weights, biases, batches, rate)
+    if len(losses) != len(batches):
+        raise Mistake(f"{len(batches)} batches give {len(batches)} losses, you have {len(losses)}")
+    if any(not p.isfinite().all() for p in ours):
+        raise Mistake("a weight is NaN: count updates from t = 1, since 1 − β⁰ is 0")
+    if all_close(ours, right):
+        if all(close(a, b) for a, b in zip(losses, right_losses)):
+            return f"{len(batches)} updates equal those of torch.optim.Adam on autograd's gradients"
+        raise Mistake("the weights are right, the losses are not: note each loss before its update, as backpropagate returns it")
+    if all_close(ours, [*weights, *biases]):
+        raise Mistake("nothing moved: subtract the update from each parameter, and return the new ones")
+    if all_close(ours[: len(weights)], weights):
+        raise Mistake("the weights did not move: only the biases were updated")
+    for hint, change in {
+        "the means start at 0 and are too small at first: divide them by 1 − βᵗ": {"corrected": False},
+        "divide by the square root of v̂, not by v̂": {"root": False},
+        "m and v were set to 0 again for every batch: they must outlive the loop": {"forgets": True},
+        "the biases did not move: they have gradients, too": {"moves_biases": False},
+        "that is plain gradient descent: Adam divides a running mean of g by the root of one of g²": {"plain": True},
+    }.items():
+        changed = run(lambda *given: adam(*given, **change))
+        if all_close(ours, [*changed[0], *changed[1]]):
+            raise Mistake(hint)
+    uphill = run(lambda w, b, x, rate: adam(w, b, x, -rate))
+    if all_close(ours, [*uphill[0], *uphill[1]]):
+        raise Mistake("the update was added: to go downhill, subtract it")
+    difference = max((a - b).abs().max().item() for a, b in zip(ours, right))
+    raise Mistake(f"after {len(batches)} batches the parameters differ from Adam's by up to {difference:.2g}: "
+                  "check t (from 1), β₁ = 0.9, β₂ = 0.999, ε = 1e-8, and one m and one v for each parameter")
+
+
 EXERCISES = [
     Exercise("02.1", "the factor between formula and code", 1, 5, 64, grade_factor),
     Exercise(
@@ -320,4 +525,6 @@ EXERCISES = [
     ),
     Exercise("02.5", "the largest angle between two subspaces", 3, 15, largest_angle, grade_angle),
     Exercise("02.6", "four training logs", 2, 10, DIAGNOSIS, grade_diagnosis),
+    Exercise("02.7", "backpropagation through an autoencoder", 3, 40, backpropagate, grade_backpropagate),
+    Exercise("02.8", "the training loop", 3, 30, train_network, grade_train),
 ]

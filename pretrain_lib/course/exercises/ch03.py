@@ -31,7 +31,7 @@ def mask_pixels(images: Tensor, keys: Keys, level: float) -> Tensor:
 
 
 def grade_mask_pixels(answer) -> str:
-    images = torch.rand(40, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.9 + 0.1
+    images = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.9 + 0.1
     keys, level = Keys.of(3, 40), 0.25
     original = images.clone()
     noisy = as_tensor(answer(images, keys, level), tuple(images.shape))
@@ -55,11 +55,13 @@ def grade_mask_pixels(answer) -> str:
         raise Mistake("every image lost the same pixels: each sample's key has noise of its own")
     columns = zero.float().mean(dim=(1, 2, 3))
     if (columns * (1 - columns)).max() < 1e-6:
-        raise Mistake("whole images are set to 0: draw one number a pixel, not one an image")
+        raise Mistake("whole images are set to 0: draw one number per pixel, not one per image")
+    if (zero == zero[:, :1]).all():
+        raise Mistake("all channels of a pixel are lost together: each value has a number of its own, so draw them for (C, H, W)")
     other = answer(original.clone(), Keys.of(3, 40, epoch=1), level)
     if torch.equal(noisy, other):
         raise Mistake("epoch 1 has the noise of epoch 0: use the keys you are given")
-    return f"{rate:.1%} of the pixels are 0, the others untouched, and the key alone decides"
+    return f"{rate:.1%} of the values are 0, the others untouched, and the key alone decides"
 
 
 # 03.2
@@ -240,6 +242,181 @@ grade_design = grade_letters(CHOICES, NEEDED, HARMFUL,
                              "input, architecture, pretraining without hiding, and luck: each has its control")
 
 
+# 03.7
+
+
+def iterate(denoise, x: Tensor, sigmas) -> Tensor:
+    """Points x (N, D) at noise sigmas[0], taken down to sigmas[-1]: each step keeps the share σ'/σ of the noise."""
+    for sigma, less in zip(sigmas, sigmas[1:]):
+        guess = denoise(x, sigma)
+        x = guess + less / sigma * (x - guess)
+    return x
+
+
+CENTRE, SPREAD = 1.5, 0.5
+
+
+def normal_denoiser(x: Tensor, sigma: float) -> Tensor:
+    """E[x | x̃] where clean points are normal around `CENTRE`."""
+    return CENTRE + SPREAD**2 / (SPREAD**2 + sigma**2) * (x - CENTRE)
+
+
+def grade_iterate(answer) -> str:
+    start = CENTRE + math.hypot(SPREAD, 5) * torch.randn(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sigmas = [5.0, 3.0, 1.0, 0.4, 0.0]
+    kept = start.clone()
+    found = as_tensor(answer(normal_denoiser, start, sigmas), tuple(start.shape))
+    if not torch.equal(start, kept):
+        raise Mistake("your function changes the points it was given: make new ones in each step")
+    if not found.isfinite().all():
+        raise Mistake("the points became infinite: the share of the noise that stays is the next σ over this one, not the other way round")
+    steps = list(zip(sigmas, sigmas[1:]))
+
+    def variant(step) -> Tensor:
+        x = start
+        for sigma, less in steps:
+            x = step(x, sigma, less)
+        return x
+
+    def partly(x, guess, share):
+        return guess + share * (x - guess)
+
+    likely = {
+        "every step jumps to the best guess, so the cloud shrinks to a point: keep the share σ'/σ of the noise":
+            lambda x, sigma, less: normal_denoiser(x, sigma),
+        "the denoiser is told the same σ in every step: as noise leaves, σ falls":
+            lambda x, sigma, less: partly(x, normal_denoiser(x, sigmas[0]), less / sigma),
+        "the denoiser is told the noise that the points will have: tell it the noise that they have":
+            lambda x, sigma, less: partly(x, normal_denoiser(x, less), less / sigma),
+        "the shares are swapped: σ'/σ of the noise stays, the rest goes":
+            lambda x, sigma, less: partly(x, normal_denoiser(x, sigma), 1 - less / sigma),
+        "the share is σ'/σ of the noise, not of its square: you took variances":
+            lambda x, sigma, less: partly(x, normal_denoiser(x, sigma), (less / sigma) ** 2),
+    }
+    right = variant(lambda x, sigma, less: partly(x, normal_denoiser(x, sigma), less / sigma))
+    if not torch.allclose(found, right):
+        for message, step in likely.items():
+            if torch.allclose(found, variant(step)):
+                raise Mistake(message)
+        if torch.equal(found, start):
+            raise Mistake("the points did not move")
+        raise Mistake(f"after {len(steps)} steps a point that began at {start[0, 0]:.3f} should be at {right[0, 0]:.4f}, yours is at {found[0, 0]:.4f}")
+    fine = [5 * 0.99**i for i in range(900)] + [0.0]
+    spread = math.hypot(SPREAD, 5) * answer(normal_denoiser, start, fine).std().item() / start.std().item()
+    if abs(spread - SPREAD) > 0.02:
+        raise Mistake(f"many small steps should end with the spread of the clean points, {SPREAD}; yours end with {spread:.3f}")
+    return f"equals the formula step by step, and 900 small steps end with the clean points' spread: {spread:.3f} for {SPREAD}"
+
+
+# 03.8
+
+
+def masked_step(model, optimizer, images: Tensor, keys: Keys, ratio: float, patch: int) -> float:
+    """One update of a masked autoencoder on images (B, C, H, W); the loss before it."""
+    mask = hide_patches(keys, images.shape[-1], patch, ratio)
+    loss = masked_loss(model(images * (1 - mask), mask), images, mask)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+class Watched(torch.nn.Module):
+    """A model of a few weights that remembers with what it was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([0.8, 0.3]))
+        self.picture = torch.nn.Parameter(torch.full((1, 8, 8), 0.2))
+        self.calls = []
+
+    def forward(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            raise Mistake("the model was called without the mask: black and hidden would look the same to it")
+        self.calls.append((images.detach().clone(), mask.detach().clone()))
+        return self.weight[0] * images + self.weight[1] * mask + self.picture
+
+
+def updated(calls, images: list[Tensor], rate: float, where, keeps_gradients: bool = False) -> list[Tensor]:
+    """The watched model's weights after plain gradient steps on the same masks, by autograd."""
+    model = Watched()
+    parameters, total = list(model.parameters()), None
+    for (shown, mask), clean in zip(calls, images):
+        weight = where(mask)
+        squared = 0.5 * (clean - model(shown, mask)).square() * weight
+        gradients = torch.autograd.grad(squared.sum() / weight.expand_as(clean).sum(), parameters)
+        total = [g + t for g, t in zip(gradients, total)] if keeps_gradients and total else gradients
+        with torch.no_grad():
+            for p, g in zip(parameters, total):
+                p -= rate * g
+    return [p.detach() for p in parameters]
+
+
+def grade_masked_step(answer) -> str:
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.rand(6, 1, 8, 8, generator=generator) * 0.9 + 0.1 for _ in range(3)]
+    rate, ratio, hidden = 0.5, 0.75, 12
+    model = Watched()
+    optimizer, losses, moved = torch.optim.SGD(model.parameters(), lr=rate), [], []
+    for epoch, batch in enumerate(images):
+        before = [p.detach().clone() for p in model.parameters()]
+        clean = batch.clone()
+        losses.append(answer(model, optimizer, batch, Keys.of(4, 6, epoch=epoch), ratio, 2))
+        if not torch.equal(clean, batch):
+            raise Mistake("your function changes the images: the loss needs the clean ones")
+        if len(model.calls) != epoch + 1:
+            raise Mistake(f"one step calls the model once; yours called it {len(model.calls) - epoch} times")
+        moved.append(any(not torch.equal(a, b) for a, b in zip(before, model.parameters())))
+    for (shown, mask), batch in zip(model.calls, images):
+        as_mask(mask, shown, batch, hidden)
+    masks = [mask for _, mask in model.calls]
+    repeated = Watched()
+    answer(repeated, torch.optim.SGD(repeated.parameters(), lr=rate), images[0], Keys.of(4, 6, epoch=0), ratio, 2)
+    if not torch.equal(repeated.calls[0][1], masks[0]):
+        raise Mistake("the same keys gave another mask: draw it with hide_patches from the keys you are given")
+    if torch.equal(masks[0], masks[1]):
+        raise Mistake("epoch 1 hides what epoch 0 hid: use the keys you are given")
+    if not any(moved):
+        raise Mistake("no weight moved: after loss.backward(), call optimizer.step()")
+    if not moved[0]:
+        raise Mistake("the first step moved nothing: optimizer.step() comes after loss.backward()")
+    hidden_only, everywhere, visible = (lambda m: m), torch.ones_like, (lambda m: 1 - m)
+    ours = [p.detach() for p in model.parameters()]
+    if not same(ours, updated(model.calls, images, rate, hidden_only)):
+        for message, change in {
+            "gradients of earlier steps are still there: call optimizer.zero_grad() in each step": (hidden_only, True),
+            "visible pixels are counted in the loss: copying them should earn nothing": (everywhere, False),
+            "the loss is that of the visible pixels": (visible, False),
+        }.items():
+            if same(ours, updated(model.calls, images, rate, *change)):
+                raise Mistake(message)
+        raise Mistake("after three steps the weights differ from those that autograd and plain descent give on the mean over hidden pixels")
+    if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
+        raise Mistake("the loss you return still holds its graph, and with it memory: return loss.item()")
+    first = masked_loss(Watched()(*model.calls[0]), images[0], masks[0]).item()
+    if abs(float(losses[0]) - first) > 1e-5:
+        raise Mistake(f"the loss of the first step is {first:.4f}, you return {float(losses[0]):.4f}: it is the one before the update")
+    return "three steps equal autograd's, on hidden pixels only, with masks that the keys decide"
+
+
+def same(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours, theirs))
+
+
+def as_mask(mask: Tensor, shown: Tensor, images: Tensor, hidden: int):
+    """What the model was shown must be the images, with 0 where the mask is 1."""
+    mask = as_tensor(mask, (len(images), 1, *images.shape[2:]))
+    if torch.equal(shown, images):
+        raise Mistake("the model was shown the hidden pixels: set them to 0 before it sees them")
+    if torch.equal(shown, images * mask):
+        raise Mistake("the model was shown what should be hidden, and not the rest: 1 in the mask means hidden")
+    if not torch.allclose(shown, images * (1 - mask)):
+        raise Mistake("what the model is shown should be the images, with 0 where the mask is 1")
+    counts = mask.flatten(1).sum(1) / 4
+    if (counts != hidden).any():
+        raise Mistake(f"of 16 patches {hidden} should be hidden, not {counts[0]:.0f}: pass ratio and patch on to hide_patches")
+
+
 EXERCISES = [
     Exercise("03.1", "masking noise from keys", 1, 10, mask_pixels, grade_mask_pixels),
     Exercise("03.2", "the best denoiser of two points", 2, 15, best_guess, grade_best_guess),
@@ -247,4 +424,6 @@ EXERCISES = [
     Exercise("03.4", "a mask of patches", 2, 10, hide_patches, grade_hide_patches),
     Exercise("03.5", "a loss that counts hidden pixels only", 2, 10, masked_loss, grade_masked_loss),
     Exercise("03.6", "which controls does the claim need?", 2, 10, {"a", "b", "c", "d"}, grade_design),
+    Exercise("03.7", "the iterated denoiser", 2, 20, iterate, grade_iterate),
+    Exercise("03.8", "one step of a masked autoencoder", 3, 30, masked_step, grade_masked_step),
 ]

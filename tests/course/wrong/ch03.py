@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from pretrain_lib.course.exercises.ch03 import hide_patches, masked_loss
+
 
 def keeps_level(images, keys, level):
     return images * (keys.uniform("noise", tuple(images.shape[1:])) < level)
@@ -104,6 +106,70 @@ def only_visible(prediction, target, mask):
     return (0.5 * (target - prediction) ** 2 * (1 - mask)).sum() / ((1 - mask).sum() * target.shape[1])
 
 
+def one_mask_for_channels(images, keys, level):
+    return images * (keys.uniform("noise", (1, *images.shape[2:])) >= level)
+
+
+def steps_down(step):
+    def iterate(denoise, x, sigmas):
+        for sigma, less in zip(sigmas, sigmas[1:]):
+            x = step(denoise, x, sigma, less)
+        return x
+
+    return iterate
+
+
+def always_the_first_sigma(denoise, x, sigmas):
+    for sigma, less in zip(sigmas, sigmas[1:]):
+        guess = denoise(x, sigmas[0])
+        x = guess + less / sigma * (x - guess)
+    return x
+
+
+def one_step(model, optimizer, images, keys, ratio, patch, shown=None, counted=None, backward=True, zero=True, late=False, mask=None):
+    """A right step, but for the parts given."""
+    mask = hide_patches(keys, images.shape[-1], patch, ratio) if mask is None else mask
+    prediction = model(images * (1 - mask) if shown is None else shown(images, mask), mask)
+    loss = masked_loss(prediction, images, mask if counted is None else counted(mask))
+    if zero:
+        optimizer.zero_grad()
+    if late:
+        optimizer.step()
+    if backward:
+        loss.backward()
+    if not late:
+        optimizer.step()
+    return loss.item()
+
+
+def with_parts(**parts):
+    return lambda *given: one_step(*given, **parts)
+
+
+def without_mask(model, optimizer, images, keys, ratio, patch):
+    mask = hide_patches(keys, images.shape[-1], patch, ratio)
+    return masked_loss(model(images * (1 - mask)), images, mask).item()
+
+
+def half_of_the_patches(model, optimizer, images, keys, ratio, patch):
+    return one_step(model, optimizer, images, keys, 0.5, patch)
+
+
+def random_mask(model, optimizer, images, keys, ratio, patch):
+    chance = torch.rand(len(images), 16).argsort(1).argsort(1) < 12
+    mask = chance.float().reshape(-1, 1, 4, 4).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    return one_step(model, optimizer, images, keys, ratio, patch, mask=mask)
+
+
+def with_its_graph(model, optimizer, images, keys, ratio, patch):
+    mask = hide_patches(keys, images.shape[-1], patch, ratio)
+    loss = masked_loss(model(images * (1 - mask), mask), images, mask)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
 WRONG = {
     "03.1": [
         (keeps_level, "keep"),
@@ -112,6 +178,7 @@ WRONG = {
         (one_mask_for_all, "same pixels"),
         (in_place, "changes the images"),
         (whole_images, "whole images"),
+        (one_mask_for_channels, "channels"),
     ],
     "03.2": [
         (more_probable, "more probable"),
@@ -144,5 +211,25 @@ WRONG = {
         ({"a", "b", "d"}, "hiding"),
         ({"a", "c", "d"}, "architecture"),
         ({"a", "b", "c", "d", "e"}, "copier"),
+    ],
+    "03.7": [
+        (steps_down(lambda denoise, x, sigma, less: denoise(x, sigma)), "jumps"),
+        (always_the_first_sigma, "same σ"),
+        (steps_down(lambda denoise, x, sigma, less: denoise(x, less) + less / sigma * (x - denoise(x, less))), "will have"),
+        (steps_down(lambda denoise, x, sigma, less: x + less / sigma * (denoise(x, sigma) - x)), "swapped"),
+        (steps_down(lambda denoise, x, sigma, less: denoise(x, sigma) + (less / sigma) ** 2 * (x - denoise(x, sigma))), "variances"),
+        (steps_down(lambda denoise, x, sigma, less: denoise(x, sigma) + torch.tensor(sigma) / less * (x - denoise(x, sigma))), "infinite"),
+    ],
+    "03.8": [
+        (without_mask, "without the mask"),
+        (with_parts(shown=lambda images, mask: images), "shown the hidden"),
+        (with_parts(shown=lambda images, mask: images * mask), "means hidden"),
+        (with_parts(counted=torch.ones_like), "visible pixels are counted"),
+        (with_parts(backward=False), "no weight moved"),
+        (with_parts(zero=False), "zero_grad"),
+        (with_parts(late=True, zero=False), "comes after"),
+        (half_of_the_patches, "pass ratio"),
+        (random_mask, "same keys"),
+        (with_its_graph, "graph"),
     ],
 }
