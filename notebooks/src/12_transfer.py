@@ -176,7 +176,7 @@ def lora_forward(x, W, A, B, alpha):
 lora_forward = check("12.1", lora_forward)
 
 # %% [markdown]
-# How does it learn, if $B = 0$? Write $g = \partial L / \partial h$ and $s = \alpha / r$. Two matrices one behind the other: that is the linear autoencoder of chapter 02, and equations (2.13) and (2.14) with $B$ for the decoder say
+# How does it learn, if $B = 0$? Write $g = \partial L / \partial h$ and $s = \alpha / r$. Two matrices one behind the other: that is the linear autoencoder of chapter 02, and equations (2.1) and (2.2) with $B$ for the decoder say
 #
 # $$\frac{\partial L}{\partial B} = s\, g\,(Ax)^\top, \qquad \frac{\partial L}{\partial A} = s\, B^\top g\, x^\top .$$
 #
