@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...hf import to_hugging_face
+from ...models.bert import BertConfig, BertForMaskedLM, BertModel
 from . import Exercise, Mistake, grade_letters
 
 
@@ -31,14 +36,16 @@ def as_tensor(value, shape: tuple[int, ...], what: str) -> Tensor:
 # 06.1
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q kᵀ / √E) v for one head: q (…, T, E), k (…, S, E), v (…, S, F) to (…, T, F)."""
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(q kᵀ / √E) v: q (…, T, E), k (…, S, E), v (…, S, C) to (…, T, C); only where `mask` (…, T, S) is True."""
     scores = q @ k.transpose(-1, -2) / k.shape[-1] ** 0.5  # (…, T, S)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
     return scores.softmax(-1) @ v
 
 
 def grade_attend(answer) -> str:
-    for seed, (queries, keys, size, width) in enumerate([(3, 5, 4, 4), (1, 7, 16, 16), (6, 6, 9, 2)]):
+    for seed, (queries, keys, size, width) in enumerate([(3, 5, 4, 2), (1, 7, 16, 16), (6, 6, 9, 2)]):
         q, k, v = numbers(queries, size, seed=seed), numbers(keys, size, seed=seed + 50), numbers(keys, width, seed=seed + 90)
         ours = as_tensor(answer(q.clone(), k.clone(), v.clone()), (queries, width), "(T, size of a value)")
         if close(ours, attend(q, k, v)):
@@ -47,7 +54,9 @@ def grade_attend(answer) -> str:
         likely = {
             "the scores are not divided by √E": raw.softmax(1) @ v,
             "divide by √E, the square root, not by E": (raw / size).softmax(1) @ v,
-            "divide by √E, the size of a key, not by √T": (raw / keys**0.5).softmax(1) @ v,
+            "divide by √E, the size of a key, not by the root of the number of keys": (raw / keys**0.5).softmax(1) @ v,
+            "divide by √E, the size of a key, not by the root of the number of queries": (raw / queries**0.5).softmax(1) @ v,
+            "divide by √E, the size of a key, not by the root of the size of a value": (raw / width**0.5).softmax(1) @ v,
             "the softmax runs over the wrong axis: the weights of *one query* over all keys sum to 1": (raw / size**0.5).softmax(0) @ v,
             "the softmax is missing: weights are positive and sum to 1": raw / size**0.5 @ v,
             "multiply by 1/√E before the softmax, not after it": raw.softmax(1) / size**0.5 @ v,
@@ -56,7 +65,16 @@ def grade_attend(answer) -> str:
             if close(ours, wrong):
                 raise Mistake(hint)
         raise Mistake(f"with {queries} queries and {keys} keys it differs from softmax(q kᵀ / √E) v by {(ours - attend(q, k, v)).abs().max():.2g}")
-    return "three cases, one of them with values of another size than the keys"
+    q, k, v = numbers(2, 3, 5, 4, seed=7), numbers(2, 3, 5, 4, seed=8), numbers(2, 3, 5, 4, seed=9)
+    hint = "it is right for matrices, and not behind leading axes such as (B, H): swap the last two axes with .transpose(-1, -2), since .T " \
+           "turns all of them around; and the softmax and E belong to the last axis, -1"
+    try:
+        ours = answer(q.clone(), k.clone(), v.clone())
+    except (RuntimeError, IndexError):
+        raise Mistake(hint) from None
+    if not close(as_tensor(ours, (2, 3, 5, 4), "(B, H, T, E)"), attend(q, k, v)):
+        raise Mistake(hint)
+    return "matrices, values of another size than the keys, and leading axes"
 
 
 # 06.2
@@ -99,11 +117,12 @@ def grade_visible_pairs(answer) -> str:
 # 06.3
 
 
-def multi_head(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
-    """Attention in each of `num_heads` slices of the last axis: (B, T, D) each, to (B, T, D)."""
+def multi_head(q: Tensor, k: Tensor, v: Tensor, num_heads: int, mask: Tensor | None = None) -> Tensor:
+    """Attention in each of `num_heads` slices of the last axis: (B, T, D) each, and a mask (B, T, T), to (B, T, D)."""
     batch, length, hidden = q.shape
     q, k, v = (x.view(batch, length, num_heads, -1).transpose(1, 2) for x in (q, k, v))  # (B, H, T, E)
-    return attend(q, k, v).transpose(1, 2).reshape(batch, length, hidden)
+    shared = None if mask is None else mask[:, None]  # (B, 1, T, T)
+    return attend(q, k, v, shared).transpose(1, 2).reshape(batch, length, hidden)
 
 
 def grade_multi_head(answer) -> str:
@@ -150,10 +169,11 @@ def turn(x: Tensor, positions: Tensor, theta: float) -> Tensor:
     return torch.cat([first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], dim=1)
 
 
-def interleaved(x: Tensor, positions: Tensor, theta: float) -> Tensor:
-    """Wrong here: the pairs are neighbours, as in the paper's own layout."""
+def neighbours(x: Tensor, positions: Tensor, theta: float) -> list[Tensor]:
+    """Wrong here: the pairs are neighbours, as in the paper; put back where they were, and left as two halves."""
     order = torch.cat([torch.arange(0, x.shape[1], 2), torch.arange(1, x.shape[1], 2)])
-    return turn(x[:, order], positions, theta)[:, order.argsort()]
+    halves = turn(x[:, order], positions, theta)
+    return [halves[:, order.argsort()], halves]
 
 
 def grade_turn(answer) -> str:
@@ -169,7 +189,6 @@ def grade_turn(answer) -> str:
         a, b = x[:, :half], x[:, half:]
         likely = {
             "the sense of rotation is reversed: (a, b) becomes (a cos − b sin, b cos + a sin)": turn(x, -positions, theta),
-            "the pairs are j and j + E/2 here, not the neighbours 2j and 2j + 1": interleaved(x, positions, theta),
             "the exponent is −2j/E, the 2 is missing": torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], 1),
             "use the positions that are given: they need not begin at 0": turn(x, positions - 2, theta),
             "all pairs turn at one speed; pair j turns by position · theta^(−2j/E)":
@@ -178,6 +197,9 @@ def grade_turn(answer) -> str:
         for hint, wrong in likely.items():
             if close(ours, wrong):
                 raise Mistake(hint)
+        if any(close(ours, sign) for turned in (positions, -positions) for sign in neighbours(x, turned, theta)):
+            raise Mistake("the pairs are j and j + E/2 here, not the neighbours 2j and 2j + 1: the first of all pairs are x[:, :E/2], the "
+                          "second x[:, E/2:]")
         if not torch.allclose(ours.norm(dim=1), x.norm(dim=1)):
             raise Mistake("a rotation keeps lengths, yours does not: check the signs, and that both lines use the old pair")
         raise Mistake(f"for theta = {theta:g} and positions {positions.tolist()} it differs by {(ours - right).abs().max():.2g}")
@@ -249,6 +271,154 @@ grade_design = grade_letters(CHOICES, NEEDED, HARMFUL,
                              "same weights, same data, same matrix; several depths, several seeds, the norms as they are")
 
 
+# 06.7
+
+
+def grade_masked_attend(answer) -> str:
+    grade_attend(answer)
+    for seed, (batch, length) in enumerate([(2, 4), (3, 3), (1, 6)]):
+        q, k, v = (numbers(batch, length, 4, seed=30 * seed + i) for i in range(3))
+        mask = torch.eye(length, dtype=torch.bool) | (numbers(batch, length, length, seed=30 * seed + 3) > 0.3)
+        scores, kept = q @ k.transpose(-1, -2) / 2, mask.double()
+        ours = as_tensor(answer(q.clone(), k.clone(), v.clone(), mask.clone()), (batch, length, 4), "(…, T, C)")
+        if close(ours, attend(q, k, v, mask)):
+            continue
+        likely = {
+            "the mask is not used": scores.softmax(-1) @ v,
+            "the mask is inverted: True is where a query *may* look, so −∞ goes where it is False": attend(q, k, v, ~mask),
+            "weights are set to 0 after the softmax, and no longer sum to 1: set scores to −∞ before it": (scores.softmax(-1) * kept) @ v,
+            "scores are set to 0, which is a score like any other: e⁰ = 1. Set them to −∞": (scores * kept).softmax(-1) @ v,
+            "the mask is added as numbers: a score that is not allowed should be −∞": (scores + kept).softmax(-1) @ v,
+            "the axes of the mask are swapped: its rows are queries, its columns keys": attend(q, k, v, mask.mT),
+        }  # fmt: skip
+        for hint, wrong in likely.items():
+            if torch.allclose(ours, wrong.nan_to_num(), atol=1e-9, equal_nan=True) or close(ours, wrong):
+                raise Mistake(hint)
+        if ours.isnan().any():
+            raise Mistake("NaN, although every query has something to look at: fill with −∞, do not multiply by it (0 · ∞ is NaN)")
+        raise Mistake(f"it differs by {(ours - attend(q, k, v, mask)).abs().max():.2g}: scores where the mask is False become −∞ before the softmax")
+    return "without a mask as before; with one, what is hidden has weight 0 and the rest sums to 1"
+
+
+# 06.8
+
+
+def grade_masked_heads(answer) -> str:
+    grade_multi_head(answer)
+    for seed, (batch, length, heads) in enumerate([(2, 4, 3), (3, 5, 3), (4, 4, 4)]):
+        q, k, v = (numbers(batch, length, 4 * heads, seed=60 * seed + i) for i in range(3))
+        mask = visible_pairs(torch.arange(batch) % length + 1, length)
+        try:
+            ours = answer(q.clone(), k.clone(), v.clone(), heads, mask.clone())
+        except RuntimeError as error:
+            if "match" in str(error) or "broadcast" in str(error):
+                raise Mistake(f"a mask (B, T, T) does not fit scores (B, H, T, T): give it an axis for the heads, mask[:, None] ({error})") from None
+            raise
+        ours, right = as_tensor(ours, (batch, length, 4 * heads), "(B, T, D)"), multi_head(q, k, v, heads, mask)
+        if close(ours, right):
+            continue
+        if close(ours, multi_head(q, k, v, heads)):
+            raise Mistake("the mask is not handed on to attend")
+        if batch == heads:
+            split = [x.view(batch, length, heads, 4).transpose(1, 2) for x in (q, k, v)]
+            if close(ours, attend(*split, mask).transpose(1, 2).reshape(q.shape)):
+                raise Mistake("with as many heads as sequences it goes wrong without an error: a mask (B, T, T) beside (B, H, T, T) is taken for "
+                              "one mask per *head*. Give it an axis for the heads, mask[:, None]")
+        if close(ours, multi_head(q, k, v, heads, ~mask)):
+            raise Mistake("the mask is inverted: True is where a position *may* look")
+        raise Mistake(f"with a mask and {heads} heads it differs from attention head by head, by {(ours - right).abs().max():.2g}")
+    return "one mask per sequence, for all its heads, also with as many heads as sequences"
+
+
+# 06.9
+
+
+def linear(x: Tensor, w: dict, name: str) -> Tensor:
+    return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+
+def norm(x: Tensor, w: dict, name: str) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], 1e-12)
+
+
+def bert_encoder(w: dict, input_ids: Tensor, token_type_ids: Tensor, mask: Tensor, num_layers: int, num_heads: int,
+                 fault: str = "") -> Tensor:
+    """BERT's encoder: (B, T) ids to (B, T, D), with the weights `w` under Hugging Face's names; wrong if a `fault` is named."""
+    word, position, kind = (w[f"bert.embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type"))
+    x = word[input_ids]
+    x = x if fault == "no positions" else x + position[: input_ids.shape[1]]
+    x = x if fault == "no types" else x + kind[token_type_ids]
+    x = x if fault == "no first norm" else norm(x, w, "bert.embeddings.LayerNorm")
+    mask = torch.ones_like(mask) if fault == "no mask" else mask
+    for i in range(num_layers):
+        name = f"bert.encoder.layer.{0 if fault == 'one layer' else i}"
+
+        def attention(x, name=name):
+            q, k, v = (linear(x, w, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
+            q, k = (k, q) if fault == "swapped" else (q, k)
+            y = multi_head(q, k, v, num_heads, mask)
+            return y if fault == "no output" else linear(y, w, f"{name}.attention.output.dense")
+
+        def feed_forward(x, name=name):
+            inner = linear(x, w, f"{name}.intermediate.dense")
+            gelu = {"relu": F.relu, "tanh": partial(F.gelu, approximate="tanh")}.get(fault, F.gelu)
+            return linear(gelu(inner), w, f"{name}.output.dense")
+
+        norms = [partial(norm, w=w, name=f"{name}.{part}") for part in ("attention.output.LayerNorm", "output.LayerNorm")]
+        norms = norms[::-1] if fault == "swapped norms" else norms
+        if fault == "pre-LN":
+            x = x + attention(norms[0](x))
+            x = x + feed_forward(norms[1](x))
+        else:
+            x = post_ln_block(x, attention, feed_forward, *norms)
+    return x
+
+
+ENCODER_FAULTS = {
+    "no positions": "the position's vector is missing in the embeddings: word + position + type",
+    "no types": "the token type's vector is missing in the embeddings: word + position + type",
+    "no first norm": "the sum of the three embeddings is normalised before the first block, by bert.embeddings.LayerNorm",
+    "no mask": "the mask is not handed on to multi_head: the shorter text of the batch sees its padding",
+    "one layer": "every block uses the weights of layer 0: put the layer's number into the name",
+    "swapped": "queries and keys are swapped",
+    "no output": "the heads' answers are mixed by one more matrix, attention.output.dense, before they are added to x",
+    "relu": "BERT's non-linearity is the gelu, not the ReLU",
+    "tanh": "this gelu is the approximation by tanh: BERT has the one with erf, as in section 6",
+    "swapped norms": "the two norms of a block are swapped: attention.output.LayerNorm comes first",
+    "pre-LN": "that is pre-LN: BERT normalises after each sum",
+}
+
+
+def tiny_bert(num_layers: int, seed: int) -> tuple[dict, BertModel]:
+    """The library's encoder, every parameter drawn, and its weights under Hugging Face's names, in float64."""
+    model = BertForMaskedLM(BertConfig(vocab_size=23, hidden_size=12, num_hidden_layers=num_layers, num_attention_heads=3, intermediate_size=20,
+                                       max_position_embeddings=16)).double().eval()
+    with torch.no_grad():
+        for i, parameter in enumerate(model.parameters()):
+            parameter.copy_(0.6 * numbers(*parameter.shape, seed=seed + i))
+    return to_hugging_face(model)[1], model.encoder
+
+
+def grade_bert_encoder(answer) -> str:
+    lengths, types = torch.tensor([7, 4]), torch.tensor([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0]])
+    real = torch.arange(7) < lengths[:, None]
+    input_ids, mask = (23 * torch.rand(2, 7, generator=torch.Generator().manual_seed(3))).long(), visible_pairs(lengths, 7)
+    for num_layers, part in enumerate(["the embeddings (an encoder of 0 layers)", "an encoder of one layer", "an encoder of two layers"]):
+        w, model = tiny_bert(max(num_layers, 1), seed=100)
+        with torch.no_grad():
+            right = model(input_ids, real.long(), types) if num_layers else model.embeddings(input_ids, types, None)
+            ours = as_tensor(answer(dict(w), input_ids.clone(), types.clone(), mask.clone(), num_layers, 3), (2, 7, 12), "(B, T, D)")
+            if close(ours[real], right[real]):
+                continue
+            for fault, hint in ENCODER_FAULTS.items():
+                wrong = bert_encoder(w, input_ids, types, mask, num_layers, 3, fault)
+                if close(ours[real], wrong[real]) and not close(wrong[real], right[real]):
+                    raise Mistake(f"{hint} (seen in {part})")
+        raise Mistake(f"{part} differs by {(ours - right)[real].abs().max():.2g}, all smaller ones are right: print the shapes, and compare each "
+                      "step with its line in the table of weights")
+    return "0, 1 and 2 layers equal the library's BERT in float64, with two segments and padding"
+
+
 EXERCISES = [
     Exercise("06.1", "attention for one head", 1, 10, attend, grade_attend),
     Exercise("06.2", "who may look at whom", 2, 10, visible_pairs, grade_visible_pairs),
@@ -256,4 +426,7 @@ EXERCISES = [
     Exercise("06.4", "turn queries and keys", 2, 15, turn, grade_turn),
     Exercise("06.5", "repair a block", 2, 10, post_ln_block, grade_post_ln_block),
     Exercise("06.6", "design the experiment", 2, 10, {"a", "b", "e", "f", "h"}, grade_design),
+    Exercise("06.7", "attention behind a mask", 2, 10, attend, grade_masked_attend),
+    Exercise("06.8", "heads behind a mask", 1, 5, multi_head, grade_masked_heads),
+    Exercise("06.9", "BERT's encoder from your own parts", 3, 40, bert_encoder, grade_bert_encoder),
 ]

@@ -6,7 +6,7 @@ import itertools
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import Exercise, Mistake, grade_diagnoses, grade_letters
@@ -68,8 +68,8 @@ def grade_corrupt(answer) -> str:
     if sum(shares) < 0.99:
         raise Mistake("some chosen tokens became neither [MASK], nor their entry of `random_ids`, nor stayed")
     if abs(shares[0] - 0.81) < 0.004 and abs(shares[2] - 0.09) < 0.004:
-        raise Mistake(f"your shares are {told}: two draws that overlap. One in a hundred is drawn for both, and one of the two "
-                      "loses. Cut one number into intervals instead")
+        raise Mistake(f"your shares are {told}: random and kept are drawn independently. One in a hundred is drawn for both, and one of the "
+                      "two loses. Cut one number into intervals instead")
     if any(abs(part - right) > 0.005 for part, right in zip(shares, (0.8, 0.1, 0.1))):
         hint = ". Is the threshold a share of the chosen tokens, 0.8 · rate, or of all?" if shares[0] > 0.98 else ""
         raise Mistake(f"of the chosen tokens {told} in a hundred become [MASK], become random, stay; wanted is 80/10/10{hint}")
@@ -83,9 +83,9 @@ def grade_corrupt(answer) -> str:
 
 
 def masked_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean loss, in nats, over the slots in use: logits (B, S, V), labels (B, S)."""
+    """The mean loss, in nats, over the slots in use, 0 if there is none: logits (B, S, V), labels (B, S)."""
     used = labels != UNUSED
-    return F.cross_entropy(logits[used], labels[used])
+    return F.cross_entropy(logits[used], labels[used], reduction="sum") / used.sum().clamp(min=1)
 
 
 def grade_masked_loss(answer) -> str:
@@ -121,7 +121,11 @@ def grade_masked_loss(answer) -> str:
                 raise Mistake(hint)
         raise Mistake(f"the mean over {int(used.sum())} blanks is {right:.4f}, yours is {ours.item():.4f}: −log softmax(logits) at "
                       "the label, summed over the blanks, divided by their number")
-    return "rows with five blanks, three, one and none: one sum, one count"
+    nothing = answer(numbers(2, 3, 11, seed=20), torch.full((2, 3), UNUSED))
+    if not float(nothing) == 0:
+        raise Mistake(f"a batch without any masked token gives {float(nothing):g}: its sum is 0 and so is its count, and 0/0 is NaN. Its "
+                      "loss should be 0: divide by the count, but by 1 at least")
+    return "rows with five masked tokens, three, one and none, and a batch without any: one sum, one count"
 
 
 # 07.3
@@ -209,10 +213,12 @@ def fill_wrongly(fault: str, initial: Tensor, transition: Tensor, emission: Tens
     before, after = initial, torch.ones_like(initial)
     for token, likelihood in zip(tokens[:blank], evidence[:blank]):
         skip = fault == "skips" and token is None
-        before = before if skip else (before * likelihood) @ transition
+        if not skip:
+            before = transition @ (before * likelihood) if fault == "before transposed" else (before * likelihood) @ transition
     for token, likelihood in reversed(list(zip(tokens[blank + 1:], evidence[blank + 1:]))):
         skip = fault == "skips" and token is None
-        after = after if skip else transition @ (likelihood * after)
+        if not skip:
+            after = (likelihood * after) @ transition if fault == "after transposed" else transition @ (likelihood * after)
     state = {"forward": before, "backward": initial * after}.get(fault, before * after)
     if fault == "not normalised":
         return state @ emission
@@ -223,6 +229,10 @@ def fill_wrongly(fault: str, initial: Tensor, transition: Tensor, emission: Tens
 FAULTS = {
     "forward": "you only look at what comes before the blank. What comes after it is evidence, too: multiply by the backward message",
     "backward": "you only look at what comes after the blank: start from the forward message, which has read what stands before it",
+    "after transposed": "the backward message is A @ (e ⊙ β), you multiply from the left: row i of `transition` is P(next state | state i), "
+                        "and going back it is the *next* state that is summed over",
+    "before transposed": "the forward message is (α ⊙ e) @ A, you multiply from the right: row i of `transition` is P(next state | state i), "
+                         "and going forth it is the *present* state that is summed over",
     "transposed": "row i of `transition` is P(next state | state i): forwards multiply from the left, backwards from the right",
     "skips": "a hidden token says nothing about its state, but time passes all the same: the state still makes a transition there",
     "not normalised": "the answer is P(token *and* the visible ones): divide by its sum",
@@ -274,10 +284,99 @@ def grade_fill_blank(answer) -> str:
     return f"equal to adding up every path of states, in {len(sentences)} sentences"
 
 
+# 07.6
+
+
+def masked_lm_step(model, optimizer, ids: Tensor, allowed: Tensor, u: Tensor, random_ids: Tensor, rate: float, mask: int) -> float:
+    """One update of a masked language model; returns the loss that it went down from, in nats."""
+    corrupted, labels = corrupt(ids, allowed, u, random_ids, rate, mask)
+    loss = masked_loss(model(corrupted), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+class Toy(nn.Module):
+    """A model of a few numbers, whose answer at each position depends on the whole row."""
+
+    def __init__(self, vocab_size: int = 11, size: int = 5):
+        super().__init__()
+        self.table = nn.Parameter(numbers(vocab_size, size, seed=1) - 0.5)
+        self.output = nn.Parameter(numbers(vocab_size, size, seed=2) - 0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.table[ids]  # (B, T, D)
+        return 3 * (x + x.mean(1, keepdim=True)) @ self.output.T
+
+
+def step_losses(model: nn.Module, ids: Tensor, corrupted: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The right loss, under "", and those of likely mistakes, each under the hint that names it."""
+    seen, untouched, used = model(corrupted), model(ids), labels != UNUSED
+    each = F.cross_entropy(seen.flatten(0, 1), labels.flatten(), ignore_index=UNUSED, reduction="none").view(labels.shape)
+    return {
+        "": F.cross_entropy(seen[used], labels[used]),
+        "the model is shown the uncorrupted ids: the answer stands in the input": F.cross_entropy(untouched[used], labels[used]),
+        "the loss is taken over all tokens, also those that are shown: only chosen ones have a label":
+            F.cross_entropy(seen.flatten(0, 1), ids.flatten()),
+        "the targets are the corrupted tokens: a label is what stood there before": F.cross_entropy(seen[used], corrupted[used]),
+        f"positions without a label are counted: {UNUSED} is no token, so divide by the number of masked tokens": each.mean(),
+        "the loss is a sum: divide by the number of masked tokens": each.sum(),
+        "a mean of each row's mean: use your masked_loss, one sum and one count": (each.sum(1) / used.sum(1)).nanmean(),
+    }
+
+
+def grade_step(answer) -> str:
+    model = Toy()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)  # left over from something else
+    for seed in range(3):
+        ids, u = (5 + 6 * numbers(4, 8, seed=30 + seed)).long(), numbers(4, 8, seed=40 + seed)
+        random_ids, allowed = (11 * numbers(4, 8, seed=50 + seed)).long(), torch.arange(8) > 0
+        allowed = allowed.expand(4, 8)
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        left = [parameter.grad.clone() for parameter in model.parameters()]
+        losses = step_losses(model, ids, *corrupt(ids, allowed, u, random_ids, 0.4, MASK))
+        gradients = {hint: torch.autograd.grad(loss, list(model.parameters()), retain_graph=True) for hint, loss in losses.items()}
+        try:
+            ours = answer(model, optimizer, ids.clone(), allowed.clone(), u.clone(), random_ids.clone(), 0.4, MASK)
+        except RuntimeError as error:
+            if "inplace" in str(error):
+                raise Mistake("optimizer.step() stands between the forward and the backward pass: call backward first, then step") from None
+            raise
+        if isinstance(ours, Tensor) and ours.requires_grad:
+            raise Mistake("return loss.item(): a tensor with a gradient keeps the whole graph of its update in memory")
+        for hint, loss in losses.items():
+            if hint and abs(float(ours) - loss.item()) < 1e-9:
+                raise Mistake(hint)
+        if abs(float(ours) - losses[""].item()) > 1e-9:
+            raise Mistake(f"the loss before the update is {losses[''].item():.4f}, yours is {float(ours):.4f}: corrupt, call the model on the "
+                          "corrupted tokens, and take your masked_loss with the labels")
+        moved = [(old - new.detach()) / 0.5 for old, new in zip(before, model.parameters())]
+
+        def is_moved_by(wanted, moved=moved) -> bool:
+            return all(torch.allclose(one, other, atol=1e-9) for one, other in zip(moved, wanted))
+
+        right = gradients[""]
+        if is_moved_by(right):
+            continue
+        if not any(one.any() for one in moved):
+            raise Mistake("no parameter moved: call backward, then optimizer.step(), and empty the gradients before backward, not between the two")
+        if is_moved_by([one + other for one, other in zip(left, right)]):
+            raise Mistake("old gradients are added to the new ones: backward adds, so call optimizer.zero_grad() before it")
+        for hint, wrong in gradients.items():
+            if is_moved_by(wrong):
+                raise Mistake("the loss that you return is right, the one you go back from is not: " + hint)
+        raise Mistake("the loss is right, the update is not the gradient of this loss times the learning rate: one backward, one step")
+    return "three updates in a row: each loss, and each gradient, as autograd has them; old gradients are emptied"
+
+
 EXERCISES = [
     Exercise("07.1", "choose and corrupt, from one draw", 2, 15, corrupt, grade_corrupt),
     Exercise("07.2", "an honest mean", 1, 10, masked_loss, grade_masked_loss),
     Exercise("07.3", "design the comparison", 2, 10, {"b", "c", "e", "g", "h"}, grade_design),
     Exercise("07.4", "read four logs", 2, 10, RIGHT_LOGS, grade_logs),
     Exercise("07.5", "the best possible answer", 3, 25, fill_blank, grade_fill_blank),
+    Exercise("07.6", "train a masked language model", 2, 25, masked_lm_step, grade_step),
 ]

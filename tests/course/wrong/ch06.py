@@ -1,6 +1,10 @@
 """Wrong answers to the exercises of chapter 06, each with a word that its message must hold."""
 
+from functools import partial
+
 import torch
+
+from pretrain_lib.course.exercises.ch06 import ENCODER_FAULTS, bert_encoder
 
 
 def unscaled(q, k, v):
@@ -17,6 +21,14 @@ def wrong_axis(q, k, v):
 
 def no_softmax(q, k, v):
     return q @ k.T / k.shape[1] ** 0.5 @ v
+
+
+def by_queries(q, k, v):
+    return (q @ k.T / len(q) ** 0.5).softmax(1) @ v
+
+
+def for_matrices_only(q, k, v):
+    return (q @ k.T / k.shape[1] ** 0.5).softmax(1) @ v
 
 
 def real(lengths, length):
@@ -98,6 +110,10 @@ def neighbours(x, positions, theta):
     return torch.stack(y.chunk(2, 1), 2).flatten(1)
 
 
+def neighbours_as_halves(x, positions, theta):
+    return turned(torch.cat([x[:, ::2], x[:, 1::2]], 1), positions, theta)
+
+
 def from_zero(x, positions, theta):
     return turned(x, torch.arange(len(x)), theta)
 
@@ -125,8 +141,32 @@ def one_norm(x, attention, feed_forward, norm1, norm2):
     return norm1(y + feed_forward(y))
 
 
+def masked(q, k, v, mask=None, fault=""):
+    """Attention behind a mask, with a fault."""
+    scores = q @ k.transpose(-1, -2) / k.shape[-1] ** 0.5
+    if mask is None or fault == "ignored":
+        return scores.softmax(-1) @ v
+    if fault == "after":
+        return scores.softmax(-1) * mask @ v
+    if fault == "times infinity":
+        return (scores + (~mask).double() * -torch.inf).softmax(-1) @ v
+    return scores.masked_fill(mask if fault == "inverted" else ~mask, 0.0 if fault == "zeros" else -torch.inf).softmax(-1) @ v
+
+
+def masked_heads(q, k, v, heads, mask=None, fault=""):
+    shared = mask if mask is None or fault == "no axis" else mask[:, None]
+    y = masked(*(split(x, heads) for x in (q, k, v)), None if fault == "not handed on" else ~shared if fault == "inverted" and mask is not None else shared)
+    return y.transpose(1, 2).reshape(q.shape)
+
+
+def masked_per_head(q, k, v, heads, mask=None):
+    """Where there are as many heads as sequences, their masks are mixed up, and nothing complains."""
+    return masked_heads(q, k, v, heads, mask, "no axis" if len(q) == heads else "")
+
+
 WRONG = {
-    "06.1": [(unscaled, "not divided"), (by_size, "square root"), (wrong_axis, "axis"), (no_softmax, "softmax is missing")],
+    "06.1": [(unscaled, "not divided"), (by_size, "square root"), (wrong_axis, "axis"), (no_softmax, "softmax is missing"),
+             (by_queries, "number of queries"), (for_matrices_only, "leading axes")],
     "06.2": [
         (both_real, "NaN"),
         (one_too_many, "too many"),
@@ -146,6 +186,7 @@ WRONG = {
         (backwards, "reversed"),
         (too_slow, "2 is missing"),
         (neighbours, "neighbours"),
+        (neighbours_as_halves, "neighbours"),
         (from_zero, "given"),
         (stretched, "keeps lengths"),
     ],
@@ -156,4 +197,18 @@ WRONG = {
         ({"a", "b", "e", "f", "g", "h"}, "hides half"),
         (3, "set of letters"),
     ],
+    "06.7": [
+        (partial(masked, fault="ignored"), "not used"),
+        (partial(masked, fault="after"), "no longer sum to 1"),
+        (partial(masked, fault="inverted"), "inverted"),
+        (partial(masked, fault="zeros"), "score like any other"),
+        (partial(masked, fault="times infinity"), "0 · ∞"),
+    ],
+    "06.8": [
+        (partial(masked_heads, fault="not handed on"), "not handed on"),
+        (partial(masked_heads, fault="no axis"), "axis for the heads"),
+        (masked_per_head, "without an error"),
+        (partial(masked_heads, fault="inverted"), "inverted"),
+    ],
+    "06.9": [(partial(bert_encoder, fault=fault), hint[:40]) for fault, hint in ENCODER_FAULTS.items()],
 }

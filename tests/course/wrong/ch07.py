@@ -9,7 +9,7 @@ from pretrain_lib.course.exercises.ch07 import RIGHT_LOGS, corrupt, fill_wrongly
 
 
 def overlapping(ids, allowed, u, random_ids, rate, mask):
-    """81/10/9: the random and the kept are drawn apart, and one in a hundred is both."""
+    """81/10/9: random and kept are drawn independently, and one in a hundred is both."""
     chosen = (u < rate) & allowed
     generator = torch.Generator().manual_seed(0)
     random = chosen & (torch.rand(u.shape, generator=generator) < 0.1)
@@ -83,6 +83,28 @@ def in_bits(logits, labels):
     return losses(logits, labels).sum() / (labels != -100).sum() / torch.tensor(2.0).log()
 
 
+def by_torch(logits, labels):
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+
+
+def step(model, optimizer, ids, allowed, u, random_ids, rate, mask, fault=""):
+    """A masked-LM step with a fault."""
+    corrupted, labels = corrupt(ids, allowed, u, random_ids, rate, mask)
+    targets = {"all": ids, "after": torch.where(labels == -100, labels, corrupted)}.get(fault, labels)
+    logits = model(ids if fault == "leak" else corrupted)
+    loss = row_by_row(logits, targets) if fault == "rows" else over_all_slots(logits, targets) if fault == "slots" else by_torch(logits, targets)
+    if fault == "early step":
+        optimizer.step()
+    if fault not in ("keeps", "empties"):
+        optimizer.zero_grad()
+    (summed(logits, targets) if fault == "sum back" else loss).backward()
+    if fault == "empties":
+        optimizer.zero_grad()
+    if fault not in ("no step", "early step"):
+        optimizer.step()
+    return loss if fault == "graph" else loss.item()
+
+
 WRONG = {
     "07.1": [
         (overlapping, "81/10/9"),
@@ -101,6 +123,7 @@ WRONG = {
         (row_by_row, "row"),
         (row_by_row_with_nan, "NaN"),
         (in_bits, "bits"),
+        (by_torch, "without any masked token"),
     ],
     "07.3": [
         ({"a", "c", "e", "g", "h"}, "equal data"),
@@ -124,5 +147,20 @@ WRONG = {
         (partial(fill_wrongly, "not normalised"), "divide by its sum"),
         (partial(fill_wrongly, "states"), "states"),
         (partial(fill_wrongly, "zeros"), "NaN"),
+        (partial(fill_wrongly, "after transposed"), "A @ (e"),
+        (partial(fill_wrongly, "before transposed"), "(α ⊙ e) @ A"),
+    ],
+    "07.6": [
+        (partial(step, fault="leak"), "answer stands in the input"),
+        (partial(step, fault="all"), "over all tokens"),
+        (partial(step, fault="after"), "what stood there before"),
+        (partial(step, fault="rows"), "each row's mean"),
+        (partial(step, fault="slots"), "without a label are counted"),
+        (partial(step, fault="keeps"), "zero_grad"),
+        (partial(step, fault="empties"), "no parameter moved"),
+        (partial(step, fault="no step"), "no parameter moved"),
+        (partial(step, fault="early step"), "backward first"),
+        (partial(step, fault="sum back"), "go back from"),
+        (partial(step, fault="graph"), "loss.item()"),
     ],
 }
