@@ -34,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pretrain_lib import BertConfig, BertForMaskedLM, BertModel, initialise, load_pretrained, load_tokenizer
 from pretrain_lib.course import check, claim, diagrams, explore, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch06 import CHOICES
-from pretrain_lib.models.layers import Attention, rotate, rotation, visible
+from pretrain_lib.models.layers import Attention, visible
 from pretrain_lib.models.outputs import outputs_of
 
 # %% [markdown]
@@ -90,8 +90,8 @@ for sharpness in (0, 1, 5, 50):
 claim(gap(weights @ values, values[1]) < 1e-8, "a sharp soft look-up is a look-up")
 
 # %% [markdown]
-# With sharpness 0 every value counts alike: the answer is their plain mean. With 50 it is the
-# dictionary's. (A sharper comparison is nothing but a longer query.)
+# With sharpness 0 the answer is the plain mean. With 50 it is the dictionary's. (A sharper comparison
+# is nothing but a longer query.)
 #
 # ### The derivative
 #
@@ -109,9 +109,8 @@ by_autograd = torch.autograd.functional.jacobian(lambda s: s.softmax(0), s)  # (
 claim(gap(a.diag() - a.outer(a), by_autograd) < 1e-8, "the softmax's derivative is diag(a) − a aᵀ")
 
 # %% [markdown]
-# Look at $J$ when one weight is 1 and the others are 0: every entry vanishes. **A look-up that has
-# become hard passes no gradient to its scores.** Soft is not a compromise, it is what learning
-# needs. Keep this in mind for the next section.
+# When one weight is 1 and the others are 0, every entry of $J$ vanishes. **A look-up that has become
+# hard passes no gradient to its scores.**
 #
 # ### Self-attention
 #
@@ -193,8 +192,8 @@ claim(plain[0][-1] > 0.8 and max(divided[0]) < 0.3, "undivided, large heads look
 claim(plain[1][-1] < 0.5 * max(plain[1]), "and hard look-ups have small derivatives")
 
 # %% [markdown]
-# Divided, every head is as soft as any other: the blue lines of Figure 6.1 are level. Undivided,
-# small heads do well, too. The trouble comes with size.
+# Divided, every head is as soft as any other (Figure 6.1). Undivided, small heads do well, too. The
+# trouble comes with size.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 06.1 · attention for one head (★☆☆, 10 min)**
@@ -242,8 +241,7 @@ print(naive[1])
 
 # %% [markdown]
 # The last two rows are NaN, "not a number": with every score at $-\infty$ the softmax divides 0 by
-# 0. One may shrug. Those rows belong to padding, and the loss will only be taken over real positions.
-# Does the gradient of such a loss stay clean? Guess 1 for clean, 0 for NaN.
+# 0. Those rows belong to padding, and the loss will only be taken over real positions. Does the gradient of such a loss stay clean? Guess 1 for clean, 0 for NaN.
 
 # %%
 predict("06.nan", ...)
@@ -380,15 +378,6 @@ W, b = layer.qkv.weight.view(3, 12, 12)[:, first], layer.qkv.bias.view(3, 12)[:,
 alone = attend(*(x @ W[i].T + b[i] for i in range(3)))  # (B, T, E)
 claim(gap(alone, multi_head(q, k, v, 3)[..., first]) < 1e-10, "head 0 is attention with the first E rows")
 
-# %% [markdown]
-# How many parameters do more heads cost? Four matrices $(D, D)$ and four biases, $4D^2 + 4D$,
-# whatever $H$ is: more heads are smaller heads.
-
-# %% tags=["NBVAL_CHECK_OUTPUT"]
-for heads in (1, 3, 12):
-    layer = Attention(hidden_size=12, num_heads=heads, bias=True, dropout=0.0)
-    print(heads, "heads:", sum(p.numel() for p in layer.parameters()), "parameters; 4D² + 4D =", 4 * 12**2 + 4 * 12)
-
 # %% [markdown] tags=["exercise"]
 # **Exercise 06.8 · heads behind a mask (★☆☆, 5 min)**
 #
@@ -451,9 +440,9 @@ claim(gap(layer(x[:, order], None), layer(x, None)[:, order]) < 1e-10, "attentio
 # "two to the left" is the same relation everywhere must be learned for every position anew.
 
 # %%
-places = numbers(3, 12, seed=17)
-one = layer((torch.stack([dog, bites, man]) + places)[None], None)[0]
-other = layer((torch.stack([man, bites, dog]) + places)[None], None)[0]
+positions = numbers(3, 12, seed=17)
+one = layer((torch.stack([dog, bites, man]) + positions)[None], None)[0]
+other = layer((torch.stack([man, bites, dog]) + positions)[None], None)[0]
 claim(gap(one[1], other[1]) > 0.01, "with positions added, it matters who bites")
 
 # %% [markdown]
@@ -469,7 +458,7 @@ claim(gap(one[1], other[1]) > 0.01, "with positions added, it matters who bites"
 # since turning back by $m\omega$ and forth by $n\omega$ is turning by the difference. The score
 # depends on $n - m$ alone, exactly. A head has $E$ numbers, so $E/2$ planes; plane $j$ gets a speed
 # of its own, $\omega_j = \theta^{-2j/E}$ radians per position. Fast planes tell neighbours apart, slow
-# ones far from near. With $\theta = 10\,000$ and $E = 64$ the slowest turns once in how many positions?
+# ones far from near. With $\theta = 10{,}000$ and $E = 64$ the slowest turns once in how many positions?
 
 # %%
 predict("06.slowest", ..., unit="positions for one turn")
@@ -526,16 +515,6 @@ plots.show(fig, alt="After the turn a score depends on the distance alone. The s
 claim(gap(curves[0], curves[10]) < 1e-10 and gap(curves[0], curves[100]) < 1e-10,
       "the score depends on the distance alone")
 claim(gap(asked.norm(), q.norm()) < 1e-10, "and a turn keeps the length")
-
-# %% [markdown]
-# The library's `rotate` does the same for all heads at once. It computes the angles in float32, as
-# `transformers` does, so it agrees with yours to the digits of float32, not to those of float64.
-
-# %%
-x, places = numbers(1, 1, 30, 16, seed=20), torch.arange(30)  # (B, H, T, E)
-library = rotate(x, rotation(places[None], 16, 10_000.0, torch.float64))
-print(f"largest difference {gap(library[0, 0], turn(x[0, 0], places, 10_000.0)):.1e}")
-claim(gap(library[0, 0], turn(x[0, 0], places, 10_000.0)) < 1e-5, "your turn is the library's, in float32")
 
 # %% [markdown]
 # ## 6 · The rest of a block
@@ -600,12 +579,12 @@ claim(gap(layer_norm(5 * x + 3), layer_norm(x)) < 1e-8, "scaling and shifting th
 
 # %% [markdown]
 # What does it do to a gradient? Leave out $g$, $b$ and $\varepsilon$. Let $\delta$ be the gradient
-# of the loss with respect to $\hat x$. Since $\hat x_i = (x_i - \mu)/\sigma$, with $\partial\mu/\partial x_j =
+# of the loss $\ell$ with respect to $\hat x$. Since $\hat x_i = (x_i - \mu)/\sigma$, with $\partial\mu/\partial x_j =
 # 1/D$ and $\partial\sigma/\partial x_j = \hat x_j/D$,
 #
 # $$\frac{\partial \hat x_i}{\partial x_j} = \frac1\sigma\Bigl(\delta_{ij} - \frac1D - \frac{\hat x_i \hat x_j}{D}\Bigr)
 # \quad\Longrightarrow\quad
-# \frac{\partial L}{\partial x} = \frac1\sigma\Bigl(\delta - \overline{\delta} - \hat x\;\overline{\delta \circ \hat x}\Bigr),$$
+# \frac{\partial \ell}{\partial x} = \frac1\sigma\Bigl(\delta - \overline{\delta} - \hat x\;\overline{\delta \circ \hat x}\Bigr),$$
 #
 # a bar being the mean over the $D$ numbers. Two directions are taken out of the gradient (a shift and
 # a stretch, which change nothing), and what is left is **divided by $\sigma$**. The larger the
@@ -663,8 +642,6 @@ def post_ln_block(x, attention, feed_forward, norm1, norm2):
 post_ln_block = check("06.5", post_ln_block)
 
 # %% [markdown]
-# In the broken block the sum leads around the attention.
-#
 # ## 7 · The first weights
 #
 # BERT draws every weight from a normal distribution of standard deviation 0.02, cut off at two
@@ -804,13 +781,10 @@ for (norm, depth), (g, _) in live.items():
 
 # %% [markdown]
 # One start of random numbers proves little. The ledger holds five starts on text (the characters of
-# presidential speeches, some of them masked), at four depths. What was predicted was written down
-# before.
+# presidential speeches, some of them masked), at four depths. The predictions were written before.
 
 # %%
-entry = results("06-gradient-by-depth")
-# %%
-ledger = entry["measured"]
+ledger = results("06-gradient-by-depth")["measured"]
 depths, xavier = ledger["depths"], ledger["gradients"]["xavier"]
 fig, axes = plots.figure(columns=2, width=10, height=3.6)
 for ax, norm in zip(axes, ("post", "pre")):
@@ -837,12 +811,22 @@ deep_over_shallow = {norm: (values[-1].mean() / values[1].mean()).item() for nor
 first_over_last = {norm: torch.tensor([run[0] / run[-1] for run in xavier[norm]["24"]]) for norm in xavier}
 reveal("06.depth", deep_over_shallow["pre"])
 reveal("06.first", first_over_last["post"].mean().item())
-print("\npredicted                                                   found   of each start")
-for what, low, high, found, each in [("post-LN, last layer, 24 layers over 6: 0.75 to 1.25", 0.75, 1.25, deep_over_shallow["post"], []),
-                                     ("pre-LN, last layer, 24 layers over 6: 0.4 to 0.7", 0.4, 0.7, deep_over_shallow["pre"], []),
-                                     *[(f"{norm}-LN of 24 layers, first layer over last: {low} to {high}", low, high, ratio.mean().item(), ratio.tolist())
-                                       for (norm, ratio), (low, high) in zip(first_over_last.items(), [(0, 0.5), (0.5, 2)])]]:
-    print(f"{what:57s} {found:7.2f}   {'held' if low <= found <= high else 'failed'}   " + " ".join(f"{ratio:.2f}" for ratio in each))
+small = torch.tensor([[run[-1] for run in ledger["gradients"]["truncated_normal"]["pre"][str(depth)]] for depth in (6, 24)]).mean(1)
+
+
+def print_found(what, found, held, each=()):
+    print(f"{what:62s} {found:>10s}   {'held' if held else 'failed':6s}  " + " ".join(f"{one:.2f}" for one in each))
+
+
+print("\npredicted                                                           found           each start")
+for norm, (low, high) in {"post": (0.75, 1.25), "pre": (0.4, 0.7)}.items():
+    ratio = deep_over_shallow[norm]
+    print_found(f"{norm}-LN, last layer, 24 layers over 6: {low} to {high}", f"{ratio:.2f}", low <= ratio <= high)
+for norm, (low, high) in {"post": (0, 0.5), "pre": (0.5, 2)}.items():
+    ratios = first_over_last[norm]
+    print_found(f"{norm}-LN of 24 layers, first layer over last: {low} to {high}", f"{ratios.mean():.2f}", low <= ratios.mean() <= high, ratios)
+print_found("pre-LN, last layer, 24 over 6: larger with weights of 0.02", f"{small[1] / small[0]:.2f}", small[1] / small[0] > deep_over_shallow["pre"])
+claim(min(first_over_last["pre"]) > 1, "with pre-LN the first layer's gradient is larger than the last's in every start")
 headline("last layer's gradient at 24 layers over 6: pre-LN's ratio over post-LN's",
          deep_over_shallow["pre"] / deep_over_shallow["post"], 0.7)
 
@@ -850,9 +834,7 @@ headline("last layer's gradient at 24 layers over 6: pre-LN's ratio over post-LN
 # **The theorem holds** in our small encoders (Figure 6.6). **What is expected of the layers below is not
 # what we found** (Figure 6.5). Post-LN gradients do not decay towards the input: their ratio scatters
 # widely around 1. Pre-LN gradients are anything but level: they *grow* towards the input in every
-# start. (Xiong et al. call that part preliminary, and measured translation models with decoders.
-# NormFormer begins where we end, Shleifer et al. 2021: pre-LN gradients are much larger in early
-# layers than in late ones.)
+# start. (Xiong et al. call that part preliminary, and measured translation models with decoders.)
 #
 # A failed prediction wants an explanation. Take a branch at initialisation that adds a variance $u$ to
 # the stream: $\sigma'^2 = \sigma^2 + u$. In pre-LN it reads its input divided by $\sigma$. Let $J$ be the
@@ -906,6 +888,11 @@ ax.set(xlabel=f"held-out loss after {training['steps']} updates (nats); dashed: 
 plots.show(fig, alt="Post-LN needs warm-up at the smaller rate and fails at the larger; pre-LN learns in every case, and best with warm-up. Held-out loss "
            "of encoders at two learning rates, with and without warm-up, three starts each.", number="6.7")
 losses, (slow, fast), on = ledger["losses"], map(str, training["learning_rates"]), str(training["warm_up"])
+mean = {(norm, rate, w): sum(losses[norm][rate][w]) / 3 for norm in losses for rate in (slow, fast) for w in ("0", on)}
+cost = {norm: mean[norm, slow, "0"] - mean[norm, slow, on] for norm in losses}
+print_found(f"at {slow} no warm-up costs post-LN over 0.3, pre-LN below 0.1", f"{cost['post']:.2f}, {cost['pre']:.2f}", cost["post"] > 0.3 and cost["pre"] < 0.1)
+ends = [mean[norm, fast, "0"] for norm in losses]
+print_found(f"at {fast} without it post-LN ends above 2, pre-LN below 1.5", f"{ends[0]:.2f}, {ends[1]:.2f}", ends[0] > 2 and ends[1] < 1.5)
 claim(max(losses["post"][slow][on]) < min(losses["post"][slow]["0"]),
       f"at {slow} every post-LN run with warm-up ends below every one without")
 claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(losses["pre"][fast]["0"] + losses["pre"][fast][on]) < 1.5,
@@ -1456,25 +1443,6 @@ library = load_pretrained(folder).double()
 claim(gap(library(input_ids, attention_mask)[real], tokens[real]) < 1e-5, f"and the library's {type(library).__name__} is the same, in float32's digits")
 
 # %% [markdown]
-# There is one more thing to see in their code: section 3 in the wild. `transformers` has several
-# implementations of attention. We asked for the fused one, `sdpa`. Ask for the plain one, `eager`, and
-# print whether the logits of the *real* tokens are numbers:
-
-# %%
-for name, dtype in (("sdpa", torch.float64), ("eager", torch.float64), ("eager", torch.float32)):
-    theirs.to(dtype).set_attn_implementation(name)
-    with torch.no_grad():
-        logits = theirs(input_ids, attention_mask=attention_mask).logits
-    print(f"{name:5s} {str(dtype)[6:]}   NaN in a text's real tokens:",
-          [logits[i][real[i]].isnan().any().item() for i in range(3)])
-print("ours  float64   NaN anywhere:", tokens.isnan().any().item())
-
-# %% [markdown]
-# If the second line says True (it did with the version that this course pins), it says so for the padded texts only:
-# padding that lies beyond a window has nothing to look at, its row is NaN, and in the next layers $0 \cdot
-# \text{NaN}$ carries it into the text. (Their mask adds the most negative number of the model's precision.
-# That of float64 becomes $-\infty$ in the softmax, which `eager` takes in float32; that of float32 stays finite.)
-#
 # ## Summary
 #
 # The parts are summed up half-way. Since then:
@@ -1484,8 +1452,8 @@ print("ours  float64   NaN anywhere:", tokens.isnan().any().item())
 # * Attention weights show where a head looks (Figure 6.8). What the answer rests on is found by changing something.
 # * Parameters and operations follow from the shapes.
 #
-# **What we measured**: the spread of scores; the first loss for three sizes of weights; the gradient by layer at
-# four depths (ledger, five starts); what warm-up is worth (ledger, three starts); parameters and operations, by formula and by count.
+# **What we measured**: the spread of scores, the first loss, parameters and operations, here; the gradient by
+# layer (five starts) and what warm-up is worth (three starts), in `results/06-gradient-by-depth.json`.
 #
 # ## Going further
 #
@@ -1497,25 +1465,18 @@ print("ours  float64   NaN anywhere:", tokens.isnan().any().item())
 #
 # ## References
 #
-# * S. Jain and B. Wallace (2019), *Attention is not explanation*, NAACL, 3543–3556; arXiv 1902.10186, abstract.
-# * S. Wiegreffe and Y. Pinter (2019), *Attention is not not explanation*, EMNLP, 11–20, abstract.
-# * A. Vaswani, N. Shazeer, N. Parmar, J. Uszkoreit, L. Jones, A. Gomez, Ł. Kaiser and I. Polosukhin (2017), *Attention
-#   is all you need*, NeurIPS; arXiv 1706.03762, Section 3.2.1 and footnote 4.
+# * A. Vaswani and others (2017), *Attention is all you need*, NeurIPS; arXiv 1706.03762.
 # * J. Devlin, M.-W. Chang, K. Lee and K. Toutanova (2019), *BERT: pre-training of deep bidirectional transformers for
-#   language understanding*, NAACL; arXiv 1810.04805, Section 3, Appendix A.2.
-# * R. Xiong, Y. Yang, D. He, K. Zheng, S. Zheng, C. Xing, H. Zhang, Y. Lan, L. Wang and T.-Y. Liu (2020), *On layer
-#   normalization in the transformer architecture*, ICML; arXiv 2002.04745, Sections 3.2 to 3.4 and 4.2, Theorem 1, Lemmas 2 and 3, Figure 3.
-# * S. Shleifer, J. Weston and M. Ott (2021), *NormFormer: improved transformer pretraining with extra normalization*;
-#   arXiv 2110.09456, abstract.
-# * L. Liu, X. Liu, J. Gao, W. Chen and J. Han (2020), *Understanding the difficulty of training transformers*, EMNLP;
-#   arXiv 2004.08249, abstract.
-# * X. Glorot and Y. Bengio (2010), *Understanding the difficulty of training deep feedforward neural networks*,
-#   AISTATS, equation 16.
+#   language understanding*, NAACL; arXiv 1810.04805.
+# * R. Xiong and others (2020), *On layer normalization in the transformer architecture*, ICML; arXiv 2002.04745.
+# * L. Liu and others (2020), *Understanding the difficulty of training transformers*, EMNLP; arXiv 2004.08249, abstract.
+# * X. Glorot and Y. Bengio (2010), *Understanding the difficulty of training deep feedforward neural networks*, AISTATS.
 # * J. Ba, J. Kiros and G. Hinton (2016), *Layer normalization*; arXiv 1607.06450.
 # * D. Hendrycks and K. Gimpel (2016), *Gaussian error linear units (GELUs)*; arXiv 1606.08415.
-# * J. Su, Y. Lu, S. Pan, A. Murtadha, B. Wen and Y. Liu (2021), *RoFormer: enhanced transformer with rotary position
-#   embedding*; arXiv 2104.09864, Section 3.2.
+# * J. Su and others (2021), *RoFormer: enhanced transformer with rotary position embedding*; arXiv 2104.09864.
 # * N. Shazeer (2020), *GLU variants improve transformer*; arXiv 2002.05202.
+# * S. Jain and B. Wallace (2019), *Attention is not explanation*, NAACL; arXiv 1902.10186, abstract.
+# * S. Wiegreffe and Y. Pinter (2019), *Attention is not not explanation*, EMNLP, abstract.
 # * B. Warner and others (2024), *Smarter, better, faster, longer: a modern bidirectional encoder for fast, memory
 #   efficient, and long context finetuning and inference*; arXiv 2412.13663.
 # * The article: 《预训练 (Pre-training)》, sections 3.2, 4.1 and 4.3.
