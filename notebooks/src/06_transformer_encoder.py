@@ -339,8 +339,9 @@ claim(torch.equal(visible(ordinary, 3)[:, 0], visible_pairs(lengths, 3)), "the o
 # a last matrix $W_O$, $(D, D)$, mixes them.
 
 # %%
-plots.show(diagrams.heads(), "Heads are slices of one product, and share one mask. One matrix makes queries, keys and values of all heads, shape (B, T, D); "
-           "cut into (B, H, T, E), every head attends on its own; the answers are put side by side again, and W_O mixes them.", number="6.2")
+plots.show(diagrams.heads(), "Each head attends with its own slice of the D numbers. From x, (B, T, D), three matrices make q, k and v, each of them cut into "
+           "four slices. Head 1 gets the first slice of all three, and so on. The four answers, (B, T, E), stand side by side again, and W_O mixes them.",
+           number="6.2")
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 06.3 · several heads (★★☆, 15 min)**
@@ -611,9 +612,9 @@ claim(gap(x.grad, formula) < 1e-10, "the gradient through LayerNorm, as derived"
 # | pre-LN | $y = x + \mathrm{Att}(\mathrm{LN}_1(x))$ | $z = y + \mathrm{FF}(\mathrm{LN}_2(y))$ | $\mathrm{LN}(z)$ |
 
 # %%
-plots.show(diagrams.blocks(), "Post-LN normalises the sum, pre-LN normalises what goes into a branch. Two blocks side by side, from (B, T, D) to (B, T, D): "
-           "in both, attention and the feed-forward layer are branches beside a residual path. Left, each sum passes through a LayerNorm; right, each "
-           "branch begins with one, and the residual path runs through untouched.", number="6.4")
+plots.show(diagrams.blocks(), "Post-LN normalises each sum, pre-LN what goes into a branch. Two blocks from (B, T, D) to (B, T, D). Left, post-LN: attention, sum, "
+           "LayerNorm, feed-forward, sum, LayerNorm. Right, pre-LN: LayerNorm, attention, sum, LayerNorm, feed-forward, sum; the residual path runs "
+           "through untouched, and one more LayerNorm follows the last block.", number="6.4")
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 06.5 · repair a block (★★☆, 10 min)**
@@ -979,7 +980,7 @@ for name in w:
 # %% [markdown]
 # A batch to compare on: three texts of 24, 13 and 5 tokens, in two segments each. Some tokens are to be
 # predicted; the others have the label −100, which the loss skips. We compare at real positions: what
-# padding holds is nobody's business (theirs lets it look at the text, ours doesn't).
+# padding holds is nobody's business.
 
 
 # %%
@@ -1022,7 +1023,7 @@ def norm(x, w, name):
 # 3. *Each layer* is your block with these two branches and its two norms, `attention.output.LayerNorm` and
 #    `output.LayerNorm`.
 #
-# The check compares 0, 1 and 2 layers with the library's BERT; the cells below compare with Hugging Face's.
+# The check compares 0, 1 and 2 layers with the library's BERT, the next cell with Hugging Face's.
 
 
 # %% tags=["exercise"]
@@ -1099,8 +1100,6 @@ print(type(library).__name__, f"largest difference {difference:.1e}")
 claim(difference < 1e-10, "and the library's logits are the same")
 
 # %% [markdown]
-# Some forty lines, and what they compute is BERT.
-#
 # ### What does a trained one look at?
 #
 # `bert-mini-sotu` is a BERT of 4 layers of 4 heads that was trained to fill in masked tokens of presidents' speeches
@@ -1458,8 +1457,6 @@ claim(gap(library(input_ids, attention_mask)[real], tokens[real]) < 1e-5, f"and 
 # ## Going further
 #
 # * Read `pretrain_lib/models/layers.py`, `bert.py` and `modern.py`: nothing in them should be new to you.
-# * `python course.py reproduce 06-gradient-by-depth` measures the headline on your machine. Replace `xavier` by a larger
-#   `normal` and predict first.
 # * Scale each branch by $1/\sqrt{2L}$ before it is added. What becomes of $\sigma$, and of the gradients?
 # * Next, chapter 07: the encoder learns to fill blanks, and has to beat counting.
 #

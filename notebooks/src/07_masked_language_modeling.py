@@ -200,9 +200,8 @@ claim(lines["bigram"].loss < lines["unigram"].loss - 1, "two neighbours are wort
 # model must predict all of the chosen ones, whatever they show.
 
 # %%
-plots.show(diagrams.masked_language_model(), "Only chosen positions are scored. A sentence is corrupted, the encoder reads all of it, and at the chosen "
-           "positions alone the head answers with a distribution over the vocabulary, which the loss compares with the token that stood there.",
-           number="7.1")
+plots.show(diagrams.masked_language_model(), "Only chosen positions are scored, whatever they show. Of 20 tokens 3 are chosen: \"union\" becomes [MASK], \"of\" "
+           "becomes the random \"river\", \"law\" is kept. The encoder reads all 20; the loss is the mean of −ln q at the 3.", number="7.1")
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 07.1 · choose and corrupt, from one draw (★★☆, 15 min)**

@@ -445,7 +445,7 @@ claim(min(map(min, loss.values())) > ladder_lines["bigram"], "so few tokens do n
 #   used. Once two layers look at neighbours, a table of positions stands in the way: that is most of what the new
 #   architecture is worth.
 # * **Pre-LN and GeGLU** show nothing either way in so short a run. They were made for other ends, such as deep models
-#   and stable training (Figure 6.5 of chapter 06). Geiping and Goldstein (section 4.2) gave a BERT one GPU and one day,
+#   and stable training (Figure 6.7 of chapter 06). Geiping and Goldstein (section 4.2) gave a BERT one GPU and one day,
 #   and found that the size of a transformer, not its type, decides how much it learns from a token.
 # * **Starting at the frequencies** saves what every run learns first. On the plateau that counts; by the end of the
 #   whole recipe nothing is left of it.

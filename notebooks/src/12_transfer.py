@@ -730,7 +730,7 @@ print([french.decode([token]) for token in french.encode(unseen_strings.targets[
 #
 # $$p(y \mid x) = \prod_{u=1}^{n} p(y_u \mid y_1, \ldots, y_{u-1}, x), \qquad y_n = \text{end}.$$
 #
-# The encoder reads $x$ once, into one vector a token. A block of the decoder has three parts. The first is attention to the target *so far*, with the causal mask of chapter 07. The second is new: **cross-attention**, which is equation (6.4) with queries from the target, and keys and values from the
+# The encoder reads $x$ once, into one vector a token. A block of the decoder has three parts. The first is attention to the target *so far*, with the causal mask of chapter 07. The second is new: **cross-attention**, which is equation (6.1) with queries from the target, and keys and values from the
 # encoder; so each token to be written can look at the whole source. The third is a feed-forward layer (Vaswani et al. 2017, section 3.1).
 #
 # In training the decoder reads the *true* target, one token late, whatever it would have written itself. This is called **teacher forcing** (Williams and Zipser 1989), and it makes training cheap: all factors of the product come out of one pass. Are they the factors? One pass must say what $n$ passes over

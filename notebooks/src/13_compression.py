@@ -153,7 +153,7 @@ soft_loss = check("13.1", soft_loss)
 #
 # $$\frac{\partial}{\partial z_j}\Big(-\sum_c p_c \log q_c\Big) = \frac1T\,(q_j - p_j).$$
 #
-# (At $T = 1$ it is equation (7.2), the gradient that every masked language model of this course has learned by.)
+# (At $T = 1$ it is equation (7.1), the gradient that every masked language model of this course has learned by.)
 #
 # That is small for two reasons when $T$ is large: $1/T$ is, and so is the difference of two distributions that are both nearly even (the lines of Figure 13.1 go on drawing together). For large $T$, $e^{x/T} \approx 1 + x/T$. With $N$ classes and logits that sum to 0, $q_j - p_j \approx (z_j - v_j)/(N T)$. So the gradient falls as $1/T^2$
 # (Hinton et al. 2015, equations 2 to 4). The factor $T^2$ takes that back: the temperature may be changed without changing the learning rate, or the weight against other terms of the loss. And the limit tells what a
