@@ -735,6 +735,14 @@ for letter, choice in CHOICES.items():
 
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
+# a: yes. Otherwise the two differ in their weights as well.
+# b: yes. Matrices of different shapes and places have gradients of different sizes, whatever the norm does.
+# c: no. The claim is about initialisation, and training changes both models differently.
+# d: no. It averages away what is asked: how the norm changes from layer to layer.
+# e: yes. One random start may be luck.
+# f: yes. The claim is about what happens as layers are added.
+# g: no. It hides half of the claim: that the last layer's gradient stays in one kind and falls in the other.
+# h: yes. Other sentences have other gradients.
 design = {"a", "b", "e", "f", "h"}
 ### END SOLUTION
 design = check("06.6", design)
