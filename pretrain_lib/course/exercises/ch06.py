@@ -24,6 +24,11 @@ def close(ours: Tensor, theirs: Tensor) -> bool:
     return ours.shape == theirs.shape and bool(((ours - theirs).abs() <= 1e-9).all())
 
 
+def alike(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether they agree to the digits of float32."""
+    return ours.shape == theirs.shape and torch.allclose(ours, theirs.to(ours.dtype), atol=1e-5)
+
+
 def as_tensor(value, shape: tuple[int, ...], what: str) -> Tensor:
     """The answer as a tensor of the shape wanted."""
     if not isinstance(value, Tensor):
@@ -183,6 +188,8 @@ def grade_turn(answer) -> str:
         right = turn(x, positions, theta)
         if close(ours, right):
             continue
+        if alike(ours, right):
+            raise Mistake("it is right, to the seven digits of float32: give torch.arange the dtype of x, so that angles are float64, too")
         slower = theta ** (-torch.arange(size // 2, dtype=x.dtype) / size)
         half = size // 2
         angle = positions[:, None] * slower
@@ -195,9 +202,9 @@ def grade_turn(answer) -> str:
                 torch.cat([a * positions[:, None].cos() - b * positions[:, None].sin(), b * positions[:, None].cos() + a * positions[:, None].sin()], 1),
         }  # fmt: skip
         for hint, wrong in likely.items():
-            if close(ours, wrong):
+            if alike(ours, wrong):
                 raise Mistake(hint)
-        if any(close(ours, sign) for turned in (positions, -positions) for sign in neighbours(x, turned, theta)):
+        if any(alike(ours, wrong) for way in (positions, -positions) for wrong in neighbours(x, way, theta)):
             raise Mistake("the pairs are j and j + E/2 here, not the neighbours 2j and 2j + 1: the first of all pairs are x[:, :E/2], the "
                           "second x[:, E/2:]")
         if not torch.allclose(ours.norm(dim=1), x.norm(dim=1)):

@@ -110,6 +110,14 @@ def neighbours(x, positions, theta):
     return torch.stack(y.chunk(2, 1), 2).flatten(1)
 
 
+def in_float32(x, positions, theta):
+    return turned(x.float(), positions, theta).double()
+
+
+def neighbours_in_float32(x, positions, theta):
+    return neighbours(x.float(), positions, theta).double()
+
+
 def neighbours_as_halves(x, positions, theta):
     return turned(torch.cat([x[:, ::2], x[:, 1::2]], 1), positions, theta)
 
@@ -187,6 +195,8 @@ WRONG = {
         (too_slow, "2 is missing"),
         (neighbours, "neighbours"),
         (neighbours_as_halves, "neighbours"),
+        (neighbours_in_float32, "neighbours"),
+        (in_float32, "dtype"),
         (from_zero, "given"),
         (stretched, "keeps lengths"),
     ],

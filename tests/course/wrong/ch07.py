@@ -159,7 +159,7 @@ WRONG = {
         (partial(step, fault="keeps"), "zero_grad"),
         (partial(step, fault="empties"), "no parameter moved"),
         (partial(step, fault="no step"), "no parameter moved"),
-        (partial(step, fault="early step"), "backward first"),
+        (partial(step, fault="early step"), "backward, then optimizer.step()"),
         (partial(step, fault="sum back"), "go back from"),
         (partial(step, fault="graph"), "loss.item()"),
     ],
