@@ -372,7 +372,7 @@ claim(again["right"] > 0.8 and again["random"] < 0.3, "a right token is mostly s
 # $$\frac{r/V + k}{r/V} = 1 + \frac{kV}{r}, \qquad\text{with } r = k:\quad 1 + V.$$
 #
 # With 8,192 tokens, seeing a word in a blank multiplies its odds by 8,193. Say the context gives
-# it one chance in 1 000. What is its probability, once it is seen in the blank?
+# it one chance in 1,000. What is its probability, once it is seen in the blank?
 
 # %%
 predict("07.own", ..., unit="(probability of the token that is shown)")
