@@ -539,7 +539,7 @@ design = check("07.3", design)
 # **What is equal, then?** The training FLOPs, counted by the rule of chapter 06: two for each entry
 # of a matrix that a token is multiplied with, twice as many going back. A token that is read costs
 # the encoder; a token that is *predicted* costs the projection onto 8,192 tokens. All networks are trained
-# by AdamW, each at the best of four learning rates, and each rate was tried in a run of the *full*
+# by AdamW, each at the best of three learning rates, and each rate was tried in a run of the *full*
 # length. 40 % of the tokens are hidden; networks that look back read the same damaged text, and are
 # asked for every token of it. For the transformer of our experiment, 4 layers of width 128:
 
@@ -851,7 +851,8 @@ axes[1].axhline(95, color=plots.GREY, lw=1, ls="--")
 for text, height in [("optimum", 100), ("predicted: at least this", 95)]:
     axes[1].annotate(text, (one["curve"][-1][0], height), xytext=(0, -9), textcoords="offset points", ha="right", va="center",
                      color=plots.BLACK if height == 100 else plots.GREY)
-axes[1].set(xlabel="sentences read", ylabel="of the way to the optimum (%)", title="three languages", ylim=(80, 101))
+axes[1].set(xlabel="sentences read", ylabel="of the way to the optimum (%)", title="three languages", ylim=(80, 101), yticks=range(80, 101, 5))
+axes[1].xaxis.set_major_formatter("{x:,.0f}")
 plots.show(fig, alt="From nothing but text with holes a transformer comes close to the best possible answer. Left, one language: the held-out loss "
            "starts above the unigram line, crosses it and the bigram line within a few dozen updates, and ends a little above the optimum. Right, three "
            "languages and longer runs: the share of the way from counting to the optimum rises to above the dashed line at 95 per cent.", number="7.5")
