@@ -25,7 +25,7 @@ longer one: at first, more questions are worth more than an intact context."""
 
 SEEDS = (201, 202, 203)  # of the languages, and of the models
 RATES = (0.15, 0.3, 0.4, 0.6, 0.8)
-STEPS, BATCH = (100, 400), 32
+STEPS, BATCH = (100, 300), 32
 SCORED_RATE, HELD_OUT, COUNTED = 0.15, 600, 10_000
 ALL_MASK = (1.0, 0.0, 0.0)
 MODEL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,

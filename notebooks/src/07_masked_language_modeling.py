@@ -908,7 +908,7 @@ claim(abs(not_looking - bounds["optimum"]) < 0.1, "lies and kept tokens at other
 # questions*. So all are scored at one common rate, on the same blanks. And they must be past the bigram
 # line, where a model lives on context. (Our first try was not: models that had read speeches for 120
 # updates lay above it, and the rates differed by no more than the seeds.) On the hidden-Markov language
-# this is cheap. Which of 0.15, 0.3, 0.4, 0.6 and 0.8 is best after 400 updates?
+# this is cheap. Which of 0.15, 0.3, 0.4, 0.6 and 0.8 is best after 300 updates?
 
 # %%
 predict("07.rate", ..., unit="(best masking rate of the longer run)")
