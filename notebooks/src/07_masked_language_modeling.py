@@ -539,7 +539,7 @@ design = check("07.3", design)
 # **What is equal, then?** The training FLOPs, counted by the rule of chapter 06: two for each entry
 # of a matrix that a token is multiplied with, twice as many going back. A token that is read costs
 # the encoder; a token that is *predicted* costs the projection onto 8,192 tokens. All networks are trained
-# by AdamW, each at the best of three learning rates, and each rate was tried in a run of the *full*
+# by AdamW, each at the best of four learning rates, and each rate was tried in a run of the *full*
 # length. 40 % of the tokens are hidden; networks that look back read the same damaged text, and are
 # asked for every token of it. For the transformer of our experiment, 4 layers of width 128:
 
