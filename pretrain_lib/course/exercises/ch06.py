@@ -255,8 +255,8 @@ def grade_post_ln_block(answer) -> str:
 CHOICES = {
     "a": "start both from the same weights, of the same random seed",
     "b": "measure the same matrix of every layer, such as the second of the feed-forward part",
-    "c": "measure after training each model for 1 000 steps, so that the numbers have settled",
-    "d": "average the norms over all layers into one number a model",
+    "c": "measure after training each model for 1,000 steps, so that the numbers have settled",
+    "d": "average the norms over all layers into one number per model",
     "e": "repeat with several seeds, and show the spread",
     "f": "repeat at several numbers of layers",
     "g": "divide every curve by its own last value, and show only that",
