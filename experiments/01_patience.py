@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from statistics import mean
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from pretrain_lib import Columns, FineTuning, Keys, LinearProbe, TrainConfig, lo
 from pretrain_lib.course.results import load_experiment
 from pretrain_lib.data.splits import labelled_subset
 from pretrain_lib.evaluation.linear import pca
+from pretrain_lib.evaluation.uncertainty import lead
 from pretrain_lib.transfer.features import features
 from pretrain_lib.transfer.tuning import choose_setting
 
@@ -82,3 +84,43 @@ def one_seed(seed: int, pretraining_steps: int) -> tuple[dict, dict]:
         "pretrained, frozen": lambda data: features(pretrained, data),
     }
     return right, probed(encoders, labelled, test, seed)
+
+
+def better_rate(right: Tensor) -> Tensor:
+    """(seeds, rates, updates, test images) to (seeds, updates, test images): at each number of updates the better rate."""
+    best = right.float().mean((0, 3)).argmax(0)  # (updates,)
+    return torch.stack([right[:, rate, column] for column, rate in enumerate(best)], dim=1)
+
+
+def run(scale: str) -> dict:
+    """What `summary` makes of every seed."""
+    small = scale == "smoke"
+    return summary([one_seed(seed, 30 if small else 1000) for seed in SEEDS[: 2 if small else None]])
+
+
+def summary(seeds: list[tuple[dict, dict]]) -> dict:
+    """Per number of labels, the accuracy {way: (rates, updates, seeds)} and the gain over scratch after each number of updates."""
+    accuracy, gain = [], []
+    for count in PER_CLASS:
+        right = {way: torch.stack([found[count][way] for found, _ in seeds]) for way in seeds[0][0][count]}
+        accuracy.append({way: runs.float().mean(3).permute(1, 2, 0).tolist() for way, runs in right.items()})
+        ours, theirs = better_rate(right["pretrained"]), better_rate(right["scratch"])
+        leads = [lead(ours[:, column].T, theirs[:, column].T) for column in range(len(UPDATES))]
+        gain.append([{kind: found._asdict() for kind, found in one._asdict().items()} for one in leads])
+    probes = {name: [[found[name][kind] for _, found in seeds] for kind in (0, 1)] for name in seeds[0][1]}
+    return {"per_class": list(PER_CLASS), "updates": list(UPDATES), "rates": list(RATES), "accuracy": accuracy, "gain": gain,
+            "probes": {"per_class": PER_CLASS[0], "copies": COPIES, "accuracy": probes}}  # fmt: skip
+
+
+def verdict(measured: dict) -> str:
+    """What was left of the gain, and what moved copies did."""
+
+    def points(gain: list[dict]) -> str:
+        return ", ".join(f"{100 * one['over_seeds']['difference']:.1f}" for one in gain)
+
+    few_labels, many = map(points, measured["gain"])
+    unmoved = max(mean(runs) for rate in measured["accuracy"][0]["scratch, images not moved"] for runs in rate)
+    moves = [f"{100 * (mean(after) - mean(before)):+.1f} on {name}" for name, (before, after) in measured["probes"]["accuracy"].items()]
+    return (f"After {', '.join(map(str, measured['updates']))} updates the gain is {few_labels} points with {PER_CLASS[0]} labels per class and "
+            f"{many} with {PER_CLASS[1]}. Scratch without moved images reaches {unmoved:.2f} at best. Probes on moved copies of "
+            f"{PER_CLASS[0]} labels per class gain, in points, {', '.join(moves)}.")  # fmt: skip

@@ -1,30 +1,24 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# Fifty images of handwritten digits with labels, five of each kind. That is little. Thousands more without
-# labels: those cost nothing but the scanning. **Can a network learn from the images that nobody has labelled,
-# and does it show when only fifty labels follow?** Run the next cells and see.
+# Fifty images of handwritten digits have labels, five of each digit. Thousands more have none: they cost nothing
+# but the scanning. **Can a network learn from images that nobody has labelled, and how much does that help once
+# the fifty labels come?** Run the next cells and see.
 
 # %% tags=["setup"]
 import torch
 
-from pretrain_lib import ConvAutoencoder, ConvAutoencoderConfig
+from pretrain_lib import Augmented, ConvAutoencoder, ConvAutoencoderConfig, FineTuning, LinearProbe, Reconstruction
+from pretrain_lib import TrainConfig, Trainer, few_label_curve, load_images, load_pretrained, load_tokenizer
 from pretrain_lib.course import SCALE, check, claim, dial, headline, plots, predict, reveal
-from pretrain_lib.data.images.augment import Augmented, RandomCrop, RandomRotate, RandomScale
-from pretrain_lib.data.images.load import load_images
-from pretrain_lib.objectives.reconstruction import Reconstruction
-from pretrain_lib.training.config import TrainConfig
-from pretrain_lib.training.trainer import Trainer
-from pretrain_lib.transfer.few_labels import few_label_curve
-from pretrain_lib.transfer.fine_tune import FineTuning
-from pretrain_lib.transfer.probe import LinearProbe
+from pretrain_lib.data.images.augment import RandomCrop, RandomRotate, RandomScale
 
 # %% [markdown]
-# Ten classes, so guessing is right one time in ten. How often is a network right that was pretrained without
-# labels and then trained on fifty? Commit to a number before you look: replace the dots, then run.
+# There are ten classes, so guessing has an accuracy of 0.1. What is the accuracy of a network that was pretrained
+# without labels and then trained on fifty? Commit to a number before you look: replace the dots, then run.
 
 # %%
-predict("00.pretrained", ..., unit="of the test images right")
+predict("00.pretrained", ..., unit="of accuracy, from 0 to 1")
 
 # %% [markdown]
 # **Pretraining.** The network below squeezes each image into 16 numbers and must give the image back. It sees
@@ -54,8 +48,9 @@ print(f"{len(images)} images, no labels, {history.steps[-1]} updates: loss {firs
 # **Fifty labels.** Now five ways to use them. Three know nothing of the pretraining: a linear classifier on the
 # raw pixels; the same on the code of the network *untrained*; and the whole network trained from scratch. Two
 # start from the pretrained network: a linear classifier on its code as it is (frozen), and the whole network
-# trained on (fine-tuned). All see the same fifty. Wherever a network is trained, it gets the same number of
-# updates, the same learning rate, and images moved in the same way.
+# trained further (fine-tuned). All see the same fifty. Wherever a network is trained, it gets the same number of
+# updates, the same learning rate, and images moved in the same way. (`grid` holds what may be chosen: penalties of a
+# linear classifier, learning rates of a network. Here it holds one. The 10 is the number of classes.)
 
 # %%
 updates = TrainConfig(steps=dial(smoke=10, laptop=150), batch_size=32, warmup_steps=10)
@@ -73,31 +68,30 @@ accuracy = few_label_curve(ways, images, test, per_class=[5], seeds=seeds)  # {w
 fig, ax = plots.figure(width=7, height=2.8)
 colours = [plots.GREY, plots.SKY, plots.ORANGE, plots.BLUE, plots.GREEN]
 plots.bars(ax, list(ways), [accuracy[way][0].tolist() for way in ways], colours)
-ax.set(xlim=(0, 1), title="Fifty labels, five of each digit",
-       xlabel="test images right (fraction); guessing gives 0.1")
-plots.show(fig, alt="Five bars, the accuracy with fifty labels. The untrained code is lowest, raw pixels and training from "
-                    "scratch follow, and fine-tuning the pretrained network is highest. Dots are draws of the labels.")
+ax.set(xlim=(0, 1), title="Fifty labels, five of each digit, 150 updates", xlabel="test accuracy; guessing gives 0.1")
+plots.show(fig, alt="With fifty labels and 150 updates, fine-tuning a pretrained network is the most accurate of five ways. The untrained "
+                    "code is lowest; raw pixels, the frozen code and training from scratch lie between. One dot per draw of the labels.",
+           number="0.1")
 
 # %%
 mean = {way: values.mean().item() for way, values in accuracy.items()}
 reveal("00.pretrained", mean["pretrained, fine-tuned"])
 without = max(mean["raw pixels"], mean["untrained, frozen"], mean["from scratch"])
 gain = mean["pretrained, fine-tuned"] - without
-headline("fifty labels: pretrained and fine-tuned, over the best way without", gain, 0.02,
+headline("fifty labels, 150 updates: pretrained and fine-tuned, over the best way without", gain, 0.02,
          at_most=False, unit="of accuracy")
-claim(gain > 0.02, "with fifty labels, pretraining on unlabelled images beats every way without it")
+claim(gain > 0.02, "with fifty labels and as many updates, pretraining on unlabelled images beats every way without it")
 
 # %% [markdown]
-# That is pre-training, and the whole course is about why it works, when it doesn't, and how to do it well. Each
-# dot is another draw of the fifty labels: look how far luck alone moves a bar, and distrust any comparison that
-# shows one dot.
+# That is pre-training, and the whole course is about why it works, when it does not, and how to do it well. Each
+# dot is another draw of the fifty labels. Look how far luck alone moves a bar, and distrust a comparison that shows
+# one dot.
 #
-# The chart holds what you should ask of every such chart: **the baselines that could explain the gain away**.
-# Perhaps any network of this shape would do? The untrained code says no. Perhaps the fifty labels alone would
-# do, if the network is trained with all one knows about digits, such as that a turned 3 is still a 3? From
-# scratch comes much closer, as close as the frozen network. A weaker version of that baseline nearly fooled us,
-# and with more updates this one comes closer still: chapter 01 measures both, and repeats the chart with more
-# labels, more seeds and a second data set.
+# The chart holds what you should ask of every such chart: **the rivals that could explain the gain away**. Perhaps
+# any network of this shape would do? The untrained code says no. Perhaps the fifty labels alone would do, if the
+# network is also told that a turned 3 is still a 3? From scratch comes much closer. A weaker version of that rival
+# nearly fooled us. And perhaps scratch was merely not finished after 150 updates? Chapter 01 gives both sides more,
+# and most of the lead goes: pretraining made training shorter, and the network a little better.
 
 # %% [markdown]
 # ## What you will be able to do after this chapter
@@ -117,7 +111,7 @@ claim(gain > 0.02, "with fifty labels, pretraining on unlabelled images beats ev
 # of Computer Programming*) names five steps. You have just run all five; look for their numbers in the comments
 # above. The library's folders are these steps, in this order.
 #
-# | the article's step | folder of `pretrain_lib` | what lives there | in the cells above |
+# | step | folder of `pretrain_lib` | what lives there | in the cells above |
 # |---|---|---|---|
 # | 1 data preprocessing (数据预处理) | `data/` | where samples come from, how they are changed and ordered | `load_images`, `Augmented` |
 # | 2 model initialisation (模型初始化) | `models/` | architectures and their first weights | `ConvAutoencoder` |
@@ -125,29 +119,25 @@ claim(gain > 0.02, "with fifty labels, pretraining on unlabelled images beats ev
 # | 4 training (预训练模型训练) | `training/` | the one loop, the optimiser, checkpoints | `TrainConfig`, `Trainer` |
 # | 5 transfer (下游任务迁移) | `transfer/` | probes, fine-tuning, few-label curves | `LinearProbe`, `FineTuning` |
 #
-# Two folders stand beside them: `evaluation/` asks what a trained model knows, and `course/` holds what only
-# these notebooks need. The article is a good map with some wrong turnings. Where it errs, the chapter that
-# treats the matter says so and shows the evidence; chapter 01 runs its program.
+# Two more folders matter here: `evaluation/` asks what a trained model knows, and `course/` holds what only these
+# notebooks need. The article is a good map with some wrong turnings; `docs/article.md` says which, with the evidence.
 
 # %% [markdown]
 # ## The map
 #
-# Four tracks. Everyone begins with the core. Chapters with a link are here; the others are planned, and their
-# names say where the course is going.
+# Four tracks. Everyone begins with the core. Chapters with a link are here; the others are planned.
 #
 # | track | for | chapters |
 # |---|---|---|
-# | **core** | everyone | 00 start here · [01 why pretrain](01_why_pretrain.ipynb) · [02 the mathematics of an autoencoder](02_autoencoder_math.ipynb) · [03 denoising and masked autoencoders](03_denoising_and_masked_autoencoders.ipynb) · [06 the transformer encoder](06_transformer_encoder.ipynb) · [07 masked language modelling](07_masked_language_modeling.ipynb) · 08 BERT · 11 evaluating pretraining · 12 transfer |
-# | **engineer** | who must make it fast and cheap | [04 tokenization](04_tokenization.ipynb) · [05 the data pipeline](05_data_pipeline.ipynb) · 09 mixed precision and speed · 10 distributed training · 13 compression |
-# | **modalities** | who works with more than text | 14 images · 15 speech · 16 many modalities · 17 many tasks, and knowledge |
-# | **research** | who wants to know why | 18 scaling and interpretability · 19 capstone |
+# | **core** | everyone | 00 Start here · [01 Why pre-train?](01_why_pretrain.ipynb) · [02 The mathematics of autoencoders](02_autoencoder_math.ipynb) · [03 Denoising and masked autoencoders](03_denoising_and_masked_autoencoders.ipynb) · [06 The transformer encoder](06_transformer_encoder.ipynb) · [07 Masked language modelling](07_masked_language_modeling.ipynb) · [08 BERT](08_bert_pretraining.ipynb) · [11 Evaluating pre-training](11_evaluating_pretraining.ipynb) · [12 Transfer](12_transfer.ipynb) |
+# | **engineer** | who must make it fast and cheap | [04 Tokenization](04_tokenization.ipynb) · [05 Data pipeline](05_data_pipeline.ipynb) · [09 Mixed precision and speed](09_mixed_precision_and_speed.ipynb) · [10 Distributed training](10_distributed_training.ipynb) · [13 Compression](13_compression.ipynb) |
+# | **modalities** | who works with more than text | 14 Images · 15 Speech · 16 Many modalities · 17 Many tasks, and knowledge |
+# | **research** | who wants to know why | 18 Scaling and interpretability · 19 Capstone |
 #
 # The pay-off above is told in images. Text joins with chapters 04 to 08. Here is a first taste of it: a small
 # model that comes with the course has read speeches, and fills blanks.
 
 # %%
-from pretrain_lib import load_pretrained, load_tokenizer
-
 reader, tokenizer = load_pretrained("modernbert-mini-sotu"), load_tokenizer("modernbert-mini-sotu")
 for sentence in ("The [MASK] of the treasury will report on the public debt.",
                  "We must defend our [MASK] and our way of life."):
@@ -173,12 +163,12 @@ print(f"this run is at the scale {SCALE!r}, so the pretraining above took {dial(
 # %% [markdown]
 # ## Predict, then look
 #
-# You met `predict` and `reveal` at the top. A guess that you had to write down is a guess that can surprise
-# you, and surprise is what stays. Nobody marks it. Try one more: with a single label a class, ten in all, how
-# often is the pretrained code right?
+# You met `predict` and `reveal` at the top. A guess that you wrote down can surprise you, and surprise is what
+# stays. Nobody marks it. Try one more: with a single label per class, ten in all, what is the accuracy of a linear
+# classifier on the pretrained code?
 
 # %%
-predict("00.ten labels", ..., unit="of the test images right")
+predict("00.ten labels", ..., unit="of accuracy, from 0 to 1")
 
 # %%
 probes = {way: ways[way] for way in ("raw pixels", "pretrained, frozen")}
@@ -231,14 +221,14 @@ share_right = check("00.1", share_right)
 # %% [markdown]
 # Nothing breaks when an exercise is still open: `check` hands back the library's function until yours passes,
 # and yours from then on, so the cells below always run. This one uses whichever it is. (Solutions are in
-# `notebooks/solutions/`. Look after you tried.)
+# `notebooks/solutions/`. Look once you have tried.)
 
 # %%
 labelled = images.subset(range(dial(smoke=100, laptop=1000)))
 predicted = LinearProbe(network).fit(labelled, setting=1.0)(test)
 by_yours, by_hand = share_right(predicted, test.labels), sum(predicted == test.labels).item() / len(test)
 claim(abs(by_yours - by_hand) < 1e-6, "the checked function counts as one counts by hand")
-print(f"{len(labelled)} labels and the pretrained code: right on {by_yours:.1%} of the test images")
+print(f"{len(labelled):,} labels and the pretrained code: an accuracy of {by_yours:.3f}")
 
 # %% [markdown]
 # ## Without internet
@@ -256,9 +246,9 @@ for name in ("mnist", "digits"):
 #
 # * Pre-training is five steps: samples, a model, a task that needs no labels, training, transfer. The library
 #   has a folder for each.
-# * With fifty labels, fine-tuning a pretrained network beat raw pixels, the untrained network, and training
-#   from scratch.
-# * A claim about pre-training stands beside the baselines that could explain it away, over several seeds.
+# * With fifty labels and 150 updates, fine-tuning a pretrained network beat raw pixels, the untrained network, and
+#   training from scratch. With more updates scratch comes closer.
+# * A claim about pre-training stands next to the rivals that could explain it away, over several seeds.
 # * The dial chooses the scale, `predict` asks before it tells, and `check` names the likely mistake.
 #
 # ## What we measured

@@ -18,7 +18,9 @@ def grade_accuracy(answer) -> str:
     for n in (7, 50, 1000):
         predicted, labels = torch.randint(10, (2, n), generator=generator)
         predicted = torch.where(torch.arange(n) % 3 == 0, predicted, labels)  # (N,), mostly right
-        got, right = float(answer(predicted.clone(), labels.clone())), fraction_right(predicted, labels)
+        got, right = answer(predicted.clone(), labels.clone()), fraction_right(predicted, labels)
+        if isinstance(got, Tensor):
+            raise Mistake("that is a tensor: take the Python number out of it, with .item()")
         if abs(got - right) < 1e-6:
             continue
         if abs(got - (1 - right)) < 1e-6:
