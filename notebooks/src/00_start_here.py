@@ -10,7 +10,7 @@ import torch
 
 from pretrain_lib import Augmented, ConvAutoencoder, ConvAutoencoderConfig, FineTuning, LinearProbe, Reconstruction
 from pretrain_lib import TrainConfig, Trainer, few_label_curve, load_images, load_pretrained, load_tokenizer
-from pretrain_lib.course import SCALE, check, claim, dial, headline, plots, predict, reveal
+from pretrain_lib.course import SCALE, check, claim, diagrams, dial, headline, plots, predict, reveal
 from pretrain_lib.data.images.augment import RandomCrop, RandomRotate, RandomScale
 
 # %% [markdown]
@@ -19,6 +19,11 @@ from pretrain_lib.data.images.augment import RandomCrop, RandomRotate, RandomSca
 
 # %%
 predict("00.pretrained", ..., unit="of accuracy, from 0 to 1")
+
+# %%
+plots.show(diagrams.transfer(), "Pre-training leaves an encoder, and the task with few labels starts from a copy of it. Above: much data without "
+           "labels, an encoder, a pretext task whose head is discarded. Below: few samples with labels go through the encoder, frozen "
+           "for a linear probe or trained for fine-tuning, into a new head.", number="0.1")
 
 # %% [markdown]
 # **Pretraining.** The network below squeezes each image into 16 numbers and must give the image back. It sees
@@ -71,7 +76,7 @@ plots.bars(ax, list(ways), [accuracy[way][0].tolist() for way in ways], colours)
 ax.set(xlim=(0, 1), title="Fifty labels, five of each digit, 150 updates", xlabel="test accuracy; guessing gives 0.1")
 plots.show(fig, alt="With fifty labels and 150 updates, fine-tuning a pretrained network is the most accurate of five ways. The untrained "
                     "code is lowest; raw pixels, the frozen code and training from scratch lie between. One dot per draw of the labels.",
-           number="0.1")
+           number="0.2")
 
 # %%
 mean = {way: values.mean().item() for way, values in accuracy.items()}
