@@ -173,13 +173,13 @@ predict("01.gain", ..., unit="of accuracy, at 5 labels per class")
 # %%
 encoders = {"raw pixels": lambda data: data.images.flatten(1), "untrained": lambda data: features(untrained, data),
             "pretrained": lambda data: features(pretrained, data)}  # fmt: skip
-seen_in_test = {way: encode(test) for way, encode in encoders.items()}
+test_codes = {way: encode(test) for way, encode in encoders.items()}
 seeds, counts = range(dial(smoke=2, laptop=5)), dial(smoke=(1, 5), laptop=(1, 5, 10, 50))
 right = {way: {} for way in encoders}  # {way: {labels per class: (test images, seeds)}}
 for count in counts:
     drawn = [labelled_subset(images, count, seed) for seed in seeds]
     for way, encode in encoders.items():
-        answers = [linear_probe(encode(few), few.labels, seen_in_test[way]) == test.labels for few in drawn]
+        answers = [linear_probe(encode(few), few.labels, test_codes[way]) == test.labels for few in drawn]
         right[way][count] = torch.stack(answers, dim=1)
 
 # %%
@@ -220,7 +220,7 @@ def right_after(start, updates, count=5):
     answers = []
     for seed in seeds:
         few = moved(labelled_subset(images, count, seed))
-        classifier = fine_tune(start(seed), batches(few, 32, updates, seed), rate=3e-3)
+        classifier = fine_tune(start(seed), batches(few, 32, updates, seed), rate=5e-3)
         with torch.no_grad():
             answers.append(classifier(test.images).argmax(1) == test.labels)
     return torch.stack(answers, dim=1)

@@ -46,6 +46,15 @@ def compressed() -> list[tuple[str, str, str]]:
     return rows
 
 
+def sooner() -> tuple[str, str, str]:
+    """How much of the lead over scratch is left with more updates."""
+    found = results("01-patience")["measured"]
+    (few, many), (first, *_, last) = found["per_class"], found["updates"]
+    points = [[f"{100 * gain[at]['over_seeds']['difference']:.1f}" for at in (0, -1)] for gain in found["gain"]]
+    return (f"MNIST, {few} labels per class: lead of a pretrained network over scratch, in points of accuracy",
+            f"{points[0][0]} after {first} updates, {points[0][1]} after {last:,}", f"with {many} labels per class {points[1][0]} and {points[1][1]}")
+
+
 def after_reading() -> tuple[str, str, str]:
     """What adapters reach on another domain, once the model has read of it."""
     read = results("12-lora-adapted")["measured"]
@@ -73,6 +82,7 @@ def table() -> str:
             (f"masked loss after {seconds} on two cores, nats (4 × 128, median of {len(curves['ours'])} seeds)", f"{end['ours']:.2f}",
              f"`transformers`' `Trainer` and BERT {end['theirs']:.2f}, in batches of 8 on as many tokens {smaller:.2f}; "
              f"counting neighbours {lines['bigram']:.2f}, tokens {lines['unigram']:.2f}")]
+    rows.append(sooner())
     for name in sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")):
         loss, right = zoo_scores(name)
         rows.append((f"masked loss of `{name}`, nats", f"{loss:.2f}", f"right at {right} of the blanks"))
