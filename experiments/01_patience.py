@@ -21,13 +21,13 @@ few = load_experiment("01-few-labels")
 TITLE = "The gain of pretraining on MNIST against the number of updates, with 5 and with 50 labels per class"
 
 PREDICTION = """A pilot with one pretrained network, 5 labels per class and one rate had a gain of 4.6 points after 150
-updates, 2.0 after 450 and 1.1 after 1,500. With five pretrained networks and the better of two rates on each side we predict: with 5
+updates, 2.0 after 450 and 1.1 after 1,500. With a pretrained network per seed and the better of two rates on each side we predict: with 5
 labels per class at least 3 points after 150 updates and at most 2 after 1,500, so that more than half of the gain was
 speed; it stays above 0 in the mean. With 50 labels per class at most 1 point is left after 1,500. Scratch without moved
 images stays below 0.70 with 5 labels per class, however long it trains. Probes fitted on moved copies of the labelled
 images gain 1 to 4 points on raw pixels and less than 1 on the pretrained code, which stays the better of the two."""
 
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2)
 PER_CLASS = (5, 50)
 UPDATES = (150, 450, 1500)
 RATES = (1e-2, 3e-3)

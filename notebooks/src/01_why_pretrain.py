@@ -354,7 +354,8 @@ reveal("01.patience", 100 * patient.difference)
 print(f"{updates} updates: {100 * found.difference:.1f} points; {3 * updates}: {100 * patient.difference:.1f}")
 
 # %% [markdown]
-# The long version has five pretrained networks, up to 1,500 updates, and on each side the better of two rates.
+# The long version pretrains a network per seed, three of them, trains for up to 1,500 updates, and takes on each side
+# the better of two rates.
 
 # %%
 patience = results("01-patience")["measured"]
