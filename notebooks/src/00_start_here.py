@@ -96,7 +96,7 @@ claim(gain > 0.02, "with fifty labels and as many updates, pretraining on unlabe
 # any network of this shape would do? The untrained code says no. Perhaps the fifty labels alone would do, if the
 # network is also told that a turned 3 is still a 3? From scratch comes much closer. A weaker version of that rival
 # nearly fooled us. And perhaps scratch was merely not finished after 150 updates? Chapter 01 gives both sides more,
-# and most of the lead goes: pretraining made training shorter, and the network a little better.
+# and most of the lead goes: what pretraining saved was mostly training.
 
 # %% [markdown]
 # ## What you will be able to do after this chapter

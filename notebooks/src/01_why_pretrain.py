@@ -378,26 +378,31 @@ plots.show(fig, alt="Most of the lead of pretraining is speed, with few labels t
 
 # %%
 points = [[100 * one["over_seeds"]["difference"] for one in gain] for gain in patience["gain"]]  # (labels per class, updates)
-unmoved = max(torch.tensor(patience["accuracy"][0]["scratch, images not moved"]).mean(2).flatten())
 probes = {way: 100 * torch.tensor(runs).mean(1) for way, runs in patience["probes"]["accuracy"].items()}  # as they are, moved
 shift = {way: (after - before).item() for way, (before, after) in probes.items()}
 verdicts([
     ("5 per class: at least 3 points after 150 updates", f"{points[0][0]:.1f} points", points[0][0] >= 3),
     ("5 per class: at most 2 points after 1,500, above 0", f"{points[0][-1]:.1f} points", 0 < points[0][-1] <= 2),
     ("50 per class: at most 1 point after 1,500", f"{points[1][-1]:.1f} points", points[1][-1] <= 1),
-    ("scratch on images that are not moved stays below 0.70", f"{unmoved:.2f} at best", unmoved < 0.7),
     ("20 moved copies: raw pixels gain 1 to 4 points", f"{shift['raw pixels']:+.1f} points", 1 <= shift["raw pixels"] <= 4),
     ("20 moved copies: the pretrained code gains less than 1", f"{shift['pretrained, frozen']:+.1f} points", shift["pretrained, frozen"] < 1),
 ])  # fmt: skip
+for name, one in remaining.items():
+    print(f"{name}: {100 * one.difference:+.1f} points, {'clear' if one.is_clear else 'not clear'}")
 headline("5 labels per class: lead of fine-tuning over scratch, share left after ten times the updates", points[0][-1] / points[0][0], 0.5,
          unit="of the lead after 150 updates")
 
 # %% [markdown]
-# PLACEHOLDER CONCLUSION
+# **Most of the lead was speed, with 5 labels per class as with 50.** Scratch starts lower and catches up. What is left
+# after 1,500 updates is small, and with three seeds its interval includes 0. We had fallen into our own trap: an earlier
+# version of this chapter tried more updates with 50 labels only, and concluded that with few labels pretraining makes
+# networks better. What it surely makes is training shorter: 1,000 updates without labels were made once, and each task
+# after them needs fewer. Moved copies, which scratch and fine-tuning had and the probes of Figure 1.4 had not, hardly
+# change a probe.
 #
-# He, Girshick and Dollár (2019) found the same for ImageNet and object detection: with many labels and a longer
-# schedule, training from scratch catches up (their Figure 1), while with very few it breaks down. So a gain needs
-# three numbers to mean anything: how many labels, how many updates, and against what.
+# He, Girshick and Dollár (2019) found the same for ImageNet and object detection: with a longer schedule training from
+# scratch catches up (their Figure 1). With very few images theirs breaks down; ours did not. So a gain needs three
+# numbers to mean anything: how many labels, how many updates, and against what.
 
 # %% [markdown]
 # ### Read it sideways
@@ -454,8 +459,7 @@ print("times as many labels, by updates:", {n: round(times, 2) for n, times in s
 #
 # The third caught us twice. In a first version of the long measurement pretraining saw moved images and scratch did
 # not: every line of the prediction held, and most of the margin was the moving, which needs no pretraining. In the
-# second we wrote that pretraining with few labels raises accuracy, and had tried more updates with many labels only.
-# (Probes in Figure 1.4 read images that are not moved. The rows above say what moved copies change.)
+# second it was the updates.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01.2 · what could explain the claim away? (★★☆, 5 min)
@@ -844,7 +848,8 @@ print(f"one printed number scatters by ±{math.sqrt(2 / (10 * 128)):.2f}, √(2 
 # * Read few-label curves sideways: what matters is how many labels are saved.
 # * Raw input, frozen random features and a baseline that was given as much are the rivals of every claim;
 #   held-out data is its judge.
-# * PLACEHOLDER
+# * Most of the lead over scratch was speed, with few labels as with many. How many updates each side had belongs to
+#   the claim.
 # * A lead has two uncertainties, over test samples and over seeds. Show both.
 # * "Self-supervised", "multi-task", "knowledge-enhanced" and "multi-modal" answer four different questions.
 #
