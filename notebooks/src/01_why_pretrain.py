@@ -366,7 +366,7 @@ for count, rows, style in zip(patience["per_class"], best, ("-", "--")):
         left.plot(patience["updates"], rows[way], style, color=colour, marker="o")
         plots.label_line(left, patience["updates"], rows[way].tolist(), f"{way}, {count} per class", colour)
 left.set(xscale="log", xlabel="updates", ylabel="test accuracy", title="Patience closes the gap")
-left.set_xticks(patience["updates"], patience["updates"])
+left.set_xticks(patience["updates"], [f"{n:,}" for n in patience["updates"]])
 left.minorticks_off()
 left.margins(x=0.45)
 remaining = {f"{count} per class, {n:,} updates": Lead(*(Comparison(**one[kind]) for kind in Lead._fields))
