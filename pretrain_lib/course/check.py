@@ -62,6 +62,8 @@ def judge(exercise: Exercise, answer: Any) -> tuple[str, str]:
     id = exercise.id
     failures: list[Exception] = [StillOpen()] if is_blank(answer) else []
     graded = watched(answer, failures) if inspect.isroutine(answer) else answer
+    if inspect.isclass(answer) and issubclass(answer, torch.nn.Module):
+        graded = type(answer.__name__, (answer,), {"forward": watched(answer.forward, failures)})
     cause = ""
     try:
         with own_randomness():

@@ -112,19 +112,20 @@ def spread(ax, x, runs, label: str, colour: str, dy: float = 0.0, **style) -> No
     label_line(ax, x, mean, label, colour, dy)
 
 
-def bars(ax, names, runs, colours=None, unit: str = "") -> None:
+def bars(ax, names, runs, colours=None, unit: str = "", form: str = ".3g") -> None:
     """Horizontal bars of the mean over runs, each run a dot, the mean written at its end.
 
     Args:
         names: what each bar is.
         runs: (bars, runs) measurements.
+        form: how the mean is written.
     """
     runs = np.asarray(runs, dtype=float)
     rows = np.arange(len(names))[::-1]
     ax.barh(rows, runs.mean(1), color=colours or BLUE, height=0.62, alpha=0.85)
     for row, values in zip(rows, runs):
         ax.plot(values, np.full(len(values), row), "o", color=BLACK, markersize=3)
-        ax.annotate(f"{values.mean():.3g}{unit}", (values.max(), row), xytext=(6, 0),
+        ax.annotate(f"{values.mean():{form}}{unit}", (values.max(), row), xytext=(6, 0),
                     textcoords="offset points", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
     ax.set_yticks(rows, names)
     ax.grid(axis="y", visible=False)

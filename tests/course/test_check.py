@@ -126,6 +126,17 @@ def test_a_class_may_be_an_answer():
     assert check("99.6", torch.nn.Linear) is torch.nn.Linear
 
 
+def test_a_module_whose_forward_pass_is_empty_is_open(capsys):
+    class Empty(torch.nn.Module):
+        def forward(self, x):
+            ...
+
+    KNOWN["99.8"] = Exercise("99.8", "a module", 1, 1, REFERENCE, lambda answer: str(answer()(torch.zeros(2)).shape))
+    assert check("99.8", Empty) is REFERENCE
+    assert check("99.8", torch.nn.Identity) is torch.nn.Identity
+    assert "is open" in capsys.readouterr().out
+
+
 def test_grading_draws_the_same_numbers_each_time_and_none_of_the_notebooks(capsys):
     KNOWN["99.7"] = Exercise("99.7", "draw", 1, 1, None, lambda answer: str(answer()))
     torch.manual_seed(5)

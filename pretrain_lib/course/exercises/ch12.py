@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from ...evaluation.best_of import expected_maximum
 from . import Exercise, Mistake, grade_diagnoses, grade_letters
@@ -32,10 +37,14 @@ def grade_lora_forward(answer) -> str:
     for n, inputs, outputs, rank, alpha in [(4, 6, 5, 2, 3.0), (3, 4, 8, 1, 2.0), (2, 5, 5, 4, 16.0)]:
         x, W = numbers(n, inputs, seed=1), numbers(outputs, inputs, seed=2)
         A, B = numbers(rank, inputs, seed=3), numbers(outputs, rank, seed=4)
-        found = answer(x, W, A, B, alpha)
+        with FlopCounterMode(display=False) as counter:
+            found = answer(x, W, A, B, alpha)
         require_tensor(found, (n, outputs))
         plain, added = x @ W.T, x @ A.T @ B.T
         if torch.allclose(found, lora_forward(x, W, A, B, alpha)):
+            needed = n * (inputs * outputs + rank * (inputs + outputs))
+            if counter.get_total_flops() > 2 * needed:
+                raise Mistake(f"the numbers are right, for {counter.get_total_flops() // 2} multiplications where {needed} do: B A would be as large as W. First A, then B")
             continue
         likely = {
             "α is not divided by r: twice the rank would mean twice the change at the start": plain + alpha * added,
@@ -48,7 +57,7 @@ def grade_lora_forward(answer) -> str:
             if torch.allclose(found, value):
                 raise Mistake(hint)
         raise Mistake(f"with x {tuple(x.shape)}, W {tuple(W.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}: first A, which makes r numbers of a row, then B")
-    return "three shapes, r smaller than, equal to and near the layer's size"
+    return "three shapes. First A, then B: r · (in + out) multiplications per input; B A would be one more matrix of the size of W, made anew in each step"
 
 
 # 12.2
@@ -273,6 +282,236 @@ def grade_greedy(answer) -> str:
     return "four texts: one that ends, one that is empty, one that just fits, one that must be cut off"
 
 
+# 12.9
+
+
+class LoraLinear(nn.Module):
+    """A linear layer that stays as it is, and beside it (α/r) B A x, which learns."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float):
+        super().__init__()
+        outputs, inputs = linear.weight.shape
+        self.linear, self.alpha = linear.requires_grad_(False), alpha
+        self.A = nn.Parameter(torch.randn(rank, inputs, dtype=linear.weight.dtype) / inputs**0.5)
+        self.B = nn.Parameter(torch.zeros(outputs, rank, dtype=linear.weight.dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + self.alpha / len(self.A) * (x @ self.A.T) @ self.B.T
+
+    def merged(self) -> nn.Linear:
+        """A plain layer that answers alike."""
+        plain = deepcopy(self.linear)
+        plain.weight.data = merge(self.linear.weight, self.A, self.B, self.alpha).detach()
+        return plain
+
+
+def grade_lora_linear(answer) -> str:
+    for inputs, outputs, rank, alpha, bias in [(6, 5, 2, 3.0, True), (4, 8, 1, 2.0, False), (5, 5, 4, 16.0, True)]:
+        linear, x = nn.Linear(inputs, outputs, bias=bias).double(), numbers(2, 3, inputs, seed=11)
+        before, alone = linear.weight.detach().clone(), linear(x).detach()
+        layer = answer(linear, rank, alpha)
+        for name in ("A", "B"):
+            part = getattr(layer, name, None)
+            if isinstance(part, Tensor) and part.dtype != torch.float64:
+                raise Mistake(f"{name} is {part.dtype} beside a weight of torch.float64: give it dtype=linear.weight.dtype")
+        found = layer(x)
+        require_tensor(found, alone.shape)
+        require_thin_parameters(layer, inputs, outputs, rank)
+        if layer.B.any():
+            raise Mistake("B must start at zero: the start is the pretrained layer, to the last bit")
+        if not layer.A.any():
+            raise Mistake("A starts at zero as well as B: then neither ever gets a gradient. Draw A at random")
+        if not torch.allclose(found, alone):
+            raise Mistake("with B at zero it must answer as the linear layer does, its bias included")
+        if not found.requires_grad:
+            raise Mistake("no gradient reaches B: is something detached, or under no_grad?")
+        with torch.no_grad():
+            layer.A.copy_(numbers(rank, inputs, seed=12))
+            layer.B.copy_(numbers(outputs, rank, seed=13))
+        require_pefts_formula(layer(x), F.linear(x, before, linear.bias), F.linear(F.linear(x, layer.A), layer.B), rank, alpha)
+        require_merged(layer, linear, before, x)
+    return "identity at the start, A and B alone learn, peft's formula, and merged the same in float64"
+
+
+def require_thin_parameters(layer: nn.Module, inputs: int, outputs: int, rank: int) -> None:
+    trained = {name: tuple(p.shape) for name, p in layer.named_parameters() if p.requires_grad}
+    wanted = {"A": (rank, inputs), "B": (outputs, rank)}
+    if set(wanted) - set(trained):
+        raise Mistake(f"nn.Parameter makes a tensor one that an optimiser finds. A and B must be such, and learn; those that learn here are {sorted(trained)}")
+    if set(trained) - set(wanted):
+        raise Mistake(f"{sorted(set(trained) - set(wanted))} would learn as well: what was pretrained stays, requires_grad_(False)")
+    if trained != wanted:
+        raise Mistake(f"for a layer from {inputs} to {outputs} at rank {rank} A and B have the shapes {wanted}, yours {trained}")
+
+
+def require_pefts_formula(found: Tensor, alone: Tensor, thin: Tensor, rank: int, alpha: float) -> None:
+    """peft's layer.py: result + lora_B(lora_A(x)) * scaling, with scaling = alpha / r."""
+    if torch.allclose(found, alone + alpha / rank * thin):
+        return
+    likely = {"the scale α/r is missing": alone + thin, "α is not divided by r": alone + alpha * thin,
+              "the adapter adds nothing: where is B A x?": alone, "that is the adapter alone: W x + b belongs to it": alpha / rank * thin}
+    for hint, value in likely.items():
+        if torch.allclose(found, value):
+            raise Mistake(hint)
+    raise Mistake("it is not W x + b + (α/r) B A x once B is not zero any more")
+
+
+def require_merged(layer: nn.Module, linear: nn.Linear, before: Tensor, x: Tensor) -> None:
+    beside, plain = layer(x), layer.merged()
+    if not isinstance(plain, nn.Linear):
+        raise Mistake("merged() returns a plain nn.Linear")
+    if not torch.equal(linear.weight, before) or not torch.allclose(layer(x), beside):
+        raise Mistake("merged() changed the layer itself: put the sum into a copy (deepcopy)")
+    if not torch.allclose(plain(x), beside, rtol=0, atol=1e-10):
+        raise Mistake(f"merged, it answers otherwise, by up to {(plain(x) - beside).abs().max().item():.2g}: its weight is W + (α/r) B A, its bias stays")
+
+
+# 12.10
+
+
+def train_adapters(model: nn.Module, names: Sequence[str], rank: int, alpha: float, batches, rate: float) -> list[float]:
+    """Puts a LoraLinear in place of each named layer, freezes the rest of the encoder, and trains what is left on each batch once."""
+    model.encoder.requires_grad_(False)
+    for name in names:
+        model.set_submodule(name, LoraLinear(model.get_submodule(name), rank, alpha))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+    losses = []
+    for input_ids, attention_mask, labels in batches:
+        loss = F.cross_entropy(model(input_ids, attention_mask), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+class Watched(nn.Module):
+    """A small classifier that notes its parameters each time that it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.ModuleDict({"words": nn.Embedding(9, 6), "first": nn.Linear(6, 6), "second": nn.Linear(6, 6)})
+        self.classifier = nn.Linear(6, 3)
+        self.double()
+        self.seen: list[dict[str, Tensor]] = []
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        self.seen.append({name: p.detach().clone() for name, p in self.named_parameters()})
+        hidden = self.encoder["words"](input_ids)
+        for layer in ("first", "second"):
+            hidden = torch.tanh(self.encoder[layer](hidden))
+        mask = attention_mask[..., None]
+        return self.classifier((hidden * mask).sum(1) / mask.sum(1))
+
+
+def rehearsed(model: Watched, batches, rate: float, cleared: bool = True, kept: bool = True) -> tuple[list[float], dict[str, Tensor]]:
+    """The losses, and the parameters after the last update, from where the model began; gradients cleared or not, the optimiser kept or not."""
+    twin = deepcopy(model)
+    twin.load_state_dict(model.seen[0])
+    for name, p in twin.named_parameters():
+        p.requires_grad_(name.endswith((".A", ".B")) or name.startswith("classifier"))
+        p.grad = None
+    trained, losses, optimizer = [p for p in twin.parameters() if p.requires_grad], [], None
+    for input_ids, attention_mask, labels in batches:
+        optimizer = optimizer if kept and optimizer else torch.optim.AdamW(trained, lr=rate)
+        loss = F.cross_entropy(twin(input_ids, attention_mask), labels)
+        if cleared:
+            optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, {name: p.detach() for name, p in twin.named_parameters()}
+
+
+def grade_train_adapters(answer) -> str:
+    rate, generator = 0.03, torch.Generator().manual_seed(3)
+    batches = [(torch.randint(9, (4, 5), generator=generator), torch.ones(4, 5, dtype=torch.long), torch.randint(3, (4,), generator=generator)) for _ in range(6)]
+    model = Watched()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    found = answer(model, ["encoder.first"], 2, 4.0, batches, rate)
+    after = {name: p.detach() for name, p in model.named_parameters()}
+    require_adapters(model, before, after)
+    if len(model.seen) < len(batches) or len(found) != len(batches):
+        raise Mistake(f"each of the {len(batches)} batches makes one update and one loss, got {len(found)} losses")
+
+    def ends_as(**otherwise) -> bool:
+        return all(torch.allclose(after[name], p, rtol=1e-6, atol=1e-9) for name, p in rehearsed(model, batches, rate, **otherwise)[1].items())
+
+    if not ends_as():
+        if ends_as(cleared=False):
+            raise Mistake("gradients add up from batch to batch: clear them, optimizer.zero_grad(), before each backward pass")
+        if ends_as(kept=False):
+            raise Mistake("the optimiser is made anew for each batch, and forgets its moments: make it once, before the loop")
+        raise Mistake("the updates are not those of torch.optim.AdamW at this rate, with its other arguments as they are, on A, B and the head")
+    if not np.allclose([float(loss) for loss in found], rehearsed(model, batches, rate)[0]):
+        raise Mistake("the losses are not those of the batches, each before its update")
+    return "the encoder stays, adapters and head learn, and each update is AdamW's"
+
+
+def require_adapters(model: Watched, before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
+    adapters = [name for name in after if name.endswith((".A", ".B"))]
+    if sorted(adapters) != ["encoder.first.A", "encoder.first.B"]:
+        raise Mistake(f"a LoraLinear is to stand in place of encoder.first, and of no other layer (model.set_submodule); with A or B are {adapters}")
+    if not isinstance(model.encoder["second"], nn.Linear):
+        raise Mistake("encoder.second was not named, and is no linear layer any more")
+    moved = [name for name, start in before.items() if name in after and name.startswith("encoder") and not torch.equal(after[name], start)]
+    if moved or not any(torch.equal(p, before["encoder.first.weight"]) for name, p in after.items() if name.startswith("encoder.first.")):
+        raise Mistake(f"the encoder's own weights have to stay, and moved: {moved or ['encoder.first.weight']}. Freeze the whole encoder before adapters are put in")
+    if torch.equal(after["classifier.weight"], before["classifier.weight"]):
+        raise Mistake("the head did not learn: it is new, so freeze model.encoder and not model")
+    if not after["encoder.first.B"].any():
+        raise Mistake("the adapters did not learn: give the optimiser the parameters there are once they are put in")
+
+
+# 12.11
+
+
+def tune(score: Callable[[float, int], float], rates: Sequence[float], steps: int) -> float:
+    """The best of the rates in order: the middle three first, and one more while the best is at an edge of those tried."""
+    low = (len(rates) - 3) // 2
+    high, tried = low + 2, {}
+    while True:
+        tried |= {i: score(rates[i], steps) for i in range(low, high + 1) if i not in tried}
+        best = max(tried, key=tried.get)
+        if best == low > 0:
+            low -= 1
+        elif best == high < len(rates) - 1:
+            high += 1
+        else:
+            return rates[best]
+
+
+def grade_tune(answer) -> str:
+    rates, steps = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1], 400
+    for peak, needed in [(3, {2, 3, 4}), (2, {1, 2, 3, 4}), (5, {2, 3, 4, 5, 6}), (0, {0, 1, 2, 3, 4}), (6, {2, 3, 4, 5, 6})]:
+        asked: list[int] = []
+
+        def score(rate, length, peak=peak, asked=asked):
+            if length != steps:
+                raise Mistake(f"a run of {length} updates may have another best rate than one of {steps}: that is how the first measurement went wrong")
+            if rate not in rates:
+                raise Mistake(f"{rate:g} is none of the rates that may be tried")
+            asked.append(rates.index(rate))
+            if len(asked) > 30:
+                raise Mistake("it searches on and on: stop when the best rate is not at an edge, or there is none beyond")
+            return 0.5 - 0.07 * abs(asked[-1] - peak)
+
+        found = answer(score, list(rates), steps)
+        if len(asked) > len(set(asked)):
+            raise Mistake("a rate is tried twice: each run costs minutes, so keep its score")
+        if set(asked[:3]) != {2, 3, 4}:
+            raise Mistake(f"begin with the middle three, {[rates[i] for i in (2, 3, 4)]}; yours were {[rates[i] for i in asked[:3]]}")
+        if found not in rates:
+            raise Mistake(f"return the rate, not its score: got {found}")
+        if set(asked) < needed:
+            raise Mistake(f"the best of {[rates[i] for i in sorted(asked)]} is at the edge of what was tried: beyond it there may be a better one")
+        if set(asked) - needed:
+            raise Mistake(f"{len(asked)} runs where {len(needed)} are enough: beyond an edge go on only while the best rate is there")
+        if found != rates[peak]:
+            raise Mistake(f"{rates[peak]:g} has the best score, you return {found:g}")
+    return "a best rate in the middle, beyond either edge, and at either end of the list"
+
+
 EXERCISES = [
     Exercise("12.1", "an adapter's forward pass", 1, 10, lora_forward, grade_lora_forward),
     Exercise("12.2", "how many numbers are trained", 1, 5, lora_parameters, grade_lora_parameters),
@@ -282,4 +521,7 @@ EXERCISES = [
     Exercise("12.6", "read four logs", 2, 10, RIGHT_LOGS, grade_logs),
     Exercise("12.7", "design the experiment", 2, 10, {"a", "b", "d", "e", "g"}, grade_design),
     Exercise("12.8", "greedy decoding", 2, 10, greedy, grade_greedy),
+    Exercise("12.9", "LoRA as a module", 2, 25, LoraLinear, grade_lora_linear),
+    Exercise("12.10", "put adapters in, and train them", 3, 25, train_adapters, grade_train_adapters),
+    Exercise("12.11", "tune the neglected baseline", 2, 20, tune, grade_tune),
 ]
