@@ -152,4 +152,5 @@ def verdict(measured: dict) -> str:
     return (f"Accuracy with {measured['labels']} labels, means over seeds: {told}. LoRA trains {share} of the parameters. "
             f"1. LoRA within 1.5 points of full fine-tuning on both, with at most 2 %: {said[near]}. 2. Layer-wise rates within 2 points: "
             f"{said[layers]}. 3. On era pretrained weights beat scratch by 5 points, the probe within 3 of full: {said[third]}. "
-            f"4. On docstrings the probe is 3 points behind full, full not 2 over scratch or TF-IDF: {said[fourth]}. 5. Frozen random is the worst: {said[worst]}.")  # fmt: skip
+            f"4. On docstrings the probe is 3 points behind full, full not 2 over scratch or TF-IDF: {said[fourth]}. "
+            f"5. Frozen random is the worst: {said[worst]}.")  # fmt: skip

@@ -44,7 +44,8 @@ def run(scale: str) -> dict:
     predicted, chosen = lora.answers(ways, train, test, lambda seed: {}, tokenizer, seeds, labels, labels)
     right = {name: torch.stack(runs, 1) == test.labels[:, None] for name, runs in predicted.items()}
     found = lead(right["scratch"], right["full"], unseen.sources)
-    return {"labels": labels, "settings": chosen, "test_sentences": len(unseen), "lead": {way: one._asdict() for way, one in found._asdict().items()}, **lora.scored(predicted, test.labels)}
+    return {"labels": labels, "settings": chosen, "test_sentences": len(unseen), "lead": {way: one._asdict() for way, one in found._asdict().items()},
+            **lora.scored(predicted, test.labels)}  # fmt: skip
 
 
 def verdict(measured: dict) -> str:

@@ -44,7 +44,7 @@ def grade_lora_forward(answer) -> str:
         if torch.allclose(found, lora_forward(x, W, A, B, alpha)):
             needed = n * (inputs * outputs + rank * (inputs + outputs))
             if counter.get_total_flops() > 2 * needed:
-                raise Mistake(f"the numbers are right, for {counter.get_total_flops() // 2} multiplications where {needed} do: B A would be as large as W. First A, then B")
+                raise Mistake(f"right, for {counter.get_total_flops() // 2} multiplications where {needed} do: B A would be as large as W. First A, then B")
             continue
         likely = {
             "α is not divided by r: twice the rank would mean twice the change at the start": plain + alpha * added,
