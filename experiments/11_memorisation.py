@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from pretrain_lib import Keys, MaskedLM, ModernBertConfig, ModernBertForMaskedLM, PackedBlocks, TokenDataset, TrainConfig, Trainer
 from pretrain_lib import LinearProbe, load_labelled_text, load_text, load_tokenizer
 from pretrain_lib.evaluation.counting import Unigram, token_counts
 from pretrain_lib.data.tasks.encoded import EncodedText, encode_labelled
 from pretrain_lib.data.text.tokenizer import special_ids
-from pretrain_lib.evaluation.calibration import reliability
+from pretrain_lib.evaluation.calibration import fit_temperature, reliability
 from pretrain_lib.evaluation.classification import accuracy
 from pretrain_lib.data.source import UNSCORED
 from pretrain_lib.evaluation.masked import MaskedSet, masked_scores
@@ -27,7 +28,9 @@ PREDICTION = """(After a pilot of one seed that is not among these, 77, which ch
 seeds: 1. the loss on other speeches is lowest within the first 12 epochs, and at the end the loss on the text itself is less than a third of that on other
 speeches. 2. At the end the mean exposure of secrets that were not planted lies between 0.5 and 2.5 bits; of those that stood there once it is above 3, four times above 9, sixteen times
 above 12. 3. Memorising begins before over-fitting: at the epoch with the lowest loss on other speeches, what stood there sixteen times is exposed by 6 bits or more. 4. Downstream the
-over-fitted model is hardly worse: averaged over seeds, a frozen probe for the era of a sentence loses less than 3 points from that epoch to the last, and is above the untrained network there."""
+over-fitted model is hardly worse: averaged over seeds, a frozen probe for the era of a sentence loses less than 3 points from that epoch to the last, and is above the untrained network there.
+(5 was added when 1 to 4 were known, and the last epoch of seed 1 had been scaled in a pilot.) 5. At the last epoch one temperature for all logits, fitted on half of the other
+speeches' blanks, more than halves the calibration error on the other half, and brings the loss there to within 0.15 nats of that of the best epoch, scaled likewise."""
 
 SEEDS = (1, 2, 3)
 LENGTH, TOKENS = 64, 20_000
@@ -92,6 +95,22 @@ def downstream(tokenizer, seed: int) -> tuple[EncodedText, EncodedText]:
     return encode_labelled(few, tokenizer, LENGTH), encode_labelled(text.subset(chosen), tokenizer, LENGTH)
 
 
+def calibration(model, masked: MaskedSet) -> dict:
+    """How sure the model is at half of the blanks: as it is, and with the temperature that is best at the other half."""
+    with torch.no_grad():
+        logits = model(masked.input_ids, masked.attention_mask, position_ids=masked.position_ids, positions=masked.positions)
+    used = masked.labels != UNSCORED
+    logits, labels = logits[used], masked.labels[used]
+    half = len(labels) // 2
+    temperature = fit_temperature(logits[:half], labels[:half])
+
+    def at(divisor: float) -> dict[str, float]:
+        divided, truth = logits[half:] / divisor, labels[half:]
+        return {"error": reliability(divided, truth).error, "confidence": divided.softmax(1).amax(1).mean().item(), "loss": F.cross_entropy(divided, truth).item()}
+
+    return {"temperature": temperature, "right": accuracy(logits[half:], labels[half:]), "as trained": at(1.0), "scaled": at(temperature)}
+
+
 def one_run(seed: int, epochs: tuple[int, ...]) -> dict:
     """One model, trained on little text with secrets in it; losses and exposures along the way."""
     tokenizer = load_tokenizer("sotu-8192")
@@ -113,16 +132,6 @@ def one_run(seed: int, epochs: tuple[int, ...]) -> dict:
     few, test = downstream(tokenizer, seed)
     curve = []
 
-    def calibration(model) -> dict[str, float]:
-        """How sure the model is at blanks in other speeches, and how often right."""
-        part = blanks[1].every(4)
-        with torch.no_grad():
-            logits = model(part.input_ids, part.attention_mask, position_ids=part.position_ids, positions=part.positions)
-        used = part.labels != UNSCORED
-        bins = reliability(logits[used], part.labels[used])
-        mean = [(bins.count * values.nan_to_num()).sum().item() / bins.count.sum().item() for values in (bins.confidence, bins.accuracy)]
-        return {"error": bins.error, "confidence": mean[0], "right": mean[1]}
-
     def era(model) -> float:
         return accuracy(fit_tuned(LinearProbe(model, grid=(1.0, 0.1)), few, seed, rounds=1)(test), test.labels)
 
@@ -136,7 +145,7 @@ def one_run(seed: int, epochs: tuple[int, ...]) -> dict:
                 ids = torch.tensor([special.cls, *secret["tokens"], special.sep])
                 scores = secret_scores(self.model, ids, secret["slots"], words, special.mask)
                 bits[str(secret["copies"])].append(exposure(scores, secret["pair"]))
-            curve.append({"epoch": self.step // each, "seen": gap.seen, "unseen": gap.unseen, "exposure": bits, "era": era(self.model), "calibration": calibration(self.model)})
+            curve.append({"epoch": self.step // each, "seen": gap.seen, "unseen": gap.unseen, "exposure": bits, "era": era(self.model), "calibration": calibration(self.model, blanks[1].every(2))})
             return {"masked_lm": gap.unseen, "loss": gap.unseen}
 
     config = TrainConfig(steps=each * epochs[-1], batch_size=BATCH, optimizer="muon", learning_rate=1e-2, betas=(0.9, 0.98), weight_decay=0.01,
@@ -173,6 +182,11 @@ def verdict(measured: dict) -> str:
     first = all(b["epoch"] <= 12 and z["seen"] < z["unseen"] / 3 for b, z in zip(best, last, strict=True))
     second = all(0.5 <= e <= 2.5 for e in end[0]) and all(min(end[n]) > least for n, least in ((1, 3), (4, 9), (16, 12)) if n in end)
     early = bits(best, 16)
+    scaled = [(point["calibration"]["as trained"], point["calibration"]["scaled"]) for point in last]
+    errors, losses = ([[kind[what] for kind in pair] for pair in scaled] for what in ("error", "loss"))
+    risen = [loss[1] - b["calibration"]["scaled"]["loss"] for loss, b in zip(losses, best, strict=True)]
+    fifth = all(after < before / 2 for before, after in errors) and max(risen) <= 0.15
+    before, after = zip(*errors, strict=True)
     lost = [100 * (b["era"] - z["era"]) for b, z in zip(best, last, strict=True)]
     untrained = float(np.mean([run["untrained"] for run in measured["runs"]]))
     return (f"1. Best on other speeches after {', '.join(str(b['epoch']) for b in best)} epochs, at {told([b['unseen'] for b in best], '.2f')} nats; at the end seen "
@@ -180,4 +194,6 @@ def verdict(measured: dict) -> str:
             f"2. Exposure at the end by copies: " + "; ".join(f"{n}: {told(e)}" for n, e in end.items()) + f" bits: {said[second]}. "
             f"3. At the best epoch, sixteen copies: {told(early)} bits: {said[min(early) >= 6]}. "
             f"4. Era right: {np.mean([b['era'] for b in best]):.1%} at the best epoch, {np.mean([z['era'] for z in last]):.1%} at the last, untrained {untrained:.1%}; "
-            f"lost {told(lost)} points: {said[bool(np.mean(lost) < 3 and np.mean([z['era'] for z in last]) > untrained)]}.")
+            f"lost {told(lost)} points: {said[bool(np.mean(lost) < 3 and np.mean([z['era'] for z in last]) > untrained)]}. "
+            f"5. Temperature {told([z['calibration']['temperature'] for z in last], '.2f')}: calibration error {told(before, '.3f')} to {told(after, '.3f')}, loss "
+            f"{told([loss[0] for loss in losses], '.2f')} to {told([loss[1] for loss in losses], '.2f')}, {told(risen, '+.2f')} nats above the best epoch's: {said[fifth]}.")
