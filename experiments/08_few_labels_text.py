@@ -103,6 +103,11 @@ def scores(predictions, labels) -> dict[str, float]:
     return {"accuracy": accuracy(predictions, labels), "macro_f1": macro_f1(predictions, labels)}
 
 
+def largest_class(labels) -> float:
+    """What the best constant answer would score, if one knew it."""
+    return labels.bincount().max().item() / len(labels)
+
+
 def lead_over(right: dict, sources: list[str]) -> dict[str, dict]:
     """How far the zoo's model, frozen and fine-tuned, is ahead of scratch and of TF-IDF; sources are drawn whole."""
     return {zoo: {other: paired_bootstrap(right[zoo], right[other], sources)._asdict() for other in ("scratch", "TF-IDF")}
@@ -137,7 +142,7 @@ def one_task(parts: tuple[LabelledText, LabelledText], pretrained: dict, tokeniz
     lead = [lead_over({name: runs[row] for name, runs in right.items()}, together) for row in range(len(sizes))]
     guess = torch.full_like(labels, majority_class(torch.from_numpy(training.labels)))
     return {"classes": training.classes, "test_sentences": len(unseen), "test_sources": len(set(unseen.sources)),
-            "majority": scores(guess, labels), **table, "lead": lead}  # fmt: skip
+            "majority": scores(guess, labels), "largest_class": largest_class(labels), **table, "lead": lead}  # fmt: skip
 
 
 def run(scale: str, zoo: str = ZOO_MODEL, live: str = LIVE_MODEL, evaluation: str = EVALUATION,

@@ -53,7 +53,10 @@ def grade_split(answer) -> str:
         if number != 5:
             raise Mistake(f"a share of 0.25 of 20 speeches is 5 speeches, got {number}: count speeches, not sentences")
         if sorted(map(int, answer(list(sources), 0.25, seed)[1])) != sorted(test):
-            raise Mistake("the same seed must give the same split. (The order of a set of strings changes from run to run: sort first)")
+            raise Mistake("the same seed must give the same split: make the generator from the seed, inside the function")
+        order = torch.randperm(300, generator=torch.Generator().manual_seed(seed)).tolist()
+        if {sources[i] for i in test} != {sources[order[int(i)]] for i in answer([sources[i] for i in order], 0.25, seed)[1]}:
+            raise Mistake("the same sentences in another order give other speeches: sort the speeches before you draw. (So does a set of strings: its order changes from run to run)")
         first = first or sorted(test)
     if all(sorted(map(int, answer(list(sources), 0.25, seed)[1])) == first for seed in range(1, 6)):
         raise Mistake("every seed gives the same speeches: draw them at random")
@@ -154,7 +157,11 @@ def grade_exposure(answer) -> str:
             if math.isclose(ours, value, abs_tol=1e-6):
                 raise Mistake(hint)
         raise Mistake(f"of 64 candidates the {rank}-th likeliest has exposure {right:.4f}, got {ours:.4f}")
-    return "6 bits for the likeliest of 64, none for the last"
+    tied = float(answer(torch.zeros(64, dtype=torch.float64), 5))
+    if not math.isclose(tied, 0, abs_tol=1e-6):
+        raise Mistake(f"of 64 candidates with one and the same score the secret is exposed by {tied:.2f} bits: among equals it counts as the last, or a model that "
+                      "tells nothing apart would give everything away")
+    return "6 bits for the likeliest of 64, none for the last, none where all are equal"
 
 
 # 11.4
@@ -168,9 +175,13 @@ def control_labels(tokens: Tensor, labels: Tensor, seed: int) -> Tensor:
 
 
 def grade_control(answer) -> str:
-    tokens = torch.cat([torch.arange(4000), torch.arange(4000)])
+    tokens = torch.arange(4000) * 3 + 7  # of the ids many do not occur
+    tokens = torch.cat([tokens, tokens])
     labels = (torch.rand(8000, generator=torch.Generator().manual_seed(5)) < 0.1).long()  # one in ten
-    first, other = (answer(tokens.clone(), labels.clone(), seed) for seed in (0, 1))
+    try:
+        first, other = (answer(tokens.clone(), labels.clone(), seed) for seed in (0, 1))
+    except IndexError as error:
+        raise Mistake(f"it fails where some ids do not occur ({error}): look a label up by the type's number among those that occur, or draw one for every id up to the largest") from None
     if not isinstance(first, Tensor) or first.shape != labels.shape:
         raise Mistake("return one label for each token, (n,)")
     if torch.equal(first, other):
@@ -229,9 +240,15 @@ def grade_calibration(answer) -> str:
             if math.isnan(ours) if value is None else math.isclose(ours, value, abs_tol=1e-6):
                 raise Mistake(hint)
         raise Mistake(f"expected {expected:.5f}, got {ours:.5f}: in each bin |share right − mean confidence|, weighted by its share of the samples")
+    sure, right = torch.ones(4, dtype=torch.float64), torch.tensor([True, True, False, False])
+    if not math.isclose(float(answer(sure, right, 10)), 0.5, abs_tol=1e-6):
+        raise Mistake("four answers of confidence 1, of which two are right, have an error of 0.5: the last bin holds 1 itself")
+    edge = torch.tensor([0.25, 0.25, 0.3, 0.3], dtype=torch.float64)
+    if not math.isclose(float(answer(edge, torch.tensor([True, True, False, False]), 4)), 0.525, abs_tol=1e-6):
+        raise Mistake("a confidence on an edge is in the wrong bin: with four bins 0.25 belongs in (0, 0.25], and 0.3 in the next")
     if not math.isfinite(float(answer(torch.full((4,), 0.95, dtype=torch.float64), torch.tensor([True, True, False, True]), 10))):
         raise Mistake("NaN: an empty bin has no mean. Leave it out")
-    return "weighted gaps of all bins, empty ones left out"
+    return "weighted gaps of all bins, edges where they belong, empty ones left out"
 
 
 # 11.6
@@ -263,6 +280,107 @@ each tuned on the labels alone with as many tries; 5 draws of labels
 }
 grade_reports = grade_diagnoses(RIGHT_REPORTS, DIAGNOSES, CLUES)
 
+
+# 11.7
+
+
+def bootstrap(a, b, groups, resamples: int, seed: int) -> np.ndarray:
+    """The mean of A minus that of B, (resamples,), on test sets whose groups are drawn anew; a, b, groups (N,)."""
+    names, number = np.unique(groups, return_inverse=True)
+    gains, sizes = np.bincount(number, np.asarray(a) - np.asarray(b)), np.bincount(number)  # of each group, (G,)
+    drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
+    return gains[drawn].sum(1) / sizes[drawn].sum(1)
+
+
+def right_or_wrong(groups: list, seed: int) -> tuple[Tensor, Tensor]:
+    """Scores 0 or 1 of A and B: easy and hard groups for both, and some in which A is better."""
+    number = torch.tensor(np.unique(groups, return_inverse=True)[1])
+    level, gain = numbers(int(number.max()) + 1, seed=seed).sigmoid(), 0.6 * numbers(int(number.max()) + 1, seed=seed + 1).sigmoid()
+    luck = torch.rand(len(number), generator=torch.Generator().manual_seed(seed + 2), dtype=torch.float64)
+    return (luck < level[number] + gain[number]).double(), (luck < level[number]).double()
+
+
+def grade_bootstrap(answer) -> str:
+    resamples = 2000
+    even, uneven = [f"speech {i % 25}" for i in range(500)], [f"speech {k}" for k in range(30) for _ in range(1 + 39 * (k % 2))]
+    for groups, seed in ((even, 20), (uneven, 40)):
+        a, b = right_or_wrong(groups, seed)
+        found = np.asarray(answer(a.clone(), b.clone(), list(groups), resamples, 0), dtype=float)
+        if found.shape != (resamples,):
+            raise Mistake(f"return one difference for each of the {resamples} test sets that are drawn, ({resamples},), got {found.shape}")
+        name_bootstrap(found, a, b, groups)
+        if not np.array_equal(found, np.asarray(answer(a.clone(), b.clone(), list(groups), resamples, 0))):
+            raise Mistake("the same seed must give the same differences: make the generator from the seed, inside the function")
+        if np.array_equal(found, np.asarray(answer(a.clone(), b.clone(), list(groups), resamples, 1))):
+            raise Mistake("another seed gives the same differences: the seed must decide what is drawn")
+    return "its spread is that of the formula where all speeches are equally long, and the library's where they are not"
+
+
+def name_bootstrap(found: np.ndarray, a: Tensor, b: Tensor, groups: list) -> None:
+    """Raises what a distribution of differences gives away."""
+    names, number = np.unique(groups, return_inverse=True)
+    gain, sizes = (a - b).numpy(), np.bincount(number)
+    means = np.bincount(number, gain) / sizes
+    draw = np.random.default_rng(1).integers(len(names), size=(4000, len(names)))
+    spread = {"": (gain.mean(), (means * sizes)[draw].sum(1) / sizes[draw].sum(1)),
+              "each drawn speech counts alike, however long it is: add up all of its sentences, then divide by how many there are": (means.mean(), means[draw].mean(1)),
+              "centred on 0: do not shuffle who is who, or subtract the difference. Draw test sets, and subtract B from A on each": (0.0, None)}
+    centre, right = spread[""]
+    if np.ptp(found) < 1e-12:
+        raise Mistake("all differences are the same: draw *with* replacement, so that a speech may come twice and another not at all")
+    if abs(found.mean() + centre) < 0.2 * centre:
+        raise Mistake("the sign is turned: A minus B")
+    off = abs(found.mean() - centre) / right.std()
+    rivals = {
+        "sentences are drawn one by one: sentences of a speech are easy or hard together, so draw whole speeches": gain.std() / len(gain) ** 0.5,
+        "A and B are drawn apart: they answer the same sentences, so draw a speech with the answers of both":
+            sum((np.bincount(number, x.numpy())[draw].sum(1) / sizes[draw].sum(1)).var() for x in (a, b)) ** 0.5,
+        "as many speeches are drawn as there are sentences: a new test set has as many speeches as the old one": right.std() * (len(names) / len(gain)) ** 0.5,
+        "": right.std(),
+    }
+    for hint, (middle, drawn) in list(spread.items())[1:]:
+        if off > 0.2 and abs(found.mean() - middle) < 0.15 * right.std() and (drawn is None or abs(found.std() / drawn.std() - 1) < 0.1):
+            raise Mistake(hint)
+    nearest = min(rivals, key=lambda hint: abs(np.log(found.std() / rivals[hint])))
+    if nearest and abs(found.std() / right.std() - 1) > 0.1:
+        raise Mistake(nearest)
+    if off > 0.2 or abs(found.std() / right.std() - 1) > 0.1:
+        raise Mistake(f"the differences have mean {found.mean():.4f} and standard deviation {found.std():.4f}, expected {centre:.4f} and {right.std():.4f}: draw as many speeches as "
+                      "there are, with replacement, and take all sentences of each")
+
+
+# 11.8
+
+
+def by_lot(candidates: int, secrets: int) -> tuple[float, float]:
+    """The mean exposure of a secret whose rank is drawn by lot, and the standard error of a mean over so many secrets."""
+    bits = math.log2(candidates) - np.log2(np.arange(1, candidates + 1))
+    return float(bits.mean()), float(bits.std() / math.sqrt(secrets))
+
+
+def grade_by_lot(answer) -> str:
+    for candidates, secrets in ((16, 4), (10_000, 12), (300, 1)):
+        found = answer(candidates, secrets)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise Mistake("return two numbers: the mean exposure, and the standard error")
+        mean, error = map(float, found)
+        right = math.log2(candidates) - math.lgamma(candidates + 1) / candidates / math.log(2)  # log₂ R − log₂(R!) / R
+        squares = sum(math.log2(candidates / rank) ** 2 for rank in range(1, candidates + 1)) / candidates
+        one = math.sqrt(squares - right**2)
+        if not math.isclose(mean, right, rel_tol=1e-6):
+            likely = {"those are nats: exposure counts bits": right * math.log(2),
+                      "that is the exposure of the middle rank: all ranks are equally probable, so take the mean of their exposures": math.log2(candidates / ((candidates + 1) / 2)),
+                      "log₂ e is what the mean tends to as candidates get more: sum over the ranks that there are": math.log2(math.e)}
+            raise Mistake(next((hint for hint, value in likely.items() if math.isclose(mean, value, rel_tol=1e-4)),
+                               f"with {candidates} candidates the mean of log₂({candidates} / rank) over all ranks is {right:.4f}, got {mean:.4f}"))
+        wrong = {"that is the standard deviation of one secret: the mean of n has 1/√n of it": one if secrets > 1 else math.nan,
+                 "divided by n: the standard error falls with the root of n": one / secrets if secrets > 1 else math.nan,
+                 "that is the variance: take the root": one**2 / secrets}
+        if not math.isclose(error, one / math.sqrt(secrets), rel_tol=1e-3):
+            raise Mistake(next((hint for hint, value in wrong.items() if math.isclose(error, value, rel_tol=1e-3)),
+                               f"the mean over {secrets} secrets has the standard error {one / math.sqrt(secrets):.4f}, got {error:.4f}"))
+    return "log₂ R − log₂(R!) / R on average, and the spread of so many draws"
+
 EXERCISES = [
     Exercise("11.1", "a split that does not leak", 1, 10, split_by_speech, grade_split),
     Exercise("11.2", "a pseudo-log-likelihood", 2, 15, pseudo_log_likelihood, grade_pseudo),
@@ -270,4 +388,6 @@ EXERCISES = [
     Exercise("11.4", "a control task", 2, 10, control_labels, grade_control),
     Exercise("11.5", "the calibration error", 2, 15, calibration_error, grade_calibration),
     Exercise("11.6", "read five reports", 2, 10, RIGHT_REPORTS, grade_reports),
+    Exercise("11.7", "the bootstrap", 3, 30, bootstrap, grade_bootstrap),
+    Exercise("11.8", "what chance exposes", 2, 15, by_lot, grade_by_lot),
 ]

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from pretrain_lib.course.exercises.ch11 import MASK, RIGHT_REPORTS, control_labels, split_by_speech
+from pretrain_lib.course.exercises.ch11 import MASK, RIGHT_REPORTS, by_lot, control_labels, split_by_speech
 
 
 def by_sentence(sources, share, seed):
@@ -147,14 +147,88 @@ def squares(*samples):
     return sum(weight * gap * gap for weight, gap in gaps(*samples))
 
 
+def in_order_of_appearance(sources, share, seed):
+    speeches = list(dict.fromkeys(sources))
+    order = np.random.default_rng(seed).permutation(len(speeches))
+    test = {speeches[i] for i in order[: round(share * len(speeches))]}
+    return [i for i in range(len(sources)) if sources[i] not in test], [i for i in range(len(sources)) if sources[i] in test]
+
+
+def ties_are_ahead(scores, secret):
+    return math.log2(len(scores)) - math.log2(1 + int((scores > scores[secret]).sum()))
+
+
+def by_id_without_the_inverse(tokens, labels, seed):
+    types = tokens.unique()
+    return labels[torch.randint(len(labels), (len(types),), generator=torch.Generator().manual_seed(seed))][tokens]
+
+
+def left_closed(confidence, right, bins):
+    number = (confidence * bins).floor().long()
+    return sum(float((number == m).double().mean() * abs(right[number == m].double().mean() - confidence[number == m].mean())) for m in range(bins) if (number == m).any())
+
+
+def left_closed_and_clamped(confidence, right, bins):
+    return left_closed(confidence.clamp(max=1 - 1e-9), right, bins)
+
+
+def drawn_from(a, b, groups, resamples, seed, size=None, replace=True):
+    """Bootstrap whose size and kind of draw are to be spoiled."""
+    a, b, (names, number) = np.asarray(a), np.asarray(b), np.unique(groups, return_inverse=True)
+    draw, members = np.random.default_rng(seed), [np.flatnonzero(number == k) for k in range(len(names))]
+    for _ in range(resamples):
+        chosen = np.concatenate([members[k] for k in draw.choice(len(names), size or len(names), replace=replace)])
+        yield a[chosen].mean() - b[chosen].mean()
+
+
+def looped(*samples):
+    return list(drawn_from(*samples))
+
+
+def single_sentences(a, b, groups, resamples, seed):
+    return list(drawn_from(a, b, range(len(a)), resamples, seed))
+
+
+def unpaired(a, b, groups, resamples, seed):
+    nothing = torch.zeros(len(a))
+    return np.array(list(drawn_from(a, nothing, groups, resamples, seed))) - np.array(list(drawn_from(b, nothing, groups, resamples, seed + 1000)))
+
+
+def without_replacement(*samples):
+    return list(drawn_from(*samples, replace=False))
+
+
+def as_many_as_sentences(a, *rest):
+    return list(drawn_from(a, *rest, size=len(a)))
+
+
+def speeches_alike(a, b, groups, resamples, seed):
+    number = np.unique(groups, return_inverse=True)[1]
+    means = np.bincount(number, np.asarray(a - b)) / np.bincount(number)
+    return means[np.random.default_rng(seed).integers(len(means), size=(resamples, len(means)))].mean(1)
+
+
+def who_is_who(a, b, groups, resamples, seed):
+    number = np.unique(groups, return_inverse=True)[1]
+    signs = np.random.default_rng(seed).choice([-1, 1], size=(resamples, number.max() + 1))
+    return (signs[:, number] * np.asarray(a - b)).mean(1)
+
+
 WRONG = {
-    "11.1": [(by_sentence, "leak"), (first_speeches, "at random"), (until_enough_sentences, "count speeches"), (forgets_some, "every sentence")],
+    "11.1": [(by_sentence, "leak"), (first_speeches, "at random"), (until_enough_sentences, "count speeches"), (forgets_some, "every sentence"),
+             (in_order_of_appearance, "another order")],
     "11.2": [(nothing_hidden, "nothing is hidden"), (all_at_once, "at once"), (with_specials, "[CLS]"), (mean_of_tokens, "mean"),
              (no_softmax, "log-softmax"), (in_place, "changes the ids")],
-    "11.3": [(in_nats, "bits"), (from_zero, "begin with 1"), (upside_down, "upside down"), (only_rank, "logarithm of the rank")],
+    "11.3": [(in_nats, "bits"), (from_zero, "begin with 1"), (upside_down, "upside down"), (only_rank, "logarithm of the rank"),
+             (ties_are_ahead, "among equals")],
     "11.4": [(each_token, "two different labels"), (uniform, "one label in ten"), (no_seed, "random"), (the_task_itself, "label it has in the task"),
-             (changes_each_time, "same seed")],
-    "11.5": [(unweighted, "weigh"), (cancelled, "cancel"), (largest, "maximum"), (squares, "squares"), (empty_bins, "empty bin")],
+             (changes_each_time, "same seed"), (by_id_without_the_inverse, "do not occur")],
+    "11.5": [(unweighted, "weigh"), (cancelled, "cancel"), (largest, "maximum"), (squares, "squares"), (empty_bins, "empty bin"), (left_closed, "holds 1 itself"),
+             (left_closed_and_clamped, "edge")],
     "11.6": [(RIGHT_REPORTS | {"A": "best of many"}, "attention"), (RIGHT_REPORTS | {"E": "sources on both sides"}, "object"),
              (RIGHT_REPORTS | {"B": "sound"}, "blanks stand")],
+    "11.7": [(single_sentences, "one by one"), (unpaired, "drawn apart"), (without_replacement, "with* replacement"), (as_many_as_sentences, "as many speeches"),
+             (speeches_alike, "counts alike"), (who_is_who, "centred on 0"), (lambda a, b, *rest: looped(b, a, *rest), "sign")],
+    "11.8": [(lambda R, n: (np.log2(np.e), by_lot(R, n)[1]), "tends to"), (lambda R, n: (by_lot(R, n)[0], by_lot(R, 1)[1]), "of one secret"),
+             (lambda R, n: (by_lot(R, n)[0] * np.log(2), by_lot(R, n)[1]), "nats"), (lambda R, n: (by_lot(R, n)[0], by_lot(R, 1)[1] / n), "root of n")],
 }
