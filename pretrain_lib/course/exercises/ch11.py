@@ -56,7 +56,7 @@ def grade_split(answer) -> str:
             raise Mistake("the same seed must give the same split: make the generator from the seed, inside the function")
         order = torch.randperm(300, generator=torch.Generator().manual_seed(seed)).tolist()
         if {sources[i] for i in test} != {sources[order[int(i)]] for i in answer([sources[i] for i in order], 0.25, seed)[1]}:
-            raise Mistake("the same sentences in another order give other speeches: sort the speeches before you draw. (So does a set of strings: its order changes from run to run)")
+            raise Mistake("the same sentences in another order give other speeches: sort the speeches before you draw. (A set of strings has another order in each run)")
         first = first or sorted(test)
     if all(sorted(map(int, answer(list(sources), 0.25, seed)[1])) == first for seed in range(1, 6)):
         raise Mistake("every seed gives the same speeches: draw them at random")
@@ -181,7 +181,7 @@ def grade_control(answer) -> str:
     try:
         first, other = (answer(tokens.clone(), labels.clone(), seed) for seed in (0, 1))
     except IndexError as error:
-        raise Mistake(f"it fails where some ids do not occur ({error}): look a label up by the type's number among those that occur, or draw one for every id up to the largest") from None
+        raise Mistake(f"it fails where some ids do not occur ({error}): draw a label for every id up to the largest, or number the types that occur") from None
     if not isinstance(first, Tensor) or first.shape != labels.shape:
         raise Mistake("return one label for each token, (n,)")
     if torch.equal(first, other):
@@ -345,8 +345,8 @@ def name_bootstrap(found: np.ndarray, a: Tensor, b: Tensor, groups: list) -> Non
     if nearest and abs(found.std() / right.std() - 1) > 0.1:
         raise Mistake(nearest)
     if off > 0.2 or abs(found.std() / right.std() - 1) > 0.1:
-        raise Mistake(f"the differences have mean {found.mean():.4f} and standard deviation {found.std():.4f}, expected {centre:.4f} and {right.std():.4f}: draw as many speeches as "
-                      "there are, with replacement, and take all sentences of each")
+        raise Mistake(f"the differences have mean {found.mean():.4f} and standard deviation {found.std():.4f}, expected {centre:.4f} and {right.std():.4f}: "
+                      "draw as many speeches as there are, with replacement, and take all sentences of each")
 
 
 # 11.8
@@ -369,7 +369,7 @@ def grade_by_lot(answer) -> str:
         one = math.sqrt(squares - right**2)
         if not math.isclose(mean, right, rel_tol=1e-6):
             likely = {"those are nats: exposure counts bits": right * math.log(2),
-                      "that is the exposure of the middle rank: all ranks are equally probable, so take the mean of their exposures": math.log2(candidates / ((candidates + 1) / 2)),
+                      "that is the exposure of the mean rank: take the mean of the exposures of all ranks": math.log2(2 * candidates / (candidates + 1)),
                       "log₂ e is what the mean tends to as candidates get more: sum over the ranks that there are": math.log2(math.e)}
             raise Mistake(next((hint for hint, value in likely.items() if math.isclose(mean, value, rel_tol=1e-4)),
                                f"with {candidates} candidates the mean of log₂({candidates} / rank) over all ranks is {right:.4f}, got {mean:.4f}"))

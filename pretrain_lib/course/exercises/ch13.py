@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -76,7 +78,8 @@ def soft_gradient(student: Tensor, teacher: Tensor, T: float) -> Tensor:
 def grade_soft_gradient(answer) -> str:
     student, teacher = numbers(4, 5, seed=2) * 2, numbers(4, 5, seed=3) * 2
     for T in (1.0, 4.0):
-        right = soft_gradient(student, teacher, T)
+        leaf = student.clone().requires_grad_()
+        (right,) = torch.autograd.grad(soft_loss(leaf, teacher, T).sum(), leaf)
         found = answer(student.clone(), teacher.clone(), T)
         require_tensor(found, (4, 5), "the gradient")
         if near(found, right):
@@ -87,8 +90,8 @@ def grade_soft_gradient(answer) -> str:
             "T² times the chain rule's 1/T leaves one T": right / T,
             "the chain rule's 1/T is missing: the logits are divided by T before the softmax": right * T,
             "both softmaxes are taken at temperature T": T * (student.softmax(-1) - teacher.softmax(-1)),
-        }, "write q = softmax(z / T); the derivative of −Σ p log q by z is (q − p) / T")
-    return "agrees with the closed form at two temperatures"
+        }, f"at T = {T:g} it is not what autograd finds for your soft_loss")
+    return "agrees with autograd at two temperatures"
 
 
 # 13.3
@@ -240,7 +243,7 @@ RIGHT_REPORTS = {"A": "zeros in a matrix of the same shape", "B": "one scale for
                  "D": "calls cost more than products"}
 CLUES = {
     "A": "the file has shrunk only because it is packed, and the time has not changed at all",
-    "B": "most texts are answered as before, and those in a batch with a strange one are not: what do the texts of a batch share?",
+    "B": "alone, each text is answered as before; beside one with unusually large activations it is not. What do the texts of a batch share?",
     "C": "look at what the student is given: is there anything in it that the labels do not say?",
     "D": "the same model is faster with 64 sentences and slower with one: what does not get less when there is less to multiply?",
 }
@@ -251,7 +254,7 @@ half of it out     0.738        10.6         88.4""",
     "B": """int8               accuracy
 one text at a time   0.739     (float32: 0.741)
 batches of 64        0.702
-batches of 64, without the 5 longest texts   0.737""",
+batches of 64, without the 5 texts in capitals   0.737""",
     "C": """student taught on                    teacher's largest probability   accuracy
 the 1 000 texts that the teacher learnt            0.998                 0.642
 the same, labels alone                               –                   0.640
@@ -263,6 +266,149 @@ int8           55 ms          5.6 ms""",
 
 grade_reports = grade_diagnoses(RIGHT_REPORTS, DIAGNOSES, CLUES)
 
+
+# 13.8
+
+
+@torch.no_grad()
+def scan(parts: list, damages: list, measure) -> Tensor:
+    """What `measure()` says while one part is damaged in one way and all else is whole, (parts, damages)."""
+    found = torch.empty(len(parts), len(damages))
+    for i, matrices in enumerate(parts):
+        whole = [matrix.clone() for matrix in matrices]
+        for j, damage in enumerate(damages):
+            for matrix, old in zip(matrices, whole, strict=True):
+                matrix.copy_(damage(old))
+            found[i, j] = measure()
+        for matrix, old in zip(matrices, whole, strict=True):
+            matrix.copy_(old)
+    return found
+
+
+class Toy(torch.nn.Module):
+    """Three parts, of two matrices, one and one. The last is sensitive: its rows cancel but for a little."""
+
+    def __init__(self):
+        super().__init__()
+        shapes = {"a": (8, 6), "b": (6, 8), "c": (8, 6), "d": (4, 8)}
+        for seed, (name, shape) in enumerate(shapes.items()):
+            setattr(self, name, torch.nn.Parameter(numbers(*shape, seed=20 + seed)))
+        with torch.no_grad():
+            self.d[:, 4:] = -self.d[:, :4] + 0.1 * self.d[:, 4:]
+            self.c[4:] = self.c[:4]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + x @ self.a.T @ self.b.T).tanh() @ self.c.T @ self.d.T
+
+
+def grade_scan(answer) -> str:
+    toy, x = Toy(), numbers(32, 6, seed=30)
+    parts = [[toy.a, toy.b], [toy.c], [toy.d]]
+    damages = [lambda w, step=step: (w / step).round() * step for step in (0.7, 0.2, 1.3)]
+    before, whole = {name: p.detach().clone() for name, p in toy.named_parameters()}, toy(x).detach()
+
+    def measure() -> float:
+        return (toy(x) - whole).square().mean().item()
+
+    right = scan(parts, damages, measure)
+    found = answer(parts, damages, measure)
+    left = {name for name, p in toy.named_parameters() if not torch.equal(p, before[name])}
+    require_tensor(found, (3, 3), "the scan, a row for each part and a column for each way to damage it,")
+    if not near(found, right):
+        if not found[:, 0].any():
+            raise Mistake("the first way does no harm to any part: measure after the damage, not before")
+        name_mistake(found, wrong_scans(toy, parts, damages, measure, before), "with one part damaged in one way and all else whole, "
+                     f"measure() says {right[0, 0]:.4f} for the first part and damage, got {found[0, 0]:.4f}")
+    if left:
+        raise Mistake(f"after the scan {len(left)} of the matrices are still damaged: put the last ones back, too")
+    return "the planted part stands out, each damage was measured alone, and the model is as it was"
+
+
+@torch.no_grad()
+def wrong_scans(toy: Toy, parts: list, damages: list, measure, before: dict) -> dict[str, Tensor]:
+    """What comes of the likely mistakes."""
+
+    def spoiled(part_whole: bool = True, way_whole: bool = True, first_only: bool = False, all_parts: bool = False) -> Tensor:
+        toy.load_state_dict(before)
+        table = torch.zeros(len(parts), len(damages))
+        for i, matrices in enumerate(parts):
+            own = {name: before[name] for name, p in toy.named_parameters() if any(p is matrix for matrix in matrices)}
+            if part_whole:
+                toy.load_state_dict(before)
+            for j, damage in enumerate(damages):
+                if way_whole:
+                    toy.load_state_dict(before if all_parts else own, strict=False)
+                for matrix in [m for part in parts for m in part] if all_parts else matrices[:1] if first_only else matrices:
+                    matrix.copy_(damage(matrix))
+                table[i, j] = measure()
+        toy.load_state_dict(before)
+        return table
+
+    return {
+        "the parts before are still damaged: put each back before you go on to the next": spoiled(part_whole=False),
+        "a matrix is damaged that was damaged already: start from the whole one for each way": spoiled(way_whole=False),
+        "nothing is put back: the damages add up": spoiled(part_whole=False, way_whole=False),
+        "only the first matrix of each part is damaged": spoiled(first_only=True),
+        "all parts are damaged at once: one at a time tells which of them is sensitive": spoiled(all_parts=True),
+        "rows and columns have changed places": spoiled().T,
+    }
+
+
+# 13.9
+
+
+def choose_bits(harm: Tensor, sizes: list, bits: list, budget: int) -> list:
+    """Bits of each part: while too many, the step down that does the least harm for each bit saved; harm (parts, widths), the widest first."""
+    column = [0] * len(sizes)
+
+    def price(part: int, to: int) -> float:
+        return float(harm[part, to] - harm[part, column[part]]) / (sizes[part] * (bits[column[part]] - bits[to]))
+
+    while sum(size * bits[k] for size, k in zip(sizes, column, strict=True)) > budget:
+        steps = [(price(part, to), part, to) for part in range(len(sizes)) for to in range(column[part] + 1, len(bits))]
+        _, part, to = min(steps)
+        column[part] = to
+    return [bits[k] for k in column]
+
+
+def grade_choice(answer) -> str:
+    bits = [8, 4, 2]
+    cases = [([100, 100, 100, 100], 0.5, [2, 0.05, 0.05, 0.05]), ([1000, 100, 100, 60], 0.65, [1, 0.9, 0.9, 0.9]),
+             ([400, 50, 200, 100], 0.7, [0.05, 0.05, 2, 0.05]), ([40, 300, 60, 100], 0.5, [0.05, 0.2, 0.05, 2])]
+    for seed, (sizes, share, level) in enumerate(cases, 40):
+        steps = torch.tensor(level)[:, None] * torch.tensor([0.001, 1, 1.2]) * (1 + 0.1 * numbers(4, 3, seed=seed).tanh())
+        harm = steps.cumsum(1)
+        budget = int(share * 8 * sum(sizes))
+        chosen = answer(harm.clone(), list(sizes), list(bits), budget)
+        if isinstance(chosen, Tensor):
+            chosen = chosen.tolist()
+        if not isinstance(chosen, list | tuple) or len(chosen) != 4:
+            raise Mistake("return a list with the bits of each part")
+        if not set(chosen) <= set(bits):
+            hint = "those are numbers of columns" if set(chosen) <= {0, 1, 2} else f"each is one of {bits}"
+            raise Mistake(f"return the bits of each part, not {chosen}: {hint}")
+        judge_choice(list(chosen), harm, sizes, bits, budget)
+    return "within four budgets, and close to the best of all 81 choices"
+
+
+def judge_choice(chosen: list, harm: Tensor, sizes: list, bits: list, budget: int) -> None:
+    """Raises for a choice that is too large, or does much more harm than the best one."""
+    weight = sum(size * width for size, width in zip(sizes, chosen, strict=True))
+
+    def total(choice) -> float:
+        return sum(harm[part, bits.index(width)].item() for part, width in enumerate(choice))
+
+    if weight > budget:
+        raise Mistake(f"{weight} bits, and the budget is {budget}: go on until it is kept")
+    within = [choice for choice in product(bits, repeat=4) if sum(s * w for s, w in zip(sizes, choice, strict=True)) <= budget]
+    best = min(within, key=total)
+    if total(chosen) <= 1.5 * total(best):
+        return
+    worst = max(range(4), key=lambda part: harm[part, bits.index(chosen[part])].item())
+    why = "all parts have the same width, the sensitive one too" if len(set(chosen)) == 1 else f"part {worst} does most of it"
+    raise Mistake(f"of parts of {sizes} weights {list(chosen)} bits do {total(chosen):.2f} of harm, where {list(best)} would do {total(best):.2f}: {why}. "
+                  "Weigh the harm of a step by the bits that it saves: a small part saves little")
+
 EXERCISES = [
     Exercise("13.1", "soft targets", 1, 10, soft_loss, grade_soft_loss),
     Exercise("13.2", "why T²", 2, 15, soft_gradient, grade_soft_gradient),
@@ -271,4 +417,6 @@ EXERCISES = [
     Exercise("13.5", "whole numbers and their error", 1, 10, quantise_rows, grade_quantise),
     Exercise("13.6", "a product of whole numbers", 1, 10, int8_product, grade_product),
     Exercise("13.7", "read four reports", 2, 10, RIGHT_REPORTS, grade_reports),
+    Exercise("13.8", "a sensitivity scan", 3, 30, scan, grade_scan),
+    Exercise("13.9", "the decision", 2, 20, choose_bits, grade_choice),
 ]

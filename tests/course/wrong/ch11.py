@@ -165,7 +165,8 @@ def by_id_without_the_inverse(tokens, labels, seed):
 
 def left_closed(confidence, right, bins):
     number = (confidence * bins).floor().long()
-    return sum(float((number == m).double().mean() * abs(right[number == m].double().mean() - confidence[number == m].mean())) for m in range(bins) if (number == m).any())
+    inside = [number == m for m in range(bins) if (number == m).any()]
+    return sum(float(i.double().mean() * abs(right[i].double().mean() - confidence[i].mean())) for i in inside)
 
 
 def left_closed_and_clamped(confidence, right, bins):
