@@ -13,13 +13,16 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import time
 from datetime import date
 from difflib import get_close_matches
 from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count, zip_longest
 from pathlib import Path
+from textwrap import wrap
 from types import ModuleType
 
 from ..files import write_text
@@ -27,6 +30,7 @@ from .cores import usable_cores
 from .dial import SCALES
 
 ROOT = Path(__file__).resolve().parents[2]
+COLUMN = 60  # characters of a column in a table of verdicts
 
 
 def results(id: str) -> dict:
@@ -39,6 +43,30 @@ def results(id: str) -> dict:
     if not path.exists():
         raise FileNotFoundError(f"results/{id}.json is not there: {nearest(id)}python course.py reproduce {id}")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def verdict_table(entry: dict) -> str:
+    """What was predicted, what was found, and whether it held: a row for each number of the prediction."""
+    predicted, found = numbered(entry["prediction"]), numbered(entry["verdict"])
+    lines = [f"{'predicted':{COLUMN}}   {'found':{COLUMN}}   held"]
+    for number, said in predicted.items():
+        came = found.get(number, "")
+        held = next((answer for word, answer in (("held", "yes"), ("failed", "no")) if came.rstrip(".").endswith(word)), "")
+        came = came.rstrip(".").removesuffix("held").removesuffix("failed").rstrip(" ,;:")
+        cells = [wrap(f"{number}. {said.rstrip(' ;,.')}", COLUMN), wrap(came, COLUMN), [held]]
+        lines += [f"{a:{COLUMN}}   {b:{COLUMN}}   {c}".rstrip() for a, b, c in zip_longest(*cells, fillvalue="")]
+    return "\n".join(lines)
+
+
+def numbered(text: str) -> dict[int, str]:
+    """The parts of a text that begin with "1. ", "2. " and so on, in this order, each after a stop."""
+    rest, parts = ": " + " ".join(text.split()), {}
+    for number in count(1):
+        before, found, rest = (re.split(rf"(?<=[.;:,)]) ({number}\.) ", rest, maxsplit=1) + ["", ""])[:3]
+        if number > 1:
+            parts[number - 1] = before
+        if not found:
+            return parts
 
 
 def experiments() -> dict[str, Path]:

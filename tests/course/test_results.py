@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pretrain_lib.course.results import ROOT, main, results
+from pretrain_lib.course.results import ROOT, main, results, verdict_table
 
 # The package exports a function by the name of this module.
 module = importlib.import_module("pretrain_lib.course.results")
@@ -114,3 +114,11 @@ def test_a_processor_is_known_by_its_name_and_its_instructions(monkeypatch, text
     ({"processor": "AMD EPYC", "instructions": ["avx2"], "cores": 2, "gpu": "T4"}, "T4")])
 def test_a_machine_in_words(hardware, words):
     assert module.machine(hardware) == words
+
+
+def test_a_table_of_verdicts_has_a_row_for_each_prediction():
+    entry = {"prediction": "(Trial.) Said: 1. it grows by a factor of 2. 2. It\nfalls below 1.5.",
+             "verdict": "1. It grew by 2.1, held. 2. It fell to 1.6, failed."}
+    rows = [line.split("   ") for line in verdict_table(entry).splitlines()[1:]]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert cells == [["1. it grows by a factor of 2", "It grew by 2.1", "yes"], ["2. It falls below 1.5", "It fell to 1.6", "no"]]
