@@ -24,12 +24,12 @@ from pretrain_lib.zoo import held_out_sources
 
 TITLE = "Over-fitting and memorisation: train and held-out loss, and the exposure of planted secrets, over many epochs"
 
-PREDICTION = """(After a pilot of one seed that is not among these, 77, which chose the sizes and showed losses and exposures, not the probe.) In each of three
-seeds: 1. the loss on other speeches is lowest within the first 12 epochs, and at the end the loss on the text itself is less than a third of that on other
+PREDICTION = """(After a pilot of one seed that is not among these, 77, which chose the sizes and showed losses and exposures, not the probe. Prediction 5 was
+added when the others were known and seed 1 had been scaled in a pilot.) In each of three seeds: 1. the loss on other speeches is lowest within the first 12 epochs, and at the end the loss on the text itself is less than a third of that on other
 speeches. 2. At the end the mean exposure of secrets that were not planted lies between 0.5 and 2.5 bits; of those that stood there once it is above 3, four times above 9, sixteen times
 above 12. 3. Memorising begins before over-fitting: at the epoch with the lowest loss on other speeches, what stood there sixteen times is exposed by 6 bits or more. 4. Downstream the
 over-fitted model is hardly worse: averaged over seeds, a frozen probe for the era of a sentence loses less than 3 points from that epoch to the last, and is above the untrained network there.
-(5 was added when 1 to 4 were known, and the last epoch of seed 1 had been scaled in a pilot.) 5. At the last epoch one temperature for all logits, fitted on half of the other
+5. At the last epoch one temperature for all logits, fitted on half of the other
 speeches' blanks, more than halves the calibration error on the other half, and brings the loss there to within 0.15 nats of that of the best epoch, scaled likewise."""
 
 SEEDS = (1, 2, 3)

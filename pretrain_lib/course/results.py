@@ -62,7 +62,7 @@ def numbered(text: str) -> dict[int, str]:
     """The parts of a text that begin with "1. ", "2. " and so on, in this order, each after a stop."""
     rest, parts = ": " + " ".join(text.split()), {}
     for number in count(1):
-        before, found, rest = (re.split(rf"(?<=[.;:,)]) ({number}\.) ", rest, maxsplit=1) + ["", ""])[:3]
+        before, found, rest = (re.split(rf"(?<=[.;:,)])(?: and)? ({number}\.) ", rest, maxsplit=1) + ["", ""])[:3]
         if number > 1:
             parts[number - 1] = before
         if not found:
