@@ -352,7 +352,7 @@ def name_bootstrap(found: np.ndarray, a: Tensor, b: Tensor, groups: list) -> Non
 # 11.8
 
 
-def by_lot(candidates: int, secrets: int) -> tuple[float, float]:
+def chance_exposure(candidates: int, secrets: int) -> tuple[float, float]:
     """The mean exposure of a secret whose rank is drawn by lot, and the standard error of a mean over so many secrets."""
     bits = math.log2(candidates) - np.log2(np.arange(1, candidates + 1))
     return float(bits.mean()), float(bits.std() / math.sqrt(secrets))
@@ -389,5 +389,5 @@ EXERCISES = [
     Exercise("11.5", "the calibration error", 2, 15, calibration_error, grade_calibration),
     Exercise("11.6", "read five reports", 2, 10, RIGHT_REPORTS, grade_reports),
     Exercise("11.7", "the bootstrap", 3, 30, bootstrap, grade_bootstrap),
-    Exercise("11.8", "what chance exposes", 2, 15, by_lot, grade_by_lot),
+    Exercise("11.8", "what chance exposes", 2, 15, chance_exposure, grade_by_lot),
 ]

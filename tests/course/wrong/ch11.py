@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from pretrain_lib.course.exercises.ch11 import MASK, RIGHT_REPORTS, by_lot, control_labels, split_by_speech
+from pretrain_lib.course.exercises.ch11 import MASK, RIGHT_REPORTS, chance_exposure, control_labels, split_by_speech
 
 
 def by_sentence(sources, share, seed):
@@ -230,6 +230,6 @@ WRONG = {
              (RIGHT_REPORTS | {"B": "sound"}, "blanks stand")],
     "11.7": [(single_sentences, "one by one"), (unpaired, "drawn apart"), (without_replacement, "with* replacement"), (as_many_as_sentences, "as many speeches"),
              (speeches_alike, "counts alike"), (who_is_who, "centred on 0"), (lambda a, b, *rest: looped(b, a, *rest), "sign")],
-    "11.8": [(lambda R, n: (np.log2(np.e), by_lot(R, n)[1]), "tends to"), (lambda R, n: (by_lot(R, n)[0], by_lot(R, 1)[1]), "of one secret"),
-             (lambda R, n: (by_lot(R, n)[0] * np.log(2), by_lot(R, n)[1]), "nats"), (lambda R, n: (by_lot(R, n)[0], by_lot(R, 1)[1] / n), "root of n")],
+    "11.8": [(lambda R, n: (np.log2(np.e), chance_exposure(R, n)[1]), "tends to"), (lambda R, n: (chance_exposure(R, n)[0], chance_exposure(R, 1)[1]), "of one secret"),
+             (lambda R, n: (chance_exposure(R, n)[0] * np.log(2), chance_exposure(R, n)[1]), "nats"), (lambda R, n: (chance_exposure(R, n)[0], chance_exposure(R, 1)[1] / n), "root of n")],
 }
