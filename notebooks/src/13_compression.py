@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 13 · Smaller models
 #
-# A model is pretrained once and asked a million times. All chapters so far spent their care on the first half of that sentence. This one is about the second: a fine-tuned encoder
+# A model is pretrained once and asked a million times. This chapter is about the second half of that sentence: a fine-tuned encoder
 # that is right often enough, but too large for the disk of a phone or too slow for the person who waits. There are three ways to make it smaller, and they can be combined: **distillation**
 # teaches a small model what the large one knows; **pruning** takes out what the large one can do without; **quantisation** writes the same numbers in fewer bits.
-# Each is derived, built, checked and measured in the same three currencies: bytes on disk, milliseconds, accuracy. In the end they stand in one picture, Figure 13.4.
+# Each is derived, built and measured in three currencies: bytes on disk, milliseconds, accuracy. In the end they stand in one picture, Figure 13.7.
 #
 # **You will be able to**
 #
@@ -12,12 +12,12 @@
 # 2. teach a small classifier with sentences that nobody has labelled;
 # 3. find the attention heads that matter by the slope of a gate, cut out the others, and prove that nothing else has changed;
 # 4. quantise a matrix to eight bits, state how far off each weight can be, and multiply whole numbers;
-# 5. read a claim about a compressed model, and see which of the three currencies it is silent about.
+# 5. scan a model for its sensitive parts, and spend a budget of bits accordingly;
+# 6. read a claim about a compressed model, and see which of the three currencies it is silent about.
 #
-# **You need** chapter 06 for the parts of an encoder, chapter 08 for the pretrained model, chapter 09 for floating-point formats, of chapters 02 and 11 the principal components and the paired bootstrap, and for the second teacher section 5 of chapter 12. *Fine-tuning* means what it meant in chapter 01: a new layer for the classes on top,
-# and all weights trained on a few labels.
+# **You need** chapter 06 for the parts of an encoder, chapter 08 for the pretrained model, chapter 09 for floating-point formats, from chapters 01 and 02 the two uncertainties of a lead and the principal components, and for the second teacher section 5 of chapter 12.
 #
-# **Time** about 2½ hours of reading and exercises. Computing takes about two minutes on a laptop.
+# **Time** about 3½ hours of reading and exercises. Computing takes about two minutes on a laptop.
 
 # %% tags=["setup"]
 import copy
@@ -27,7 +27,6 @@ from statistics import mean, median
 
 import numpy as np
 import torch
-from scipy.stats import ttest_rel
 from torch.nn import functional as F
 
 from pretrain_lib import Classification, ModernBertConfig, ModernBertModel, TrainConfig, Trainer
@@ -38,12 +37,13 @@ from pretrain_lib.compression.importance import Gates, gated, importance
 from pretrain_lib.compression.prune import Kept, cut, prune_weights, sparsity
 from pretrain_lib.compression.quantise import SIGNED, UNSIGNED, usable_kernels
 from pretrain_lib.compression.saved import bytes_on_disk, load_compressed, save_compressed
-from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
+from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch13 import DIAGNOSES, REPORTS
-from pretrain_lib.course.results import hardware, machine
+from pretrain_lib.course.results import hardware, machine, verdict_table
 from pretrain_lib.data.tasks.encoded import encode_labelled, encode_texts
-from pretrain_lib.evaluation.classification import accuracy
+from pretrain_lib.evaluation.classification import Comparison, accuracy
 from pretrain_lib.evaluation.correlation import spearman
+from pretrain_lib.evaluation.uncertainty import Lead, over_seeds
 from pretrain_lib.transfer.encoders import text_classifier
 from pretrain_lib.transfer.features import logits
 from pretrain_lib.data.splits import balanced_ids
@@ -52,7 +52,7 @@ from pretrain_lib.zoo import held_out_sources
 # %% [markdown]
 # ## 1 · What a model weighs
 #
-# Our example asks when a sentence of a State of the Union address was spoken: before 1861, up to 1945, or since. Some sentences have labels; of the others we know the words only. Those to test on are
+# Our example asks when a sentence of a State of the Union address was spoken: before 1861, up to 1945, or since. Some sentences have labels; of the others we know the words only. The test sentences are
 # from addresses that neither pre-training nor fine-tuning has seen.
 
 # %%
@@ -98,21 +98,24 @@ for name, part in parts.items():
 print(f"{'the whole':20s} {numbers_in(teacher):9,d} numbers, {4 * numbers_in(teacher) / 1e6:.1f} MB in float32")
 
 # %% [markdown]
-# Two things are worth knowing before anything is compressed. The **word vectors** take a large part of the bytes of a small model and almost none of the time: looking one up multiplies nothing. And
-# attention and feed-forward layers take the rest of the bytes and nearly all of the time. So a method that leaves the word vectors alone cannot make the *file* small, and one that touches only them cannot make
-# the model *fast*. Whoever reports "parameters" without saying whether the word vectors count can make either look good.
+# The **word vectors** take a large part of the bytes of a small model and almost none of the time: looking one up multiplies nothing.
+# Attention and feed-forward layers take the rest of the bytes and nearly all of the time. So a method that leaves the word vectors alone leaves their share of the *file*, and one that touches only them cannot make
+# the model *fast*. A report of "parameters" must say whether the word vectors count.
 #
 # ## 2 · Distillation
 #
-# A small model trained on few labels is poor. But we have a teacher that can label anything, and sentences without labels cost nothing. So let it label thousands, and train a **student** on what it says
+# A small model trained on few labels is poor. But a teacher can label anything, and sentences without labels cost nothing. So let it label thousands, and train a **student** on what it says
 # (Hinton, Vinyals and Dean 2015).
-#
-# The teacher says more than a label. It gives a probability to each class, and that "before 1861, but it might be 1900, and surely not 1980" tells the student which classes are alike. To let it
-# speak up, both models' logits are divided by a **temperature** $T$ before the softmax:
+
+# %%
+plots.show(diagrams.distillation(), "A frozen teacher and a student read the same text, and only the student learns. Both logits are divided by a temperature T; the loss is T² times the divergence of the student's probabilities from the teacher's, plus a cross-entropy at T = 1 where there are labels.", number="13.1")
+
+# %% [markdown]
+# The teacher says more than a label: "before 1861, perhaps 1900, surely not 1980" tells the student which classes are alike. To make such differences visible, both models' logits are divided by a **temperature** $T$ before the softmax:
 #
 # $$p_c = \frac{e^{v_c / T}}{\sum_k e^{v_k / T}} \qquad q_c = \frac{e^{z_c / T}}{\sum_k e^{z_k / T}}$$
 #
-# with the teacher's logits $v$ and the student's $z$. At $T = 1$ these are the usual probabilities, and a high temperature makes them more even (Figure 13.1).
+# with the teacher's logits $v$ and the student's $z$. At $T = 1$ these are the usual probabilities, and a high temperature makes them more even (Figure 13.2).
 
 # %%
 v = torch.tensor([4.0, 2.0, -2.0])
@@ -123,10 +126,10 @@ for c, (name, colour) in enumerate(zip(era.classes, plots.COLOURS)):
     ax.plot(temperatures, p, color=colour)
     plots.label_line(ax, temperatures, p, name, colour)
 ax.set(xlabel="temperature T", ylabel="probability that the teacher gives", xlim=(0.5, 8), ylim=(0, 1))
-plots.show(fig, alt="The softmax of three logits, 4, 2 and −2, against temperature. At 0.5 the first class has nearly everything; at 8 the three are much closer, in the same order.", number="13.1")
+plots.show(fig, alt="A high temperature evens probabilities out and keeps their order. The softmax of three logits, 4, 2 and −2, against temperature: at 0.5 the first class has nearly everything, at 8 the three are much closer.", number="13.2")
 
 # %% [markdown]
-# The loss is how far the two distributions are apart, the Kullback–Leibler divergence $\sum_c p_c \log (p_c / q_c)$, times $T^2$. The divergence is 0 where the two agree and positive elsewhere. The factor will be clear in a moment.
+# The loss is how far the two distributions are apart, the Kullback–Leibler divergence $\sum_c p_c \log (p_c / q_c)$, times $T^2$. The divergence is 0 where the two agree and positive elsewhere.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.1 · soft targets (★☆☆, 10 min)**
@@ -145,24 +148,10 @@ def soft_loss(student, teacher, T):
 
 soft_loss = check("13.1", soft_loss)
 
-# %% [markdown]
-# ### Why $T^2$
-#
-# The $p_c$ do not depend on the student, so the derivative is that of $-\sum_c p_c \log q_c$. Write $\log q_c = z_c/T - \log \sum_k e^{z_k/T}$. Its derivative by $z_j$ is $\frac1T(\mathbb 1[c=j] - q_j)$, and since
-# the $p_c$ sum to 1,
-#
-# $$\frac{\partial}{\partial z_j}\Big(-\sum_c p_c \log q_c\Big) = \frac1T\,(q_j - p_j).$$
-#
-# (At $T = 1$ it is equation (7.1), the gradient that every masked language model of this course has learned by.)
-#
-# That is small for two reasons when $T$ is large: $1/T$ is, and so is the difference of two distributions that are both nearly even (the lines of Figure 13.1 go on drawing together). For large $T$, $e^{x/T} \approx 1 + x/T$. With $N$ classes and logits that sum to 0, $q_j - p_j \approx (z_j - v_j)/(N T)$. So the gradient falls as $1/T^2$
-# (Hinton et al. 2015, equations 2 to 4). The factor $T^2$ takes that back: the temperature may be changed without changing the learning rate, or the weight against other terms of the loss. And the limit tells what a
-# hot teacher asks for: $(z_j - v_j)/N$ is the gradient of a squared error. The student should match the *logits* (up to a number that is added to all of them, which no softmax sees).
-
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.2 · the gradient (★★☆, 15 min)**
 #
-# Return the derivative of `soft_loss` by the student's logits, in closed form.
+# Derive on paper the derivative of `soft_loss` by the student's logits, and return it in closed form. Autograd judges it. What becomes of it when $T$ grows?
 
 
 # %% tags=["exercise"]
@@ -174,6 +163,19 @@ def soft_gradient(student, teacher, T):
 
 
 soft_gradient = check("13.2", soft_gradient)
+
+# %% [markdown]
+# ### Why $T^2$
+#
+# Here is the derivation. The $p_c$ do not depend on the student, so the derivative is that of $-\sum_c p_c \log q_c$. Write $\log q_c = z_c/T - \log \sum_k e^{z_k/T}$. Its derivative by $z_j$ is $\frac1T(\mathbb 1[c=j] - q_j)$, and since
+# the $p_c$ sum to 1,
+#
+# $$\frac{\partial}{\partial z_j}\Big(-\sum_c p_c \log q_c\Big) = \frac1T\,(q_j - p_j).$$
+#
+# (At $T = 1$ it is equation (7.1), the gradient of every masked language model of this course.)
+#
+# That is small for two reasons when $T$ is large: $1/T$ is, and so is the difference of two distributions that are both nearly even (Figure 13.2). For large $T$, $e^{x/T} \approx 1 + x/T$. With $N$ classes and logits that sum to 0, $q_j - p_j \approx (z_j - v_j)/(N T)$. So the gradient falls as $1/T^2$
+# (Hinton et al. 2015, equations 2 to 4). The factor $T^2$ takes that back: the temperature may be changed without changing the learning rate. And $(z_j - v_j)/N$ is the gradient of a squared error: at high temperature the student should match the *logits* (up to a number that is added to all of them).
 
 # %%
 z, v = torch.randn(2, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -189,11 +191,10 @@ for T in (1, 2, 4, 16, 64):
 # %% [markdown]
 # ### A student
 #
-# Ours has two layers of width 128 where the teacher has four of width 256. It starts with the word vectors of the pretrained model, squeezed from 256 numbers to 128 by keeping the directions in which the words differ most (the principal components
-# of chapter 02); everything else in it starts at random. `distill` freezes a copy of the teacher, asks it about each batch and trains the student on its answers. It is the objective `Distillation` in the one training loop: read its `forward`,
-# twenty lines in `pretrain_lib/objectives/distillation.py`.
+# Ours has two layers of width 128 where the teacher has four of width 256. It starts with the word vectors of the pretrained model, reduced from 256 numbers to 128 by keeping the principal components
+# (chapter 02); everything else in it starts at random. `distill` freezes a copy of the teacher, asks it about each batch and trains the student on its answers (`forward` in `pretrain_lib/objectives/distillation.py` is twenty lines).
 #
-# Two students start alike. One learns from the labels, the other from the teacher's answers to the sentences *without* labels. Each goes through its sentences twice; but there are more of those without labels, so
+# Two students start alike. One learns from the labels, the other from the teacher's answers to the sentences *without* labels. Each goes through its sentences twice; there are more of those without labels, so
 # the taught student also makes more updates. Which is better, and by how much?
 
 # %%
@@ -212,9 +213,8 @@ print(f"taught {right['student']:.1%}, on the labels alone {right['student witho
 reveal("13.student", 100 * (right["student"] - right["student without teacher"]))
 
 # %% [markdown]
-# One seed, and a few hundred test sentences, prove little. The ledger has two tasks (the second asks which of eight libraries a docstring is from), several seeds, more labels and more text. It also has the student that is taught on the
-# *labelled* sentences only, which tells whether it is the teacher's softness that helps or the additional text (with the additional updates that more text brings). There is little to expect of softness alone:
-# on sentences that it has learned by heart a teacher is nearly sure, and its answer says hardly more than the label did. (The student alone takes the better of two learning rates, those with a teacher have one.) The interval is the paired bootstrap of chapter 11, where whole documents are drawn: for `era`, addresses.
+# One seed and a few hundred test sentences prove little. The ledger has two tasks (the second asks which of eight libraries a docstring is from), five seeds, more labels and more text. It also has a student that is taught on the
+# *labelled* sentences only. Softness alone can help little there: on sentences that it has learned by heart a teacher is nearly sure. (The student alone takes the better of two learning rates, those with a teacher have one.)
 
 # %%
 ledger = results("13-frontier")
@@ -227,55 +227,47 @@ for ax, (task, found) in zip(axes, tasks.items()):
                colours=[plots.GREY, plots.BLUE, plots.SKY, plots.ORANGE])
     ax.set(xlabel="accuracy, %", title=task, xlim=(0, 100))
 described = "; ".join(f"{task}: " + ", ".join(f"{arm} {100 * mean(found['accuracy'][arm]):.0f} %" for arm in arms) for task, found in tasks.items())
-plots.show(fig, alt=f"Accuracy of a teacher and three students on two tasks, a dot a seed. Bars of the means: {described}.", number="13.2")
+plots.show(fig, alt=f"On era the taught student is ahead of itself without a teacher, on docstrings it is not. Accuracy of a teacher and three students, a dot per seed. Means: {described}.", number="13.3")
 for task, found in tasks.items():
     kept = mean(found["accuracy"]["student"]) / mean(found["accuracy"]["teacher"])
     print(f"{task}: the student keeps {kept:.1%} of the teacher's accuracy, with {found['bytes']['student'] / found['bytes']['teacher']:.0%} of its bytes")
-    for other in ("student without teacher", "student on the labelled texts"):
-        lead = found["lead"][f"student over {other}"]
-        sure = "" if lead["low"] > 0 or lead["high"] < 0 else ": not to be told from chance"
-        print(f"   over '{other}': {100 * lead['difference']:+.1f} points ({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}){sure}")
 
 # %% [markdown]
-# How was it predicted, and what came of it? The ledger keeps the sentence that was written before the measurement:
-
-# %%
-print(ledger["prediction"], "\n\nFound, over", len(ledger["seeds"]), "seeds:", ledger["verdict"])
-
-# %% [markdown]
-# Two measurements are in that text. In the *first* the teacher had seen its labels once and knew hardly anything about docstrings: it was pretrained on presidents, and chapter 08 found that this is of little use there. A student copies such a teacher faithfully, and did far worse than the same student on the labels alone. In the *second*, that of Figure 13.2,
-# the teacher saw more labels, and three times. On docstrings it is now no better than the student alone, so there is nothing to teach. On era it is, and there the student with a teacher is ahead in every seed; the interval of the lead is wide all the same, because the test sentences are from few addresses, and addresses differ.
-# Taught on the labelled sentences alone, the student is behind itself with the labels there: softness without new text gave nothing.
-# **A student learns what its teacher says, right or wrong.** Whoever reports "keeps 95 %" of a teacher must say how good the teacher is, and what the student can do without it.
+# A first measurement had gone badly: there the teacher had seen its labels once and knew hardly anything about docstrings, and its student did far worse than the same student on the labels alone. For Figure 13.3
+# the teacher saw more labels, and three times. On docstrings it is now no better than the student alone, so there is nothing to teach.
+# **A student learns what its teacher says, right or wrong.** A report of "keeps 95 %" must say how good the teacher is, and what the student can do without it.
 #
-# So give the second task a teacher who knows. Chapter 12 had a way, without one label more: the model goes on with filling blanks on docstrings, and is fine-tuned then. And test it twice, for "is it really better?" has two meanings. *Would it be, with other labels and another seed?* The seeds say that, by a paired $t$-test: the mean of the five differences, divided by its standard error, beside what chance gives with five (Student's $t$ with four degrees of freedom).
-# *Would it be, on other documents?* The bootstrap over documents says that.
+# So give the second task a teacher who knows. Chapter 12 had a way, without one label more: the model goes on with masked language modelling on docstrings, and is fine-tuned then.
 
 # %%
-era_runs = tasks["era"]["accuracy"]
-claim(all(a > b for a, b in zip(era_runs["student"], era_runs["student without teacher"])), "on era the student with a teacher is ahead in every seed")
 ledger = results("13-adapted-teacher")
-print("Predicted:", ledger["prediction"], "\n\nFound, over", len(ledger["seeds"]), "seeds:", ledger["verdict"], "\n")
 adapted = ledger["measured"]
-for name, found in (*tasks.items(), ("docstring-library, adapted", adapted)):
-    runs, lead = found["accuracy"], found["lead"]["student over student without teacher"]
-    p = ttest_rel(runs["student"], runs["student without teacher"]).pvalue
-    print(f"{name:30s}teacher {mean(runs['teacher']):.3f}   student {mean(runs['student']):.3f}   without teacher {mean(runs['student without teacher']):.3f}   "
-          f"lead {100 * lead['difference']:+.1f} points: p = {p:.3f} over seeds, {lead['p']:.4f} over {found['test_sources']} documents")
+measured = {"era": tasks["era"], "docstrings": tasks["docstring-library"], "docstrings, adapted teacher": adapted}
+print(verdict_table(ledger))
 
-claim(adapted["lead"]["student over student without teacher"]["low"] > 0, "with a teacher who has read docstrings, the lead is more than chance, over documents")
-claim(all(a > b for a, b in zip(adapted["accuracy"]["student"], adapted["accuracy"]["student without teacher"])), "and the student is ahead in every seed")
+
+def lead_of(found, ours, theirs):
+    """The lead of one form over another, with both uncertainties."""
+    over_documents = Comparison(**found["lead"][f"{ours} over {theirs}"])
+    return Lead(over_documents, over_seeds(found["accuracy"][ours], found["accuracy"][theirs]))
+
+
+rivals = ("student without teacher", "student on the labelled texts")
+rows = {f"{task}: over {other.removeprefix('student ')}": lead_of(found, "student", other) for task, found in measured.items() for other in rivals}
+fig, ax = plots.figure(width=8.5, height=3.6)
+plots.leads(ax, rows)
+taught_better = [f"{name} {100 * one.difference:+.1f}" for name, one in rows.items() if one.is_clear]
+plots.show(fig, alt=f"With a teacher who knows, the taught student leads by both uncertainties. Its lead over the student on the labels alone and over the one taught on the labelled texts, each with two intervals. Clear by both: {'; '.join(taught_better)} points.", number="13.4")
+claim(rows["docstrings, adapted teacher: over without teacher"].is_clear, "with a teacher who has read docstrings, the lead is told from chance by both uncertainties")
 headline("of the adapted teacher's accuracy, the share that its student keeps", mean(adapted["accuracy"]["student"]) / mean(adapted["accuracy"]["teacher"]), 0.95, at_most=False)
 
 # %% [markdown]
-# Now there is something to teach, and it arrives: the student is nearly as accurate as its teacher, and ahead of the same student without one, in every seed and by both tests. (That the teacher would be five points ahead of the student alone was too bold; it is four and a bit. The student alone has gained as well, which may be because it, too, starts with the adapted model's word vectors. All
-# seeds share one adapted model and one set of test sentences.)
+# Now there is something to teach, and it arrives (Figure 13.4). All seeds share one adapted model and one set of test sentences. On era the two uncertainties part: over draws of labels the lead is told from chance; over addresses, of which there are few, it is not.
 #
-# On era the two tests part. Other labels would probably show the lead again, says the first; that other addresses would, says the second, is not certain, for there are few. Both are true, and a report that gives one of them has chosen which doubt to hide.
+# SOFT_OR_HARD
 #
-# DistilBERT did it at the scale of BERT, during pre-training: 40 % smaller, 60 % faster, 97 % of the language understanding kept (Sanh et al. 2019, abstract). There the student took every second layer of its
-# teacher, and its loss had three terms: the soft targets at the blanks, the hidden tokens themselves, and the cosine between the two models' hidden states. TinyBERT compares hidden states layer by layer, after a linear map, and matrices of attention besides
-# (Jiao et al. 2020, section 3.1). `distill(…, layers=[(0, 1), (1, 3)])` compares hidden states in that way, and `task=MaskedLM(…)` distils a masked language model at its blanks.
+# DistilBERT did it at the scale of BERT, during pre-training: 40 % smaller, 60 % faster, 97 % of the language understanding kept (Sanh et al. 2019, abstract). Its loss had three terms: the soft targets at masked tokens, the hidden tokens themselves, and the cosine between the two models' hidden states. TinyBERT compares hidden states layer by layer, after a linear map, and matrices of attention besides
+# (Jiao et al. 2020, section 3.1). `distill(…, layers=[(0, 1), (1, 3)])` compares hidden states in that way, and `task=MaskedLM(…)` distils a masked language model.
 #
 # ## 3 · Pruning
 #
@@ -308,16 +300,16 @@ print(f"ledger, {machine(results('13-latency')['hardware'])}, nothing else runni
 reveal("13.zeros", faster["half zeros"])
 
 # %% [markdown]
-# Whatever the two times differ by, it is not the zeros: measured with nothing else running, the ledger's ratio stands beside. A matrix with zeros in it has the same shape, and a processor multiplies by zero as patiently as by anything else. The file can be packed, there is hardware for zeros in a fixed pattern, and code that pays for matrices of hardly anything else. On a plain processor
+# Whatever the two times differ by, it is not the zeros: see the ledger's ratio. A matrix with zeros in it has the same shape, and a processor multiplies by zero as patiently as by anything else. The file can be packed, there is hardware for zeros in a fixed pattern, and code that is faster once nearly all of a matrix is zero. On a plain processor
 # this is a smaller *archive*, not a faster model. To be faster, something must go as a whole: an attention head, a unit of a feed-forward layer, a layer.
 #
-# The accuracy above is that of zeros and nothing more. Han et al. trained on after each round of zeros, and so did without eight of nine weights of AlexNet at no loss (2015, abstract): where a report says "half zeros", ask whether it trained on. Ours did not,
-# here and in the ledger; `prune_weights` lets you, and under a `Trainer` the zeros stay zero.
+# Han et al. trained on after each round of zeros, and so did without eight of nine weights of AlexNet at no loss (2015, abstract). Ours was not trained on,
+# here and in the ledger; under a `Trainer` the zeros of `prune_weights` stay zero.
 #
 # ### Which heads matter
 #
 # Put a **gate** $\xi_h$ on what every head gives to the output matrix, a factor that is 1. Closing the gate, from 1 to 0, is removing the head. How much would the loss change? To first order by its slope, $|\partial L / \partial \xi_h|$, and that costs a single
-# backward pass for *all* heads, where trying them out costs one forward pass each (Michel, Levy and Neubig 2019, section 4.1; for the channels of convolutions Molchanov et al. 2017, section 2.2). Since the gate multiplies the head's output $y_h$, the chain rule says
+# backward pass for *all* heads, where trying them out costs one forward pass per head (Michel, Levy and Neubig 2019, section 4.1; for the channels of convolutions Molchanov et al. 2017, section 2.2). Since the gate multiplies the head's output $y_h$, the chain rule says
 #
 # $$\frac{\partial L}{\partial \xi_h} = \sum_{t}\sum_{e} y_{h,t,e} \frac{\partial L}{\partial y_{h,t,e}},$$
 #
@@ -341,7 +333,7 @@ def head_importance(y, gradient, heads):
 head_importance = check("13.3", head_importance)
 
 # %% [markdown]
-# The library gives each text its own gates, so that one backward pass of the summed loss leaves one slope a text in each: `importance` in `pretrain_lib/compression/importance.py`, for heads, feed-forward units and layers. We compare it with your
+# The library gives each text its own gates, so one backward pass of the summed loss leaves one slope per text in each (`pretrain_lib/compression/importance.py`). We compare it with your
 # function, then with what is really lost when a head is closed.
 
 # %%
@@ -379,11 +371,11 @@ for layer, colour in zip(range(4), plots.COLOURS):
 ax.margins(x=0.15)
 ax.set(xlabel="importance, mean |slope of the gate|, nats", ylabel="|change of the loss|\nwithout the head, nats")
 rank = spearman(slopes.flatten(), change.flatten())
-plots.show(fig, alt=f"Sixteen heads: the change of the loss when a head is closed against its importance by the slope. Rank correlation {rank:.2f}.", number="13.3")
+plots.show(fig, alt=f"The slope ranks heads, roughly. For sixteen heads the change of the loss when a head is closed against its importance by the slope; rank correlation {rank:.2f}.", number="13.5")
 print(f"rank correlation of the two over 16 heads: {rank:.2f}")
 
 # %% [markdown]
-# The slope is a linear guess, good for gates that close a little, and a head is closed all the way. It also measures each head with all the others in place. So it ranks; it does not predict: the dots of Figure 13.3 go up together, but not along one line. That is why pruned models are trained a little afterwards.
+# The slope is a linear guess, and a head is closed all the way. It also measures each head with all the others in place. So it ranks; it does not predict (Figure 13.5). That is why pruned models are trained a little afterwards.
 #
 # ### Cutting
 #
@@ -425,8 +417,8 @@ print(f"{before:,} numbers before, {numbers_in(smaller):,} after; answers differ
 claim(gap < 1e-10, "cutting out is setting to zero, and nothing else")
 
 # %% [markdown]
-# Now the teacher without 30 % of its heads and units. It has 16 heads in all, so five of them go, 31 %; which ones, the importance says (divided by its norm in each layer, so that layers can be compared, as Michel et al. do), and each layer keeps at least one. Every layer loses as many units. Then half a pass over the labels, to let the rest make up for it.
-# Half a pass more does the whole teacher good, too, so we give it one beside: the comparison of the two trained on is the one that is about pruning. ("As cut" says what pruning alone costs.)
+# Now the teacher without 30 % of its heads and units. Of its 16 heads five go, 31 %; the importance says which (divided by its norm in each layer, as Michel et al. do), and each layer keeps at least one. Every layer loses as many units. Then half a pass over the labels lets the rest make up for it.
+# Half a pass more may do the whole teacher good, too. So it gets one as well: the comparison of the two that were trained on is the one about pruning.
 
 # %%
 cut_down = prune(teacher, scores, heads=0.3, units=0.3)
@@ -439,12 +431,13 @@ Trainer(longer, task, labelled, recipe(dial(smoke=2, laptop=20), 5e-4)).fit()
 right["pruned"], whole_longer = (accuracy(logits(model, test, 64), test.labels) for model in (pruned, longer.eval()))
 print("heads left in each layer:", [layer.attention.num_heads for layer in pruned.encoder.layers])
 print(f"accuracy {right['as cut']:.1%} as cut, {right['pruned']:.1%} trained on; the teacher {right['teacher']:.1%}, trained on as long {whole_longer:.1%}")
-for name, found in (*tasks.items(), ("docstring-library, adapted teacher", adapted)):
-    lost = [f"{100 * (mean(found['accuracy']['teacher']) - mean(found['accuracy'][arm])):.1f}" for arm in ("as cut", "pruned")]
-    print(f"ledger, {name}: {lost[0]} points lost as cut, {lost[1]} after training on")
+for name, found in measured.items():
+    lost = lead_of(found, "as cut", "teacher")
+    made_up = over_seeds(found["accuracy"]["pruned"], found["accuracy"]["as cut"])
+    print(f"ledger, {name}: as cut {100 * lost.difference:+.1f} points (p = {lost.over_seeds.p:.3f} over seeds); training on {100 * made_up.difference:+.1f} (p = {made_up.p:.2f})")
 
 # %% [markdown]
-# Training on makes up for some of what was cut on era, and for none of it under the teacher that has read docstrings: that one lost little by the cut, and something by half a pass more.
+# Whether training on makes up for the cut, five seeds do not tell: two of the three rows rise, one falls, and none is below $p = 0.05$ clearly. TRAINED_ON
 
 # %% [markdown]
 # ## 4 · Eight bits
@@ -453,9 +446,9 @@ for name, found in (*tasks.items(), ("docstring-library, adapted teacher", adapt
 #
 # $$s = \frac{\max_i |w_i|}{127}, \qquad q_i = \mathrm{round}(w_i / s), \qquad w_i \approx s\, q_i .$$
 #
-# A float keeps its number of significant bits (the level lines in Figure 9.1 of chapter 09), so its spacing grows with the number, by equation (9.2); here it is $s$ everywhere.
+# A float's spacing grows with the number, by equation (9.2); here it is $s$ everywhere.
 # Rounding moves a number by at most ½, so no weight is off by more than $s/2$. Each row has its own scale: one large weight somewhere would otherwise make all rows coarse. And 0 stays 0, since there is no offset.
-# In the field's words this is quantisation *after training*, *symmetric* (no offset), *per channel* (a scale for each output). Jacob et al. (2018, section 2.1) have an offset as well, their *zero-point*, and one scale for a whole array.
+# In the field's words this is quantisation *after training*, *symmetric* (no offset), *per channel* (a scale for each output). Jacob et al. (2018, section 2.1) have an offset as well, their *zero-point*, and one scale for a whole array; Zafrir et al. (2019) train BERT for it.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.5 · whole numbers and their error (★☆☆, 10 min)**
@@ -513,10 +506,10 @@ y = int8_product(qx, sx, q, scale)
 print(f"an output of the layer is off by {((y - x @ w.T).norm() / (x @ w.T).norm()).item():.2%}")
 
 # %% [markdown]
-# `quantize` puts such layers in the place of every linear layer and every table of vectors. How do they multiply? That a processor can multiply eight bits does not say how
-# well. Older ones add pairs of products in 16 bits, and overflow. Newer ones have an instruction for *unsigned* numbers times signed ones; where there is none for signed times signed, the library below PyTorch multiplies those one by one, hundreds of times slower than
-# floats. (Activations become unsigned by adding 128 to each; what that adds to a sum is taken off again.) So it is chapter 09's lesson once more: our layers try both products, once for each shape, and take one only where it is exact and clearly faster than floats. Elsewhere the same whole numbers are multiplied as floats,
-# whose sums are exact as well while they stay below $2^{24}$: the answers are the same, and the time is a little worse than without int8. How much accuracy goes, and how much time?
+# `quantize` replaces every linear layer and every table of vectors by such layers. How well a processor multiplies eight bits differs.
+# Older ones add pairs of products in 16 bits, and overflow. Newer ones have an instruction for *unsigned* numbers times signed ones; where there is none for signed times signed, the library below PyTorch is hundreds of times slower than
+# floats. So our layers try both products, once for each shape, and take one only where it is exact and clearly faster than floats. Elsewhere the same whole numbers are multiplied as floats,
+# whose sums are exact as well below $2^{24}$: the answers are the same, and nothing is gained in time. How much accuracy goes, and how much time?
 
 # %%
 predict("13.int8", ..., unit="times as fast, for a batch")
@@ -537,9 +530,9 @@ print(f"times as fast here: {faster['int8']:.2f} for a batch, {faster_one['int8'
 reveal("13.int8", faster["int8"])
 
 # %% [markdown]
-# The accuracy hardly notices: rounding is small noise, and it falls on both sides. (That is so for encoders of this size. In language models of billions of weights a few activations are far larger than all others, and Dettmers et al.
-# (2022, abstract) keep those in 16 bits.) Whether int8 is *faster* depends on the machine and on the size. Rounding activations is work of its own, many small calls for little arithmetic; it pays where products are long, and
-# where the processor has a fast product for them. So times are worth nothing without the processor they were measured on:
+# The accuracy hardly changes. (In language models of billions of weights a few activations are far larger than all others, and Dettmers et al.
+# (2022, abstract) keep those in 16 bits.) Whether int8 is *faster* depends on the machine and on the size. Rounding activations is work of its own; it pays where products are long, and
+# where the processor has a fast product for them. So a time needs its processor next to it:
 
 # %%
 ledger = results("13-latency")
@@ -549,14 +542,11 @@ print(f"{'':14s}  {latency['sentences']} sentences          1 sentence")
 for form in latency["batch"]["milliseconds"]:
     cells = [f"{median(latency[size]['milliseconds'][form]):6.1f} ms {median(latency[size]['speedup'][form]):5.2f}×" for size in ("batch", "one sentence")]
     print(f"{form:14s}  " + "       ".join(cells))
-print("\nPredicted:", ledger["prediction"], "\n\nFound:", ledger["verdict"])
 
 # %% [markdown]
-# `python -m pretrain_lib bench int8` sets both sizes side by side on your machine, and with the instructions of older processors as well.
+# (`python -m pretrain_lib bench int8` measures both on your machine.) Look at the last row. Where a processor multiplies in bf16, `model.bfloat16()` is one call and halves the bytes. Int8 must be compared with *that*, not with float32 alone. (Where a processor cannot, bf16 is many times slower: measure, as in chapter 09.)
 #
-# Look at the last row. Where a processor multiplies in bf16, `model.bfloat16()` is one call, needs no scheme and no tables of scales, and halves the bytes. Int8 must be compared with *that*, not with float32 alone. (And where a processor cannot, bf16 is many times slower: measure, as in chapter 09.)
-#
-# What is kept on disk? `save_compressed` writes the whole numbers and scales. A model that has lost whole layers, or the same number of feed-forward units everywhere, is still one that `transformers` can describe, and `save_pretrained` saves it as such. One that has lost heads, or is in int8, it cannot describe: that is said, and such a model is kept in a format of our own.
+# What is kept on disk? `save_compressed` writes the whole numbers and scales. A model that has lost heads, or is in int8, is none that `transformers` can describe, and is kept in a format of our own.
 
 # %%
 size = {}
@@ -569,6 +559,133 @@ claim(torch.equal(back(**one_sentence), forms["pruned, int8"](**one_sentence)), 
 for name in forms:
     print(f"{name:14s} {size[name] / 1e6:6.2f} MB, {size[name] / size['teacher']:.0%}")
 headline("bytes of the int8 model, of those in float32", size["int8"] / size["teacher"], 0.35)
+
+# %% [markdown]
+# ### Where do eight bits break?
+#
+# Eight bits cost nothing here, so why not four, or two? Parts differ: one bears it, another does not. A **sensitivity scan** damages one part at a time and leaves all else whole. The harm is how far the answers move, by your `soft_loss` at $T = 1$, on texts without labels.
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 13.8 · a sensitivity scan (★★★, 30 min)**
+#
+# `parts` is a list of lists of matrices (parameters of one model), `damages` a list of functions from a matrix to a damaged one, and `measure()` says a number about the model as it is at that moment. Return a tensor (parts, damages): what `measure()` says with all matrices of one part damaged in one way and all else whole. Afterwards the model is as it was.
+
+
+# %% tags=["exercise"]
+@torch.no_grad()
+def scan(parts, damages, measure):
+    """(parts, damages)"""
+    ### BEGIN SOLUTION
+    found = torch.empty(len(parts), len(damages))
+    for i, matrices in enumerate(parts):
+        whole = [matrix.clone() for matrix in matrices]
+        for j, damage in enumerate(damages):
+            for matrix, old in zip(matrices, whole):
+                matrix.copy_(damage(old))
+            found[i, j] = measure()
+        for matrix, old in zip(matrices, whole):
+            matrix.copy_(old)
+    return found
+    ### END SOLUTION
+
+
+scan = check("13.8", scan)
+
+# %%
+predict("13.scan", ..., unit="times (harm to the most sensitive of nine parts, of that to the least, at 3 bits)")
+
+# %%
+WIDTHS = [8, 6, 5, 4, 3, 2]
+
+
+def coarse(w, bits):
+    """The matrix in so many bits per weight, with one scale per row."""
+    largest = 2 ** (bits - 1) - 1
+    one = (w.abs().amax(1, keepdim=True) / largest).clamp(min=1e-12)
+    return (w / one).round() * one
+
+
+def matrices_of(model):
+    """The nine parts: the word vectors, and of each layer attention and feed-forward layer."""
+    body = {f"{kind} {n}": [p for p in getattr(layer, kind.replace("-", "_")).parameters() if p.ndim == 2]
+            for n, layer in enumerate(model.encoder.layers) for kind in ("attention", "feed-forward")}
+    return {"word vectors": [model.encoder.embeddings.word.weight]} | body
+
+
+def harm_to(model, some):
+    """How far its answers to some texts are from the teacher's, in nats."""
+    return soft_loss(logits(model, some), logits(teacher, some), 1.0).mean().item()
+
+
+tried = copy.deepcopy(teacher)
+parts = matrices_of(tried)
+looked_at, others_yet = texts.subset(range(dial(smoke=8, laptop=48))), texts.subset(range(len(texts) - dial(smoke=8, laptop=200), len(texts)))
+harm = scan(list(parts.values()), [lambda w, bits=bits: coarse(w, bits) for bits in WIDTHS], lambda: harm_to(tried, looked_at))
+at_three = harm[:, WIDTHS.index(3)]
+reveal("13.scan", (at_three.max() / at_three.min()).item())
+fig, ax = plots.figure(width=8, height=4)
+shades = [plots.BLACK, *(colour for _ in range(4) for colour in (plots.BLUE, plots.ORANGE))]
+for name, line, colour in zip(parts, harm, shades):
+    ax.plot(WIDTHS, line.clamp(min=1e-7), "o-", color=colour, markersize=3)
+    plots.label_line(ax, WIDTHS, line.clamp(min=1e-7), name, colour)
+ax.set(xlabel="bits per weight of one part", ylabel="harm to the answers (nats)", yscale="log", xlim=(8.2, 1.8), xticks=WIDTHS)
+worst, least = (list(parts)[int(pick(at_three))] for pick in (torch.argmax, torch.argmin))
+plots.show(fig, alt=f"Parts bear few bits unequally. Harm to the answers against bits per weight, a line per part, the others whole. At 3 bits {worst} does {at_three.max() / at_three.min():.0f} times as much harm as {least}.", number="13.6")
+claim(max((a - b).abs().max().item() for a, b in zip(teacher.parameters(), tried.parameters())) == 0, "after the scan the model is as it was")
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 13.9 · the decision (★★☆, 20 min)**
+#
+# `harm` (parts, widths) is such a scan, `sizes` the number of weights of each part, `bits` the widths, the widest first. Return the bits of each part, such that all weights together take at most `budget` bits and the summed harm is small (the check knows the best choice, and allows half as much again).
+
+
+# %% tags=["exercise"]
+def choose_bits(harm, sizes, bits, budget):
+    """A list with the bits of each part."""
+    ### BEGIN SOLUTION
+    column = [0] * len(sizes)
+
+    def price(part, to):
+        """The harm of a step down, per bit that it saves."""
+        return float(harm[part, to] - harm[part, column[part]]) / (sizes[part] * (bits[column[part]] - bits[to]))
+
+    while sum(size * bits[k] for size, k in zip(sizes, column)) > budget:
+        _, part, to = min((price(part, to), part, to) for part in range(len(sizes)) for to in range(column[part] + 1, len(bits)))
+        column[part] = to
+    return [bits[k] for k in column]
+    ### END SOLUTION
+
+
+choose_bits = check("13.9", choose_bits)
+
+# %% [markdown]
+# Harms were measured one at a time, so their sum is a guess about all damages at once. And the simple rival is the same width everywhere. So both are measured, at the same number of bits, on *other* texts and on the test sentences:
+
+# %%
+sizes = [sum(matrix.numel() for matrix in matrices) for matrices in parts.values()]
+
+
+@torch.no_grad()
+def in_bits(widths):
+    """A copy of the teacher with so many bits in each part."""
+    model = copy.deepcopy(teacher)
+    for matrices, bits in zip(matrices_of(model).values(), widths):
+        for matrix in matrices:
+            matrix.copy_(coarse(matrix, bits))
+    return model
+
+
+spent = {}
+print(f"{'bits per weight':28s}{'guessed':>9s}{'measured':>10s}{'accuracy':>10s}")
+for bits in (4, 3):
+    for name, widths in [(f"{bits} everywhere", [bits] * len(sizes)), (f"{bits} on average, chosen", choose_bits(harm, sizes, WIDTHS, bits * sum(sizes)))]:
+        model = in_bits(widths)
+        spent[name] = harm_to(model, others_yet)
+        guessed = sum(harm[part, WIDTHS.index(width)].item() for part, width in enumerate(widths))
+        print(f"{name:28s}{guessed:9.3f}{spent[name]:10.3f}{accuracy(logits(model, test, 64), test.labels):10.1%}   " + ", ".join(map(str, widths)))
+
+# %% [markdown]
+# SCAN_RESULT
 
 # %% [markdown] tags=["exercise"]
 # ## 5 · Reading what others report
@@ -585,10 +702,10 @@ print("choose from:", ", ".join(DIAGNOSES))
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
 explained = {
-    "A": "zeros in a matrix of the same shape",
-    "B": "one scale for all",
-    "C": "the teacher is sure of what it has learned",
-    "D": "calls cost more than products",
+    "A": "zeros in a matrix of the same shape",  # only the packed file is smaller, and the time is the same
+    "B": "one scale for all",  # one text with large activations makes the whole batch's scale coarse
+    "C": "the teacher is sure of what it has learned",  # at 0.998 its answers are hardly softer than labels
+    "D": "calls cost more than products",  # with one sentence there is little to multiply, and rounding takes as many calls
 }
 ### END SOLUTION
 explained = check("13.7", explained)
@@ -596,8 +713,8 @@ explained = check("13.7", explained)
 # %% [markdown]
 # ## 6 · The frontier
 #
-# All in one picture, Figure 13.4: how large, how fast, how right. Better is up and to the left, and larger dots are faster. The filled dots are the ledger's means over seeds, with a standard deviation up and
-# down, and the speed of a batch in `13-latency`; the rings, on the left, are what you have just measured, with fewer labels and a weaker teacher. (That the ring of "pruned" may lie *above* the teacher's is no merit of pruning: it was trained on, and the teacher trained on as long stands in section 3's printed line.) "Pruned" was trained on afterwards, "half zeros" was not, and its file is not packed.
+# All in one picture, Figure 13.7: how large, how fast, how accurate. Better is up and to the left, and larger dots are faster. The filled dots are the ledger's means over five seeds, with a standard deviation up and
+# down, and the speed of a batch in `13-latency`; the rings, on the left, are what you have just measured, with fewer labels and a weaker teacher. "Pruned" was trained on afterwards, and the teacher was not: so the picture flatters pruning. "Half zeros" was not trained on, and its file is not packed.
 
 # %%
 fig, axes = plots.figure(columns=2, width=11, height=4)
@@ -611,7 +728,7 @@ for ax, (task_name, found) in zip(axes, {"era": tasks["era"], "docstring-library
         seen_by.append(f"{task_name}, {form}: {at[0]:.1f} MB, {at[1]:.0f} %, {speed:.1f} times as fast")
         if form == "half zeros":
             continue
-        ax.errorbar(*at, yerr=100 * np.std(found["accuracy"][form]), color=colour, linewidth=1)
+        ax.errorbar(*at, yerr=100 * np.std(found["accuracy"][form], ddof=1), color=colour, linewidth=1)
         ax.plot(*at, "o", color=colour, markersize=6 * speed**0.5)
         ax.annotate(f"{form}, {speed:.1f}×", at, xytext=places[form], textcoords="offset points", color=colour)
         if task_name == "era":
@@ -621,14 +738,14 @@ for ax, (task_name, found) in zip(axes, {"era": tasks["era"], "docstring-library
     ax.annotate("half zeros,\nfar below", (found["bytes"]["half zeros"] / 1e6, low), xytext=(0, 4), textcoords="offset points", color=plots.GREY, ha="center", fontsize=9)
     ax.set(xlabel="bytes on disk, MB", ylabel="accuracy, %" if ax is axes[0] else "", title=task_name, xlim=(0, 23), ylim=(low, high))
 rings = ", ".join(f"{form} {100 * right[form]:.0f} %" for form in colours if form != "half zeros")
-plots.show(fig, alt="Accuracy against bytes for each form of the model, on two tasks; dots are larger where the model is faster. Means over seeds: " + "; ".join(seen_by) + f". On the left, rings of this run: {rings}.", number="13.4")
+plots.show(fig, alt="Int8 keeps the accuracy with a quarter of the bytes, and the student is the fastest. Accuracy against bytes for each form of the model, on two tasks; dots are larger where the model is faster. Means over seeds: " + "; ".join(seen_by) + f". On the left, rings of this run: {rings}.", number="13.7")
 
 # %% [markdown]
 # No form is best in everything. A few rules survive most changes of model and machine:
 #
 # | you need | begin with | because |
 # |---|---|---|
-# | fewer bytes, no training | int8, the word vectors too | a quarter of the bytes, and next to no accuracy lost |
+# | fewer bytes, no training | int8, the word vectors too | a quarter of the bytes, and hardly any accuracy lost |
 # | a much faster model, and there is text and a good teacher | a student | the only one of the three that can change depth and width freely |
 # | some speed, and there are labels but little text | structured pruning, then a little training | starts from what is there |
 # | a smaller archive only | zeros, training on, packing | nothing else is gained |
@@ -636,8 +753,8 @@ plots.show(fig, alt="Accuracy against bytes for each form of the model, on two t
 #
 # ### What compression does not do
 #
-# The article that this course began with is right that compression makes inference faster. But in its list of questions it also recommends it, beside distributed training and mixed precision, for speeding up *pre-training*. It does not do that: each method needs a trained
-# model to begin with, and adds work. Count it, in products of a weight and a number (a forward pass does one a weight and token; a backward pass two more):
+# The article that this course began with is right that compression makes inference faster. But in its list of questions it also recommends it, next to distributed training and mixed precision, for speeding up *pre-training*. It does not do that: each method needs a trained
+# model to begin with, and adds work. Count it, in products of a weight and a number (a forward pass does one per weight and token; a backward pass two more):
 
 # %%
 body = {name: numbers_in(model) - numbers_in(model.encoder.embeddings) for name, model in (("teacher", teacher), ("student", student))}
@@ -647,17 +764,17 @@ print(f"a student's pass over these texts: {alone / 1e9:.0f} billion products wi
 claim(taught > alone, "distilling costs more than training the same student, and the teacher had to be trained before")
 
 # %% [markdown]
-# (Answers can be kept: a second pass over the same texts need not ask the teacher again. And DistilBERT is "cheaper to pre-train" than BERT, says its abstract: the student is, with the teacher's own pre-training left out of the bill.)
+# (DistilBERT is "cheaper to pre-train" than BERT, says its abstract: the student is, with the teacher's own pre-training left out of the bill.)
 #
-# What is gained is gained at each of the million questions afterwards. (There are methods that do train a smaller thing, and they are other ones: LoRA in chapter 12 trains few numbers, mixed precision trains in fewer bits, and a small model trained from the start is simply a small model.)
+# What is gained is gained at each of the million questions afterwards.
 #
 # ## Summary
 #
 # * Report all three: bytes on disk (with the word vectors), milliseconds (for one and for many), accuracy. Each method is good at some and silent about others.
-# * Distillation: soft targets at temperature $T$, times $T^2$ so that the gradient does not shrink with $T$. A teacher turns text without labels into training data, as good as the teacher is: where it was no better than the student alone there was nothing to gain, and once it had read the domain there was. Say which doubt a p-value is about, other labels or other documents.
+# * Distillation: soft targets at temperature $T$, times $T^2$ so that the gradient does not shrink with $T$. A teacher turns text without labels into training data, as good as the teacher is: where it was no better than the student alone there was nothing to gain, and once it had read the domain there was. SUMMARY_SOFT
 # * Zeros do not make a matrix smaller. Heads, units and layers that are cut out do, and what is left is exactly the model with those parts at zero.
-# * The slope of a gate, one text at a time, ranks all heads in one backward pass (Figure 13.3).
-# * Int8: one scale a row, an error of at most half of it, sums in 32 bits. A quarter of the bytes; speed only where the processor and the size allow.
+# * The slope of a gate, one text at a time, ranks all heads in one backward pass (Figure 13.5).
+# * Int8: one scale per row, an error of at most half of it, sums in 32 bits. A quarter of the bytes; speed only where the processor and the size allow. Below eight bits parts differ: scan, then choose (Figure 13.6).
 #
 # **What we measured**: the gradient against its closed form; a live teacher, student, pruned and int8 model; `13-frontier` (two tasks, several seeds), `13-adapted-teacher` and `13-latency` in the ledger: `python course.py reproduce 13-frontier` measures it again.
 #
@@ -665,9 +782,9 @@ claim(taught > alone, "distilling costs more than training the same student, and
 #
 # * Distil with `layers=[(0, 1), (1, 3)]`. Do hidden states help when there is little text? Write down what you expect first.
 # * Prune in three rounds of 10 %, measuring importance anew each time, against 30 % at once.
-# * Distil at temperatures 1 and 8: does the student care?
+# * Distil at temperatures 1 and 8: does the student care? (We have not measured it.)
 # * Teach the student for five times as long. Where does it stop?
-# * Next, chapter 14: the same ideas of pre-training, with images.
+# * This is the last chapter so far. Take a task of your own, and carry a model to it.
 #
 # ## References
 #
