@@ -252,13 +252,13 @@ def lead_of(found, ours, theirs):
     return Lead(over_documents, over_seeds(found["accuracy"][ours], found["accuracy"][theirs]))
 
 
-rivals = ("student without teacher", "student on the labelled texts")
-rows = {f"{task}: over {other.removeprefix('student ')}": lead_of(found, "student", other) for task, found in measured.items() for other in rivals}
+rivals = {"labels alone": "student without teacher", "labelled texts": "student on the labelled texts"}
+rows = {f"{task}, over {short}": lead_of(found, "student", other) for task, found in measured.items() for short, other in rivals.items()}
 fig, ax = plots.figure(width=8.5, height=3.6)
 plots.leads(ax, rows)
 taught_better = [f"{name} {100 * one.difference:+.1f}" for name, one in rows.items() if one.is_clear]
 plots.show(fig, alt=f"With a teacher who knows, the taught student leads by both uncertainties. Its lead over the student on the labels alone and over the one taught on the labelled texts, each with two intervals. Clear by both: {'; '.join(taught_better)} points.", number="13.4")
-claim(rows["docstrings, adapted teacher: over without teacher"].is_clear, "with a teacher who has read docstrings, the lead is told from chance by both uncertainties")
+claim(rows["docstrings, adapted teacher, over labels alone"].is_clear, "with a teacher who has read docstrings, the lead is told from chance by both uncertainties")
 headline("of the adapted teacher's accuracy, the share that its student keeps", mean(adapted["accuracy"]["student"]) / mean(adapted["accuracy"]["teacher"]), 0.95, at_most=False)
 
 # %% [markdown]
