@@ -179,7 +179,7 @@ for run in fooled["best_of_many"]:
     kept.append(fresh[small.argmax()] - fresh.mean())
 reveal("11.lucky", float(np.mean(won)))
 fig, ax = plots.figure(width=7.5, height=2.6)
-plots.bars(ax, [f"on the {fooled['small_test']} sentences it won on", f"on {fooled['fresh']} others"], [won, kept], [plots.ORANGE, plots.BLUE], unit=" points", form="+.1f")
+plots.bars(ax, [f"on the {fooled['small_test']} sentences it won on", f"on {fooled['fresh']:,} others"], [won, kept], [plots.ORANGE, plots.BLUE], unit=" points", form="+.1f")
 ax.axvline(0, color=plots.BLACK, lw=1)
 ax.set(xlabel="best of twenty equal encoders, above the mean of the twenty (points)", xlim=(min(-2, *kept) - 0.5, max(won) + 3))
 plots.show(fig, alt=f"The best of twenty equal encoders loses its lead on other sentences: {np.mean(won):+.1f} points on those it won on, {np.mean(kept):+.1f} on others. A dot per test set.", number="11.1")
