@@ -264,7 +264,7 @@ headline("of the adapted teacher's accuracy, the share that its student keeps", 
 # %% [markdown]
 # Now there is something to teach, and it arrives (Figure 13.4). All seeds share one adapted model and one set of test sentences. On era the two uncertainties part: over draws of labels the lead is told from chance; over addresses, of which there are few, it is not.
 #
-# SOFT_OR_HARD
+# One thing these arms do not tell apart: the softness of the answers, and the new text that they are given on. A student of the teacher's *hard* answers to the same text would. (`experiments/_13_hard_labels.py` has it, and its prediction; it has not been run.)
 #
 # DistilBERT did it at the scale of BERT, during pre-training: 40 % smaller, 60 % faster, 97 % of the language understanding kept (Sanh et al. 2019, abstract). Its loss had three terms: the soft targets at masked tokens, the hidden tokens themselves, and the cosine between the two models' hidden states. TinyBERT compares hidden states layer by layer, after a linear map, and matrices of attention besides
 # (Jiao et al. 2020, section 3.1). `distill(…, layers=[(0, 1), (1, 3)])` compares hidden states in that way, and `task=MaskedLM(…)` distils a masked language model.
@@ -437,7 +437,7 @@ for name, found in measured.items():
     print(f"ledger, {name}: as cut {100 * lost.difference:+.1f} points (p = {lost.over_seeds.p:.3f} over seeds); training on {100 * made_up.difference:+.1f} (p = {made_up.p:.2f})")
 
 # %% [markdown]
-# Whether training on makes up for the cut, five seeds do not tell: two of the three rows rise, one falls, and none is below $p = 0.05$ clearly. TRAINED_ON
+# Whether training on makes up for the cut, five seeds do not tell: two of the three rows rise, one falls, and none is below $p = 0.05$ clearly. And the ledger's teacher was not trained on: half a pass more may help it as well, so what its pruned models lose is rather understated.
 
 # %% [markdown]
 # ## 4 · Eight bits
@@ -770,7 +770,7 @@ claim(taught > alone, "distilling costs more than training the same student, and
 # ## Summary
 #
 # * Report all three: bytes on disk (with the word vectors), milliseconds (for one and for many), accuracy. Each method is good at some and silent about others.
-# * Distillation: soft targets at temperature $T$, times $T^2$ so that the gradient does not shrink with $T$. A teacher turns text without labels into training data, as good as the teacher is: where it was no better than the student alone there was nothing to gain, and once it had read the domain there was. SUMMARY_SOFT
+# * Distillation: soft targets at temperature $T$, times $T^2$ so that the gradient does not shrink with $T$. A teacher turns text without labels into training data, as good as the teacher is: where it was no better than the student alone there was nothing to gain, and once it had read the domain there was.
 # * Zeros do not make a matrix smaller. Heads, units and layers that are cut out do, and what is left is exactly the model with those parts at zero.
 # * The slope of a gate, one text at a time, ranks all heads in one backward pass (Figure 13.5).
 # * Int8: one scale per row, an error of at most half of it, sums in 32 bits. A quarter of the bytes; speed only where the processor and the size allow. Below eight bits parts differ: scan, then choose (Figure 13.6).
