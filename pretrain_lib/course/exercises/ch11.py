@@ -45,7 +45,7 @@ def grade_split(answer) -> str:
             raise Mistake("return two lists of sentence numbers: for training, and for the test")
         train, test = ([int(i) for i in part] for part in found)
         if sorted(train + test) != list(range(300)):
-            raise Mistake("every sentence belongs into exactly one of the two parts")
+            raise Mistake("every sentence belongs in exactly one of the two parts")
         both = {sources[i] for i in train} & {sources[i] for i in test}
         if both:
             raise Mistake(f"{len(both)} of the 20 speeches have sentences in both parts: that is the leak. Choose speeches, not sentences")
@@ -170,7 +170,7 @@ def grade_exposure(answer) -> str:
 def control_labels(tokens: Tensor, labels: Tensor, seed: int) -> Tensor:
     """Of each token (n,), the label that its type was given at random, as common as in `labels` (n,)."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = labels[torch.randint(len(labels), (int(tokens.max()) + 1,), generator=generator)]  # one a type
+    drawn = labels[torch.randint(len(labels), (int(tokens.max()) + 1,), generator=generator)]  # one per type
     return drawn[tokens]
 
 
@@ -195,7 +195,7 @@ def grade_control(answer) -> str:
         raise Mistake(f"in the task one label in ten is 1, in yours {share:.0%}: draw from the task's labels, or the control is harder or easier")
     if not torch.equal(first, answer(tokens.clone(), labels.clone(), 0)):
         raise Mistake("the same seed must give the same labels: make the generator from the seed, inside the function")
-    return "one random label a type, as common as in the task"
+    return "one random label per type, as common as in the task"
 
 
 # 11.5

@@ -37,7 +37,7 @@ def name_mistake(found: Tensor, likely: dict[str, Tensor], otherwise: str) -> No
 
 
 def soft_loss(student: Tensor, teacher: Tensor, T: float) -> Tensor:
-    """T² · KL(teacher ‖ student) at temperature T, one number a row: (B, C), (B, C) to (B,)."""
+    """T² · KL(teacher ‖ student) at temperature T, one number per row: (B, C), (B, C) to (B,)."""
     ours, theirs = (F.log_softmax(logits / T, dim=-1) for logits in (student, teacher))
     return T**2 * (theirs.exp() * (theirs - ours)).sum(-1)
 
@@ -47,7 +47,7 @@ def grade_soft_loss(answer) -> str:
     right = soft_loss(student, teacher, T)
     found = answer(student.clone(), teacher.clone(), T)
     if isinstance(found, Tensor) and found.ndim == 0:
-        raise Mistake("one number a row is wanted, (B,): the mean over rows is taken later, over all rows that an update sees")
+        raise Mistake("one number per row is wanted, (B,): the mean over rows is taken later, over all rows that an update sees")
     require_tensor(found, (4,), "the loss")
     if not near(found, right):
         p = (teacher / T).softmax(-1)
@@ -99,7 +99,7 @@ def grade_soft_gradient(answer) -> str:
 
 def head_importance(y: Tensor, gradient: Tensor, heads: int) -> Tensor:
     """E |∂L/∂ξ| for each head, from the heads' outputs (B, T, D) and the loss's gradient there."""
-    slope = (y * gradient).sum(1).unflatten(-1, (heads, -1)).sum(-1)  # (B, H), one a sample
+    slope = (y * gradient).sum(1).unflatten(-1, (heads, -1)).sum(-1)  # (B, H), one per sample
     return slope.abs().mean(0)
 
 
@@ -121,7 +121,7 @@ def grade_importance(answer) -> str:
             "the mean over samples is wanted, not the sum": right * 6,
             "head h owns D/H neighbouring numbers, not every H-th": interleaved,
         }, "with y the heads' outputs, ξ y has the slope Σ y · gradient in ξ: sum over tokens and over the numbers of a head, for each sample")
-    return "agrees with the slope of one gate a head and sample"
+    return "agrees with the slope of one gate per head and sample"
 
 
 # 13.4
@@ -232,7 +232,7 @@ def grade_product(answer) -> str:
             "the activations' scales are missing": whole * w_scale.T,
             "no scales: those are whole numbers": whole,
         }, "(Σ q w) · q_scale · w_scale: the scales are outside the sum, one for the row and one for the column")
-    return "agrees with whole sums, times one scale a row and one a column"
+    return "agrees with whole sums, times one scale per row and one per column"
 
 
 # 13.7
@@ -248,7 +248,7 @@ CLUES = {
     "D": "the same model is faster with 64 sentences and slower with one: what does not get less when there is less to multiply?",
 }
 REPORTS = {
-    "A": """                 accuracy   MB, packed   ms a batch
+    "A": """                 accuracy   MB, packed   ms per batch
 as trained         0.741        17.7         88.2
 half of it out     0.738        10.6         88.4""",
     "B": """int8               accuracy
@@ -411,7 +411,7 @@ def judge_choice(chosen: list, harm: Tensor, sizes: list, bits: list, budget: in
 
 EXERCISES = [
     Exercise("13.1", "soft targets", 1, 10, soft_loss, grade_soft_loss),
-    Exercise("13.2", "why T²", 2, 15, soft_gradient, grade_soft_gradient),
+    Exercise("13.2", "the gradient", 2, 15, soft_gradient, grade_soft_gradient),
     Exercise("13.3", "the slope of a gate", 2, 15, head_importance, grade_importance),
     Exercise("13.4", "take out a head", 2, 20, without_head, grade_without_head),
     Exercise("13.5", "whole numbers and their error", 1, 10, quantise_rows, grade_quantise),

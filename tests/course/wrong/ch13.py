@@ -141,7 +141,7 @@ def narrowest(harm, sizes, bits, budget):
 
 WRONG = {
     "13.1": [(lambda s, t, T: soft_loss(s, t, T) / T**2, "T² is missing"), (hard_targets, "hard targets"), (log_of_softmax, "NaN"),
-             (lambda s, t, T: soft_loss(t, s, T), "changed places"), (lambda s, t, T: soft_loss(s, t, T).mean(), "one number a row")],
+             (lambda s, t, T: soft_loss(t, s, T), "changed places"), (lambda s, t, T: soft_loss(s, t, T).mean(), "one number per row")],
     "13.2": [(lambda s, t, T: -soft_gradient(s, t, T), "sign"), (lambda s, t, T: soft_gradient(s, t, T) / T**2, "without the factor"),
              (lambda s, t, T: soft_gradient(s, t, T) * T, "chain rule"), (lambda s, t, T: soft_gradient(s, t, T) / T, "one T")],
     "13.3": [(every_number, "every number"), (samples_cancel, "cancel"), (tokens_as_samples, "token is taken"),
