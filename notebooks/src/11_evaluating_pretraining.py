@@ -507,6 +507,8 @@ print("epoch   seen   unseen   era     exposure with " + ", ".join(map(str, memo
 for k in sorted({0, best, len(epochs) // 2, len(epochs) - 1}):
     print(f"{epochs[k]:5.0f}  {seen[k].mean():5.2f}   {other[k].mean():5.2f}   {100 * downstream[k].mean():4.1f} %  " + "  ".join(f"{bits[n][k].mean():5.1f}" for n in memory["copies"])
           + ("   ← best on other speeches" if k == best else ""))
+lowest, twelves = bits[0].mean(1).min(), np.log2(10_000 / np.random.default_rng(0).integers(1, 10_001, (100_000, 12))).mean(1)
+print(f"not planted, at the lowest: {lowest:.2f} bits; twelve random ranks are on average as low in {(twelves <= lowest).mean():.2%} of cases")
 claim(other[-1].mean() > other[best].mean() and seen[-1].mean() < seen[best].mean(), "the training loss goes on falling when the held-out loss has turned")
 print("\n" + verdict_table(ledger))
 claim(bits[16][-1].mean() > bits[0][-1].mean() + 2, "what stands there sixteen times is known, beyond chance")
@@ -519,7 +521,7 @@ claim(downstream[-1].mean() > downstream[best].mean() - 3e-2 and 100 * downstrea
 # still falls, and the loss tells nothing of it: one sentence by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps is removing
 # copies (chapter 05), fewer epochs, a larger corpus.
 #
-# **A trap.** The grey line, what was never planted, sinks below the dashed one. This chapter once explained that: perhaps what was planted is now in front of it. It cannot be so, by exercise 11.8. The line is a mean of twelve pairs, four per seed, whose standard error is printed above. The same twelve are looked at nine times, so one unlucky draw shows nine times.
+# **A trap.** The grey line, what was never planted, sinks below the dashed one. This chapter once explained that: perhaps what was planted is now in front of it. It cannot be so, by exercise 11.8: no training moves the mean over all pairs. The line is a mean of twelve, four per seed, looked at nine times. A draw as low is rare (printed above), and was noticed because it is. We had explained the luck of a draw.
 #
 # Question 4, *may over-fit, but usually does well downstream*, was answered rightly. While the held-out loss climbs above what counting words would give, the frozen features get no worse for another task. On average over the seeds they even go on getting *better*, though little above the untrained network, and not with each seed. So neither number replaces the other. (Three seeds, one small network, one task.) Section 6 asks what exactly over-fitting has spoiled.
 
