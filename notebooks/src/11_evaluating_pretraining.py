@@ -271,7 +271,7 @@ for name, model in zoo.items():
 
 # %% [markdown]
 # Is it *right*? In a text of the world nobody knows $P(x_t \mid x_{\setminus t})$. In our hidden-Markov language (chapter 07) it can be had without any network and without the
-# forward–backward algorithm of our optimal predictor: put each of the $V$ tokens into the position, compute the probability of all $V$ sentences, and divide. Fed with the exact posterior instead of a network, the library must return that number.
+# forward–backward algorithm of our optimal predictor: put each of the $V$ tokens into the position, compute the probability of all $V$ sentences, and divide. Fed with the exact posterior, the library must return that number.
 
 # %%
 language = HiddenMarkovLanguage(length=16)
@@ -518,7 +518,7 @@ claim(downstream[-1].mean() > downstream[best].mean() - 3e-2 and 100 * downstrea
 
 # %% [markdown]
 # **Over-fitting** is the turn of the blue curve on the left of Figure 11.2: from there on, what is learned helps to guess words in this text alone. **Memorisation** is what the middle panel shows, and the two are not the same. A model may know a secret while its held-out loss
-# still falls, and the loss tells nothing of it: one sentence by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps is removing
+# still falls, and the loss tells nothing of it: one sentence by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps: removing
 # copies (chapter 05), fewer epochs, a larger corpus.
 #
 # **A trap.** The grey line, what was never planted, sinks below the dashed one. This chapter once explained that: perhaps what was planted is now in front of it. It cannot be so, by exercise 11.8: no training moves the mean over all pairs. The line is a mean of twelve, four per seed, looked at nine times. A draw as low is rare (printed above), and was noticed because it is. We had explained the luck of a draw.
@@ -982,7 +982,7 @@ for name, table in odds.items():
     claim(table[:, family].mean() < table[:, others].mean(), "on average over both words, he is less expected of mother and wife")
 
 # %% [markdown]
-# Three sober remarks. **The text says so**: in Figure 11.10 the dashed line is the corpus alone, and a model trained to predict this text is *right*, by its loss, to say *he*. A good held-out loss is no protection. **It matters**: whoever builds on such a
+# **The text says so**: in Figure 11.10 the dashed line is the corpus alone, and a model trained to predict this text is *right*, by its loss, to say *he*. A good held-out loss is no protection. **It matters**: whoever builds on such a
 # model, to rank applications for instance, builds on these odds. **It is a weak instrument**: three templates, one pair of pronouns, two small models. Templates alone move the answer (look at the spread of the dots), and nothing here is evidence about larger models. What to do about it begins with looking,
 # and with choosing the text.
 #
