@@ -911,7 +911,7 @@ claim(means["scaled", "error"][-1] < means["as trained", "error"][-1] / 2, "and 
 claim(means["scaled", "loss"][-1] - means["scaled", "loss"][best] < 0.15, "scaled, the last epoch is about as good as the best")
 
 # %% [markdown]
-# So what over-fitting has spoiled is, almost all of it, confidence: scaled, the loss of the last epoch is about that of the best, with as many right answers (Figure 11.9). The sentence of section 3 that the held-out loss "climbs above what counting words would give" is true, and says no more than that. One number does not mend everything: part of the calibration error is left, and it adds nothing that the model could have learned from more text.
+# So what over-fitting has spoiled is, almost all of it, confidence: scaled, the loss of the last epoch is about that of the best, with as many right answers (Figure 11.9). That the held-out loss climbs above counting words (section 3) says no more than that. One number does not mend everything: part of the calibration error is left. At the best epoch it lowers the loss a little and the error not at all, for $T$ is fitted to the loss, and the error looks at the largest probability alone.
 #
 # ## 7 · A slip of the pen: robustness
 #
