@@ -983,7 +983,7 @@ for name, table in odds.items():
 
 # %% [markdown]
 # **The text says so**: in Figure 11.10 the dashed line is the corpus alone, and a model trained to predict this text is *right*, by its loss, to say *he*. A good held-out loss is no protection. **It matters**: whoever builds on such a
-# model, to rank applications for instance, builds on these odds. **It is a weak instrument**: three templates, one pair of pronouns, two small models. Templates alone move the answer (look at the spread of the dots), and nothing here is evidence about larger models. What to do about it begins with looking,
+# model, to rank applications for instance, builds on these odds. **It is a weak instrument**: three templates, one pair of pronouns, two small models. Templates alone move the answer, and nothing here is evidence about larger models. What to do about it begins with looking,
 # and with choosing the text.
 #
 # ## 9 · The article's two questions
