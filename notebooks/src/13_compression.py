@@ -684,7 +684,7 @@ for bits in (4, 3):
         print(f"{name:28s}{guessed:9.3f}{harm_to(model, others_yet, whole_others):10.3f}{accuracy(logits(model, test, 64), test.labels):10.1%}   " + ", ".join(map(str, widths)))
 
 # %% [markdown]
-# The scan was right that parts differ, and the sum of its harms guessed well. Yet the choice gains little over the same width everywhere. Among the most sensitive parts are the word vectors, the largest of all: what the feed-forward layers save does not pay for them. And some hundred sentences cannot tell such accuracies apart. **A scan says where to look; the rival says whether it paid.**
+# The scan was right that parts differ, and the sum of its harms guessed the order of magnitude. Yet the choice gains little over the same width everywhere. Among the most sensitive parts are the word vectors, the largest of all: what the feed-forward layers save does not pay for them. And some hundred sentences cannot tell such accuracies apart. **A scan says where to look; the rival says whether it paid.**
 
 # %% [markdown] tags=["exercise"]
 # ## 5 · Reading what others report

@@ -257,7 +257,7 @@ DIAGNOSES = ("sources on both sides", "best of many", "untuned baseline", "learn
 RIGHT_REPORTS = {"A": "untuned baseline", "B": "trained on the test text", "C": "learned by the probe", "D": "best of many", "E": "sound"}
 CLUES = {
     "A": "who got how much attention? Compare the two ways to choose a learning rate",
-    "B": "there is no split at all. Where do the blanks stand, and what was the model shown?",
+    "B": "there is no split at all. Where do the masked tokens stand, and what was the model shown?",
     "C": "read the last line: whatever was pretrained is not in there",
     "D": "how many were tried, and on what was the winner chosen and praised?",
     "E": "split, baselines, tuning, spread: what exactly would you object to?",
@@ -267,8 +267,8 @@ REPORTS = {
 the same network, scratch    0.61   (at the learning rate of the paper)
 5 seeds each, spread 0.01, split by speech""",
     "B": """Masked accuracy of our model: 71.3 %
-Measured on 2 000 blanks in the 1 900 speeches of its corpus, masked afresh
-(other blanks than in training), 40 epochs""",
+Measured on 2,000 masked tokens of the 1,900 speeches of its corpus, masked afresh
+(other tokens than in training), 40 epochs""",
     "C": """Our layers know parts of speech: a probe on layer 3 is right in 93 %
 (speeches for fitting and for scoring are apart, strength tuned, 5 seeds)
 the same probe on an untrained network: 92 %""",
@@ -276,7 +276,7 @@ the same probe on an untrained network: 92 %""",
 the runner-up 0.710, the mean of all 0.672. So our method gains 4 points""",
     "E": """Pretrained 0.66 (0.64 to 0.68), TF-IDF 0.58, scratch 0.55, frozen random 0.49
 each tuned on the labels alone with as many tries; 5 draws of labels
-1 000 sentences of 36 speeches that nothing was trained on; interval over speeches""",
+1,000 sentences of 36 speeches that nothing was trained on; interval over speeches""",
 }
 grade_reports = grade_diagnoses(RIGHT_REPORTS, DIAGNOSES, CLUES)
 

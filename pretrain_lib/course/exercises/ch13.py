@@ -254,11 +254,11 @@ half of it out     0.738        10.6         88.4""",
     "B": """int8               accuracy
 one text at a time   0.739     (float32: 0.741)
 batches of 64        0.702
-batches of 64, without the 5 texts in capitals   0.737""",
+batches of 64, without the 5 in another language   0.737""",
     "C": """student taught on                    teacher's largest probability   accuracy
-the 1 000 texts that the teacher learnt            0.998                 0.642
+the 1,000 texts that the teacher learnt            0.998                 0.642
 the same, labels alone                               –                   0.640
-25 000 other texts                                 0.781                 0.717""",
+25,000 other texts                                 0.781                 0.717""",
     "D": """            64 sentences   1 sentence
 float32        88 ms          4.9 ms
 int8           55 ms          5.6 ms""",

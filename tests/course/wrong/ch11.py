@@ -227,7 +227,7 @@ WRONG = {
     "11.5": [(unweighted, "weigh"), (cancelled, "cancel"), (largest, "maximum"), (squares, "squares"), (empty_bins, "empty bin"), (left_closed, "holds 1 itself"),
              (left_closed_and_clamped, "edge")],
     "11.6": [(RIGHT_REPORTS | {"A": "best of many"}, "attention"), (RIGHT_REPORTS | {"E": "sources on both sides"}, "object"),
-             (RIGHT_REPORTS | {"B": "sound"}, "blanks stand")],
+             (RIGHT_REPORTS | {"B": "sound"}, "tokens stand")],
     "11.7": [(single_sentences, "one by one"), (unpaired, "drawn apart"), (without_replacement, "with* replacement"), (as_many_as_sentences, "as many speeches"),
              (speeches_alike, "counts alike"), (who_is_who, "centred on 0"), (lambda a, b, *rest: looped(b, a, *rest), "sign")],
     "11.8": [(lambda R, n: (np.log2(np.e), chance_exposure(R, n)[1]), "tends to"), (lambda R, n: (chance_exposure(R, n)[0], chance_exposure(R, 1)[1]), "of one secret"),
