@@ -8,6 +8,7 @@ operations in MPICH", IJHPCA 19(1), 2005. Nothing here measures anything.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 MIXED_ADAM = {"parameters": 2, "gradients": 2, "optimizer": 12}  # bytes a parameter, as in ZeRO
@@ -140,9 +141,40 @@ def ring_all_reduce(size: float, ranks: int, link: Link, pieces: int = 1) -> flo
     return 2 * ring_pass(size, ranks, link, pieces)
 
 
-def tree_all_reduce(size: float, ranks: int, link: Link) -> float:
-    """Seconds of an all-reduce up a binary tree and down again: 2 ⌈log₂ N⌉ messages of `size`."""
-    return 2 * math.ceil(math.log2(ranks)) * link.message(size)
+def tree_all_reduce(size: float, ranks: int, link: Link, pieces: int = 1) -> float:
+    """Seconds of an all-reduce up a binary tree of ⌈log₂ N⌉ levels and down again.
+
+    Args:
+        size: bytes of the whole.
+        ranks: number of processes, N.
+        link: what joins parent and child.
+        pieces: how many follow one another; while one is a level further the next is on its way.
+    """
+    levels = math.ceil(math.log2(ranks))
+    return 2 * (levels + pieces - 1) * link.message(size / pieces) if levels else 0.0
+
+
+def best_tree(size: float, ranks: int, link: Link) -> float:
+    """Seconds of a tree all-reduce in as many pieces as make it fastest."""
+    return min(tree_all_reduce(size, ranks, link, 2**k) for k in range(16))
+
+
+def two_level_all_reduce(size: float, machines: int, inside: Link, between: Link, *,
+                         each: int = 8, across: Callable = ring_all_reduce) -> float:
+    """Seconds of an all-reduce that does as much as it can within machines.
+
+    Reduce-scatter in each machine; then GPU i of all machines adds up share i, all shares at
+    once, each through a network port of its own; then an all-gather in each machine.
+
+    Args:
+        size: bytes of the whole.
+        machines: number of machines.
+        inside: what joins GPUs of one machine.
+        between: what joins machines.
+        each: GPUs in a machine.
+        across: seconds of an all-reduce between machines, such as `best_tree`.
+    """
+    return 2 * ring_pass(size, each, inside) + across(size / each, machines, between)
 
 
 def ring_bytes(size: float, ranks: int, stage: int = 0) -> float:

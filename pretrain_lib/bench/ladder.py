@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -206,7 +207,8 @@ def useful_flops(task: Task, batch_size: int) -> int:
     return products.flops
 
 
+@cache
 def peak_flops(precision: str, device: torch.device) -> float:
-    """Multiplications and additions a second in a large square product: what is to be had."""
+    """Multiplications and additions a second in a large square product, measured once a format."""
     size = 8192 if device.type == "cuda" else 2048
     return 2 * size**3 / matmul_seconds(precision, device, size)

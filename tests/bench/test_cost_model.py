@@ -8,6 +8,7 @@ from pretrain_lib.bench.cost_model import (
     FP32_ADAM,
     Encoder,
     Link,
+    best_tree,
     fit_link,
     ring_all_reduce,
     ring_bytes,
@@ -15,6 +16,7 @@ from pretrain_lib.bench.cost_model import (
     state_bytes,
     step_seconds,
     tree_all_reduce,
+    two_level_all_reduce,
 )
 from pretrain_lib.bench.encoder import Size
 from pretrain_lib.bench.products import Products
@@ -166,3 +168,36 @@ def test_activations_are_about_those_that_autograd_keeps(small):
             x = layer(x, None)
     counted = sum(size for size, _ in kept.values())
     assert counted == pytest.approx(shape.activation_bytes(4), rel=0.1)
+
+
+def pieces_clock(size: float, ranks: int, link: Link, pieces: int) -> float:
+    """When the last piece is up at the root of a tree, if each level sends a piece once it is in."""
+    levels = (ranks - 1).bit_length()
+    there = [0.0] * pieces  # when the level below has each piece
+    for _ in range(levels):
+        free, above = 0.0, []
+        for ready in there:
+            free = max(free, ready) + link.message(size / pieces)
+            above.append(free)
+        there = above
+    return there[-1]
+
+
+@pytest.mark.parametrize("ranks, pieces", [(2, 1), (4, 3), (7, 8), (16, 5)])
+def test_a_tree_in_pieces_takes_what_its_clock_says(ranks, pieces):
+    up = pieces_clock(1e6, ranks, LINK, pieces)
+    assert tree_all_reduce(1e6, ranks, LINK, pieces) == pytest.approx(2 * up)
+    assert best_tree(1e6, ranks, LINK) <= tree_all_reduce(1e6, ranks, LINK, 4)
+
+
+def test_two_levels_are_one_where_there_is_one_machine_or_one_gpu_in_each():
+    inside, between = Link(1e-6, 1e11), Link(1e-5, 1e10)
+    assert two_level_all_reduce(1e6, 1, inside, between) == pytest.approx(ring_all_reduce(1e6, 8, inside))
+    assert two_level_all_reduce(1e6, 16, inside, between, each=1) == pytest.approx(ring_all_reduce(1e6, 16, between))
+
+
+def test_two_levels_over_equal_links_send_as_much_as_one_ring_with_fewer_latencies():
+    link = Link(0.0, 1e9)
+    assert two_level_all_reduce(1e6, 4, link, link) == pytest.approx(ring_all_reduce(1e6, 32, link))
+    link = Link(1e-5, 1e30)
+    assert two_level_all_reduce(1e6, 4, link, link) == pytest.approx(2 * (7 + 3) * 1e-5)
