@@ -1,23 +1,22 @@
 # %% [markdown]
 # # 09 · Mixed precision and speed
 #
-# Chapter 08 trained a model in minutes, and what it did in these minutes was, above all, to multiply. This
-# chapter asks what a number costs. Half the bits are half the memory, and on a processor that is built
-# for it several times the speed. But a number of 16 bits cannot be just a shorter number of 32: some
+# This chapter asks what a number costs. Half the bits are half the memory, and on a processor that is built
+# for it several times the speed. But a number of 16 bits is not just a shorter number of 32: some
 # gradients vanish in it, some sums stop growing, and some processors compute in it many times
 # *slower*. We take floats apart by hand, watch gradients die, bring them back, and then do what helps most: measure.
 #
 # **You will be able to**
 #
 # 1. take any floating-point number apart and round to any format by hand;
-# 2. say which gradients fp16 loses, and write the dynamic loss scaling that brings them back;
-# 3. explain why weights are kept in float32, and read from a log which of its numbers was too small or too large;
-# 4. choose a precision by measuring, and say which share of your processor's peak a training step uses;
+# 2. say which gradients fp16 loses, and write an update in mixed precision that keeps them;
+# 3. read from a log which of a run's numbers was too small or too large;
+# 4. say of an operation whether arithmetic or memory limits it, and which share of your processor's peak a training step uses;
 # 5. trade time for memory with activation checkpoints, and derive how many of them are best.
 #
 # **You need** chapters 06 and 08, and a little patience with powers of two.
 #
-# **Time** about 3 hours of reading and exercises. Computing takes about a minute and a half on a laptop.
+# **Time** about 3 hours and a half of reading and exercises. Computing takes about two minutes on a laptop.
 
 # %% tags=["setup"]
 import copy
@@ -28,6 +27,7 @@ import subprocess
 import sys
 import weakref
 from collections import defaultdict
+from contextlib import nullcontext
 from statistics import mean, median
 
 import torch
@@ -39,9 +39,9 @@ from pretrain_lib import Keys, MaskedLM, ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib import load_images, load_pretrained, load_text
 from pretrain_lib.bench.products import Products
 from pretrain_lib.bench.timing import interleaved
-from pretrain_lib.course import check, claim, dial, headline, plots, predict, results, reveal
+from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch09 import COLUMNS, DIAGNOSES, DTYPES, FORMATS, patterns, printed_logs
-from pretrain_lib.course.results import processor
+from pretrain_lib.course.results import processor, verdict_table
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.common_blanks import load_common_blanks
 from pretrain_lib.training.loss_scaling import DOUBLED_AFTER, LossScaler
@@ -51,8 +51,8 @@ from pretrain_lib.models.precision import autocast, choose_device, fastest_preci
 # %% [markdown]
 # ## 1 · A number, bit by bit
 #
-# A computer has no real numbers. It has patterns of bits, and an agreement on what they mean. The agreement (IEEE 754; Goldberg 1991
-# explains it) is scientific notation in base two: a **sign**, an **exponent**, and a **mantissa** (also called *fraction*), which are
+# A computer has patterns of bits, and an agreement on what they mean. The agreement (IEEE 754; Goldberg 1991
+# explains it) is scientific notation in base two: a **sign**, an **exponent**, and a **mantissa** (also called *fraction*),
 # the digits after the point. Here is −6.5 in three formats.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
@@ -63,21 +63,21 @@ for name, dtype in DTYPES.items():
     print(f"{name}   sign {text[0]}   exponent {text[1 : 1 + exponent_bits]:8s}   mantissa {text[1 + exponent_bits :]}")
 
 # %% [markdown]
-# Read the last row. The sign is 1: negative. The exponent says 10001, which is 17; of it a *bias* of
-# $2^{5-1} - 1 = 15$ is taken off, so that small numbers can be written, too: $17 - 15 = 2$. The mantissa says .101, which is
+# Read the last row. The sign is 1: negative. The exponent says 10001, which is 17. A *bias* of
+# $2^{5-1} - 1 = 15$ is subtracted, so that small numbers can be written, too: $17 - 15 = 2$. The mantissa says .101, which is
 # $\tfrac12 + \tfrac18 = 0.625$. A leading 1 is not stored, because in base two it can be nothing else. Together:
 #
-# $$-1 \cdot (1 + 0.625) \cdot 2^{2} = -6.5$$
+# $$-1 \cdot (1 + 0.625) \cdot 2^{2} = -6.5 \tag{9.1}$$
 #
-# Two exponents are set aside. **All zeros** mean that the number is so small that there is no leading 1: these are the *subnormal*
+# Two exponents are special. **All zeros** mean that there is no leading 1: these are the *subnormal*
 # numbers, $0.\text{mantissa} \cdot 2^{1-\text{bias}}$, and zero is one of them. **All ones** mean infinity if the mantissa is 0, and
-# otherwise *not a number*, `nan`. That is the whole agreement.
+# otherwise *not a number*, `nan`.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 09.1 · take a number apart (★☆☆, 15 min)**
 #
-# Write it. `bits` is the pattern as an integer: `bits % 2**mantissa_bits` are its last bits, `bits >> mantissa_bits` the others. The
-# check goes through every pattern there is of both 16-bit formats.
+# Undo equation (9.1). `bits` is the pattern as an integer: `bits % 2**mantissa_bits` are its last bits, `bits >> mantissa_bits` the others. The
+# check tries every pattern of both 16-bit formats.
 
 
 # %% tags=["exercise"]
@@ -99,8 +99,8 @@ def decode(bits, exponent_bits, mantissa_bits):
 decode = check("09.1", decode)
 
 # %% [markdown]
-# With it we can ask each format for its extremes, without looking anything up. A fourth one joins: **tf32**, which NVIDIA's matrix units
-# make of float32 numbers on their way in. It lives inside these units, has fp32's exponent and fp16's mantissa, and PyTorch has no type for it.
+# It tells each format's extremes. A fourth format joins: **tf32**, which NVIDIA's matrix units
+# make of float32 numbers on their way in. It has fp32's exponent and fp16's mantissa, and PyTorch has no type for it.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 extremes = {}
@@ -115,9 +115,11 @@ for name, dtype in DTYPES.items():
     claim(extremes[name] == (info.max, info.tiny, info.eps), f"PyTorch says the same of {name}")
 
 # %% [markdown]
-# So the exponent buys **range** and the mantissa buys **precision**, and 16 bits can't buy both. fp16 spends on precision: it counts to
-# 65504 and no further. bf16 ("brain float", made at Google for training networks) is the upper half of an fp32: the same range, and
-# between 2 and 3 decimal digits. A picture of what each has: the number of significant bits that are left for a number of a given size.
+# So the exponent buys **range** and the mantissa buys **precision**, and 16 bits can't buy both. fp16 spends on precision: it counts to 65504 and
+# no further. bf16 ("brain float", made at Google for training networks) is the upper half of an fp32: the same range, and between 2 and 3 decimal
+# digits. Eight bits are shared out in two ways: 4 + 3 (E4M3) for weights and activations, 5 + 2 (E5M2) for gradients, each tensor with a scale of
+# its own. In the experiments of Micikevicius et al. (2022) such training is as good as in 16 bits. The number of significant bits that are left for
+# a number of a given size:
 
 # %%
 def significant_bits(n, exponent_bits, mantissa_bits):
@@ -135,15 +137,13 @@ for (name, shape), colour in zip(FORMATS.items(), [plots.GREY, plots.GREEN, plot
     at = {"fp32": (60, 22.2), "tf32": (60, 12), "bf16": (60, 6.2), "fp16": (-11, 12.4)}[name]
     ax.annotate(name, at, color=colour, fontweight="bold")
 ax.set(xlabel="size of the number, log₂|x|", ylabel="significant bits", ylim=(0, 26), xticks=range(-150, 151, 25))
-plots.show(fig, alt="Significant bits against the size of a number, in four formats. The first, fp32, has 24 bits from 2 to the minus 126 to 2 to the 127, and fewer "
-           "below, down to one at 2 to the minus 149. tf32 has 11 and bf16 8 bits over the same range. fp16 has 11 bits from "
-           "2 to the minus 14 to 2 to the 15 only, and falls to one bit at 2 to the minus 24.", number="9.1")
+plots.show(fig, alt="fp16 has three bits more than bf16 within a narrow range, and nothing outside it. Significant bits against the size of a number: fp32 has 24 and bf16 8 over a wide range, "
+           "tf32 11; fp16 has 11 from 2 to the minus 14 to 2 to the 15, and fewer below.", number="9.1")
 
 # %% [markdown]
 # **What the article says.** In its section 4.4 the article that this course starts from recommends mixed precision: 使用浮点数的小数部分进行计算，减少内存占用，提高训练速度,
 # "compute with the *fractional part* of floating-point numbers, which saves memory and raises the speed". The advice is good, and so are its
-# reasons. The description is not right: nothing is computed with the fraction alone. It could not be, as the fraction of a number says
-# nothing about its size:
+# reasons. But nothing can be computed with the fraction alone. It says nothing about a number's size:
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 numbers = torch.tensor([1.5, 3.0, 6144.0, 2.0**-14 * 1.5], dtype=torch.float16)
@@ -151,18 +151,17 @@ for x, bits in zip(numbers.tolist(), patterns(numbers)):
     print(f"{x:12.6g}   exponent {bits >> 10 & 31:05b}   fraction {bits & 1023:010b}")
 
 # %% [markdown]
-# Four numbers, one fraction. What is really done: *matrix products* are computed in a 16-bit format, exponent and all; the *weights* are kept
-# in float32; and with fp16 the *loss is multiplied* by a large number, so that gradients do not fall through the floor. Each of the
-# three is a section below. (And the word is not far off: a format of 16 bits does keep a shorter fraction.)
+# Four numbers, one fraction. What is really done: *matrix products* are computed in a 16-bit format, exponent and all; *weights* are kept
+# in float32; and with fp16 the *loss is multiplied* by a large number, so that gradients do not vanish.
 #
 # ### Rounding
 #
-# A result that falls between two numbers of a format is rounded to the nearer one, and halfway to the one whose last bit is 0.
-# How far apart are neighbours? Between $2^n$ and $2^{n+1}$ there are $2^{m}$ numbers for a mantissa of $m$ bits, so
+# A result between two numbers of a format is rounded to the nearer one, and halfway to the one whose last bit is 0.
+# Between $2^n$ and $2^{n+1}$ there are $2^{m}$ numbers for a mantissa of $m$ bits, so neighbours are apart by
 #
 # $$\text{spacing}(x) = 2^{\,n - m}, \qquad 2^n \le |x| < 2^{n+1}, \tag{9.2}$$
 #
-# and below the smallest normal number the spacing stays what it is there. It grows with the number. What is 2048 + 1 in fp16?
+# and below the smallest normal number the spacing stays what it is there. What is 2048 + 1 in fp16?
 
 # %%
 predict("09.sum", ..., unit="(2048 + 1 in fp16)")
@@ -175,15 +174,15 @@ claim(total == 2048, "from 2048 on fp16 knows even numbers only, and half of the
 # %% [markdown] tags=["exercise"]
 # **Exercise 09.2 · round by hand (★★☆, 20 min)**
 #
-# Write rounding for any format, as a function from float to float. `math.frexp(x)` gives $(f, e)$ with $x = f \cdot 2^e$ and
-# $\tfrac12 \le |f| < 1$ (mind: so $n = e - 1$), and Python's `round` takes the even one of two. Think of subnormal numbers, and of what is too large.
+# Round a finite float to any format. `math.frexp(x)` gives $(f, e)$ with $x = f \cdot 2^e$ and
+# $\tfrac12 \le |f| < 1$ (so $n = e - 1$), and Python's `round` takes the even one of two. Think of subnormal numbers, and of what is too large.
 
 
 # %% tags=["exercise"]
 def nearest(x, exponent_bits, mantissa_bits):
-    """The number of the format that is nearest to x, ±infinity if x is too large."""
+    """The number of the format that is nearest to a finite x, ±infinity if x is too large."""
     ### BEGIN SOLUTION
-    if x == 0 or not math.isfinite(x):
+    if x == 0:
         return x
     bias = 2 ** (exponent_bits - 1) - 1
     n = max(math.frexp(x)[1] - 1, 1 - bias)
@@ -197,18 +196,18 @@ nearest = check("09.2", nearest)
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 print("               fp32         tf32         bf16         fp16")
-for label, x in [("π", math.pi), ("1.001", 1.001), ("257", 257.0), ("70 000", 70_000.0), ("2⁻²⁴ · 1.4", 2.0**-24 * 1.4), ("2⁻²⁶", 2.0**-26)]:
+for label, x in [("π", math.pi), ("1.001", 1.001), ("257", 257.0), ("70,000", 70_000.0), ("2⁻²⁴ · 1.4", 2.0**-24 * 1.4), ("2⁻²⁶", 2.0**-26)]:
     print(f"{label:10s}" + "".join(f"{nearest(x, *shape):13.7g}" for shape in FORMATS.values()))
 
 # %% [markdown]
-# The last rows hold the trouble of the next section. What is at most half of fp16's smallest number, $2^{-25}$, becomes **zero**. From there to
-# $2^{-14}$ it is something, with fewer and fewer bits: the blue steps of Figure 9.1.
+# The last rows hold the trouble of the next section. At most half of fp16's smallest number, $2^{-25}$, becomes **zero**. From there to
+# $2^{-14}$ fewer and fewer bits are left: the blue steps of Figure 9.1.
 #
 # ## 2 · Gradients that fall through the floor
 #
-# How large are gradients? We take the small ModernBERT that comes with the course (chapter 08), trained for the better part of an hour, let it fill blanks in eight blocks of
-# text, and look at two kinds: gradients of *weights*, and gradients of *activations*, here of every output of a matrix product. The
-# second kind is what flows backwards through the layers, and in mixed precision it flows in 16 bits.
+# How large are gradients? The small ModernBERT that comes with the course (chapter 08) predicts masked tokens in eight blocks of
+# text. We look at gradients of *weights*, and at gradients of *activations*, here of every output of a matrix product. The
+# second kind flows backwards through the layers, and in mixed precision it flows in 16 bits.
 
 # %%
 apart, tokenizer, _ = load_common_blanks()
@@ -219,11 +218,11 @@ blocks = PackedBlocks(TokenDataset.in_memory(tokens, V), 128, special)
 objective = MaskedLM.of(tokenizer, rate=0.3)
 keys = Keys.of(0, 8)
 batch = objective.batch(blocks.take(keys), keys)
-print(f"{len(blocks)} blocks of 128 tokens; a batch of 8 with {batch.counts['masked_lm']:.0f} blanks")
+print(f"{len(blocks)} blocks of 128 tokens; a batch of 8 with {batch.counts['masked_lm']:.0f} masked tokens")
 
 # %% [markdown]
-# To watch what goes into products and comes out of them we need no change of the model. PyTorch lets a *mode* see every call of a
-# function; ours hands the factors and the result of each product to a function `see`, which may look at them, or replace them.
+# PyTorch lets a *mode* see every call of a function, without any change of the model. Ours hands the factors and the result of each product to a
+# function `see`, which may look at them, or replace them.
 
 # %%
 class InProducts(TorchFunctionMode):
@@ -263,7 +262,7 @@ activations, weights = (torch.cat([g.flatten() for g in kind]) for kind in found
 print(f"{len(activations):,} gradients of activations, {len(weights):,} of weights")
 
 # %% [markdown]
-# Before you look: of the activations' gradients that are not zero in float32, which share becomes zero in fp16?
+# Of the activations' gradients that are not zero in float32, which share becomes zero in fp16?
 
 # %%
 predict("09.lost", ..., unit="of activations' gradients become zero in fp16")
@@ -299,9 +298,8 @@ for ax, values, name, colour in zip(axes, (activations, weights), ("activations"
     for x, text in [(-45, "zero in fp16"), (-19.5, "fewer bits"), (1, "all bits of fp16")]:
         ax.annotate(text, (x, 110 * share.max().item()), ha="center", va="center", fontsize=9)
 axes[1].set(xlabel="size of the gradient, log₂|g|  (leftmost: all that are smaller; fp16 ends at the right edge)")
-plots.show(fig, alt="Gradients of activations, above, and of weights, below, by size. Two histograms by power of two, with the range below "
-           "2 to the minus 25 shaded grey, where fp16 has only zero, and from there to 2 to the minus 14 yellow, where it has fewer bits. "
-           "Gradients of activations have a wide spread, and a large part lies in the grey; hardly any lies to the right of the yellow. Gradients of weights lie further to the right.", number="9.2")
+plots.show(fig, alt="A large part of the activations' gradients is zero in fp16, and its upper half is empty. Two histograms by power of two, activations above, weights below. "
+           "Grey: zero in fp16. Yellow: fewer bits.", number="9.2")
 claim(becomes_zero(activations) > 0.1, "more than a tenth of the activations' gradients vanish in fp16")
 claim(becomes_zero(weights) < 0.5 * becomes_zero(activations), "weights' gradients, sums over many tokens, suffer less")
 claim(becomes_zero(activations, torch.bfloat16) < 0.01, "in bf16 next to nothing vanishes")
@@ -310,12 +308,11 @@ vanished = [becomes_zero(kind) * kind.count_nonzero().item() for kind in (logits
 print(f"logits: {vanished[0] / vanished[1]:.0%} of the activations' gradients that vanish")
 
 # %% [markdown]
-# Two things to see in Figure 9.2. fp16's right half is **empty**: no gradient is as large as 1, and the format would go on to 65504. And its left end cuts
-# into the crowd. Where do all those small numbers come from? More than half are gradients of *logits*. For a blank whose answer is $y$ the gradient is
-# $(q_w - [w = y])/N$: probability over number of blanks. With a vocabulary of thousands nearly every probability is tiny.
+# In Figure 9.2 fp16's right half is **empty**: no gradient is as large as 1, and the format would go on to 65504. Its left end cuts
+# into the crowd. More than half of what vanishes are gradients of *logits*. For a masked token $y$ the gradient is
+# $(q_w - [w = y])/N$: probability over number of masked tokens. With a vocabulary of thousands nearly every probability is tiny.
 #
-# Mind the $N$. A mean over a larger batch makes each of these gradients smaller, in proportion, and so does
-# every micro-batch that is divided by the *global* count (chapter 07). BERT's batch was 256 sequences of 512. What becomes of our gradients at
+# A mean over a larger batch makes these gradients smaller, in proportion to $N$. BERT's batch was 256 sequences of 512. What becomes of our gradients at
 # its size?
 
 # %%
@@ -326,9 +323,9 @@ claim(becomes_zero(activations, factor=1 / bert_batch) > becomes_zero(activation
 # %% [markdown]
 # ### Shift them
 #
-# The remedy of Micikevicius et al. (2018, section 3.2) is one multiplication. Multiply the *loss* by a scale $S$, and by the chain rule every gradient is
-# $S$ times as large: in Figure 9.2 the whole histogram moves to the right by $\log_2 S$, into the empty half. After the backward pass divide by $S$,
-# in float32. Choose a power of two and nothing is rounded by it. With too large an $S$ the largest gradients overflow. How wide is the window?
+# The remedy is one multiplication (Micikevicius et al. 2018, section 3.2). Multiply the *loss* by a scale $S$, and by the chain rule every gradient is
+# $S$ times as large: the whole histogram moves to the right by $\log_2 S$, into the empty half. After the backward pass divide by $S$,
+# in float32. A power of two rounds nothing. With too large an $S$ the largest gradients overflow. How wide is the window?
 
 # %%
 shifts = range(0, 41, 2)
@@ -343,21 +340,20 @@ ax.annotate("overflow", (shifts[-1], over[-1]), xytext=(-6, 8), textcoords="offs
 ax.axvline(first, color=plots.RED, ls="--", lw=1)
 ax.annotate("first overflow", (first, 55), xytext=(-4, 0), textcoords="offset points", color=plots.RED, ha="right", fontsize=9)
 ax.set(xlabel="loss scale, log₂ S", ylabel="gradients of activations (%)", ylim=(-3, 100))
-plots.show(fig, alt="Shares of the activations' gradients that become zero and that overflow, against the loss scale. "
-           "The share that becomes zero falls as the scale grows, to nearly none, before the first of them "
-           "overflows, at the dashed line; the share that overflows stays small for some more powers of two.", number="9.3")
+plots.show(fig, alt="A wide range of loss scales loses next to nothing at either end. Shares of the activations' gradients that become zero and that overflow, against the loss scale. "
+           "The first overflow, at the dashed line, comes after hardly any are zero.", number="9.3")
 print(f"the largest of these scales without an overflow leaves {lost[list(shifts).index(first) - 1]:.2f} % at zero, 1 leaves {lost[0]:.1f} %")
 
 # %% [markdown]
-# In Figure 9.3 the window is wide, but its place depends on the model, the batch and the moment. So nobody chooses $S$: it is **searched while training goes on**. Begin
-# high. If any gradient is infinite or nan, leave this update out and halve $S$. If all were finite for long, double it and see.
-# An overflow is no accident here, it is how the scale finds out where the ceiling is.
+# The window in Figure 9.3 is wide, but its place depends on the model, the batch and the moment. So $S$ is **searched while training goes on**. Begin
+# high. If any gradient is infinite or nan, leave this update out and halve $S$. If all were finite for long, double it.
+# An overflow is no accident: so the scale finds its ceiling.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 09.3 · a dynamic loss scale (★★☆, 20 min)**
 #
 # `backward(scale)` returns a list of fp16 gradients of `scale` × loss. `step(gradients)` updates the weights, and wants true gradients in float32.
-# `state` is the scale, and how many finite updates there were in a row; return the state for the next update. After `interval` finite updates the
+# `state` is the scale, and how many finite updates there were in a row; return the next one. After `interval` finite updates the
 # scale is multiplied by `growth`, and the count begins again.
 
 
@@ -377,7 +373,7 @@ def scaled_update(backward, step, state, growth=2.0, backoff=0.5, interval=2000)
 scaled_update = check("09.3", scaled_update)
 
 # %% [markdown]
-# The library's `LossScaler` keeps the same two numbers. Do you agree with it over some thousand updates, with an overflow now and then?
+# The library's `LossScaler` keeps the same two numbers. Do both agree over some thousand updates?
 
 # %%
 scaler, state = LossScaler(enabled=True), (LossScaler(enabled=True).scale, 0)
@@ -389,10 +385,10 @@ print(f"yours 2^{math.log2(state[0]):.0f} and {state[1]} in a row, the library's
 claim(state == (scaler.scale, scaler.good), "your scale is where the library's is")
 
 # %% [markdown]
-# Now watch it work. Is your machine fast in fp16? Perhaps not (section 5), so we *emulate*: we compute in float32, and
-# round every factor and every result of a product to fp16, and going back their gradients. That is what a matrix unit does, which
-# multiplies 16-bit numbers and adds up in 32 bits. Then we compare with the real thing, PyTorch's
-# `autocast` (section 4), on a model so small that slowness does not matter, with gradients of the size that a batch 16 times as large gives.
+# Now watch it work. Your machine may be slow in fp16 (section 5), so we *emulate*: we compute in float32, and
+# round every factor and every result of a product to fp16, and going back their gradients. A matrix unit does the same: it
+# multiplies 16-bit numbers and adds up in 32 bits. We compare with PyTorch's
+# `autocast` (section 4), on a tiny model, with gradients of the size that a batch 16 times as large gives.
 
 # %%
 class Rounded(torch.autograd.Function):
@@ -429,75 +425,80 @@ claim(abs((found["emulated"] == 0).double().mean() - (found["autocast"] == 0).do
       "the emulation loses what PyTorch's own fp16 loses")
 
 # %% [markdown]
-# (Not to the last bit: autocast has the GELU and the gate in 16 bits as well, our emulation only the products.)
-
-# %% [markdown]
-# And training, with *your* function: a small model, gradients of the size of BERT's batch, a scale that starts much too high and is
-# doubled after 15 good updates. How many of the first 20 updates will be left out?
+# And training, with *your* function: gradients of the size of BERT's batch, a scale that starts much too high and is
+# doubled after 15 good updates; beside it the same in float32. How many of the first 20 updates will be left out?
 
 # %%
 predict("09.skipped", ..., unit="updates left out, of the first 20")
 
 # %%
-model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=V, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-                                               num_attention_heads=2, max_position_embeddings=128), seed=1)
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-state, track = (2.0**40, 0), []
-for number in range(dial(smoke=25, laptop=80)):
-    keys = Keys.of(1, [(8 * number + i) % len(blocks) for i in range(8)], epoch=number)
-    now = objective.batch(blocks.take(keys), keys)
+def train(mode, state):
+    """Of each update the loss, log₂ of the scale, and whether it was made."""
+    model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=V, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+                                                   num_attention_heads=2, max_position_embeddings=128), seed=1)
+    optimizer, track = torch.optim.AdamW(model.parameters(), lr=3e-3), []
+    for number in range(dial(smoke=25, laptop=80)):
+        keys = Keys.of(1, [(8 * number + i) % len(blocks) for i in range(8)], epoch=number)
+        now = objective.batch(blocks.take(keys), keys)
 
-    def backward(scale):
-        optimizer.zero_grad()
-        with emulated(torch.float16):
-            loss = objective(model, now)["masked_lm"] / now.counts["masked_lm"]
-        track.append([loss.item(), math.log2(scale), False])
-        (loss * scale / bert_batch).backward()
-        return [p.grad for p in model.parameters()]
+        def backward(scale):
+            optimizer.zero_grad()
+            with mode:
+                loss = objective(model, now)["masked_lm"] / now.counts["masked_lm"]
+            track.append([loss.item(), math.log2(scale), False])
+            (loss * scale / bert_batch).backward()
+            return [p.grad for p in model.parameters()]
 
-    def step(true_gradients):
-        for p, gradient in zip(model.parameters(), true_gradients):
-            p.grad = gradient * bert_batch  # as if the other micro-batches had said the same
-        optimizer.step()
-        track[-1][2] = True
+        def step(true_gradients):
+            for p, gradient in zip(model.parameters(), true_gradients):
+                p.grad = gradient * bert_batch  # as if the other micro-batches had said the same
+            optimizer.step()
+            track[-1][2] = True
 
-    state = scaled_update(backward, step, state, interval=15)
-losses, log_scale, stepped = map(list, zip(*track))
+        state = scaled_update(backward, step, state, interval=15)
+    return map(list, zip(*track))
+
+
+losses, log_scale, stepped = train(emulated(torch.float16), (2.0**40, 0))
+in_fp32, _, _ = train(nullcontext(), (1.0, 0))
 reveal("09.skipped", 20 - sum(stepped[:20]))
 
 # %%
 fig, axes = plots.figure(rows=2, width=8, height=4)
-axes[0].plot(range(1, len(track) + 1), losses, color=plots.BLUE)
+updates = range(1, len(losses) + 1)
+for y, name, colour in ((in_fp32, "fp32", plots.GREY), (losses, "fp16, scaled", plots.BLUE)):
+    axes[0].plot(updates, y, color=colour)
+    axes[0].annotate(name, (updates[10], y[10]), xytext=(0, 5), textcoords="offset points", color=colour)
 axes[0].set(ylabel="training loss (nats)")
-axes[1].step(range(1, len(track) + 1), log_scale, where="mid", color=plots.GREEN)
+axes[1].step(updates, log_scale, where="mid", color=plots.GREEN)
 skipped = [i for i, done in enumerate(stepped) if not done]
 axes[1].plot([i + 1 for i in skipped], [log_scale[i] for i in skipped], "x", color=plots.RED)
 axes[1].annotate("× left out", (skipped[-1] + 1, log_scale[skipped[-1]]), xytext=(10, 8), textcoords="offset points", color=plots.RED)
 axes[1].set(xlabel="update", ylabel="loss scale, log₂ S")
-plots.show(fig, alt="Above, the training loss, level while updates are left out, then falling. Below, the loss scale: it halves in every update at "
-           "first, each marked by a red cross, then goes up by one step now and then and comes down again after another cross.", number="9.4")
+plots.show(fig, alt="The loss scale finds its place by itself, and then the loss falls as in float32. Above, the training loss, with the zigzag that float32 has on the same batches. "
+           "Below, the scale: halved in every update at first, each marked by a red cross, then up by one step now and then.", number="9.4")
 claim(losses[-1] < losses[0] - 0.5, "it learns, in fp16, with gradients of which unscaled most would be zero")
 
 # %% [markdown]
-# Figure 9.4 begins with a row of crosses: the first scale is far too large, and each update that overflows is left out and halves it. Then it learns, and the
-# scale feels its way along the largest that fits. So much for the mechanism. Does training *notice* what is lost? The paper's answer was: it depends. Many of its networks needed no loss scaling at all, and a
-# detector (Multibox SSD) diverged without. There a scale of 8 was enough: what lies below $2^{-27}$ was irrelevant, what lies between that
-# and $2^{-24}$ was not (section 3.2). We asked the same of a masked transformer, with the predictions first.
+# Figure 9.4 begins with a row of crosses: each update that overflows is left out and halves the scale. The zigzag of the loss comes from the
+# batches; float32 has it too. Does training *notice* what is lost without a scale? In the paper it depends. Many of its networks needed no loss
+# scaling, and a detector (Multibox SSD) diverged without. There a scale of 8 was enough: what lies below $2^{-27}$ was irrelevant, what lies
+# between that and $2^{-24}$ was not (section 3.2). We asked the same of a masked transformer.
 
 # %%
 ledger = results("09-small-gradients")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
+print(verdict_table(ledger))
 measured = ledger["measured"]
 
 # %%
 gaps = {name: [run - base for run, base in zip(runs, measured["losses"]["fp32"])] for name, runs in measured["losses"].items()}
 del gaps["fp32"]
 fig, ax = plots.figure(width=8, height=2.4)
-plots.bars(ax, list(gaps), list(gaps.values()), [plots.ORANGE, plots.RED, plots.GREEN, plots.BLUE], unit=" nats")
+plots.bars(ax, list(gaps), [[1000 * gap for gap in runs] for runs in gaps.values()], [plots.ORANGE, plots.RED, plots.GREEN, plots.BLUE])
 ax.axvline(0, color=plots.GREY, lw=1.2)
-ax.set(xlabel=f"held-out loss less that of fp32 with the same seed (nats), after {measured['steps']} updates", xlim=(-0.1, 0.6))
-plots.show(fig, alt="How much higher than fp32's the held-out loss ends, a dot a seed. Only fp16 at the size of the large batch without a loss scale is "
-           "far from 0. fp16 at the small batch, fp16 with a loss scale, and bf16 are near 0.", number="9.5")
+ax.set(xlabel=f"held-out loss less that of fp32, same seed (thousandths of a nat), after {measured['steps']} updates", xlim=(-100, 600))
+plots.show(fig, alt="Only fp16 at the size of the large batch without a loss scale ends far from fp32. Difference of the held-out losses, one dot per seed. "
+           "fp16 at the small batch, fp16 with a loss scale, and bf16 are near 0.", number="9.5")
 for name, gap in gaps.items():
     print(f"{name:26s} {sum(gap) / len(gap):+.3f} nats   (seeds: {'  '.join(f'{g:+.3f}' for g in gap)})")
 claim(min(gaps["fp16, large batch"]) > 0.1 > max(map(abs, gaps["fp16, large batch, scaled"])), "without a scale training is worse; with one it is not")
@@ -509,17 +510,6 @@ def lost_share(counts, shift):
 
 
 large = -math.log2(measured["large"])
-fig, ax = plots.figure(width=8, height=3)
-for (name, seeds), colour in zip(measured["counts"].items(), [plots.ORANGE, plots.GREEN, plots.BLUE]):
-    shifts = list(range(0, 33, 2))
-    runs = [[100 * lost_share(seed["activations"], s + large) for seed in seeds] for s in shifts]
-    y = [sum(run) / len(run) for run in runs]
-    ax.plot(shifts, y, color=colour, marker="o", markersize=3)
-    at, where = {"fresh": (1, (8, 4)), "trained here": (3, (8, 4)), "trained for an hour": (9, (4, 8))}[name]
-    ax.annotate(name.replace("here", f"for {measured['steps']} updates"), (shifts[at], y[at]), xytext=where, textcoords="offset points", color=colour)
-ax.set(xlabel="loss scale, log₂ S, at the size of BERT's batch", ylabel="activations' gradients at zero (%)", ylim=(0, 100))
-plots.show(fig, alt="Share of activations' gradients that are zero in fp16 against the loss scale, for a fresh model, one trained for a few updates and "
-           "one trained for an hour. All fall with the scale; that of the model trained for an hour has the longest tail.", number="9.6")
 fresh = measured["counts"]["fresh"]
 ceiling = [math.floor(math.log2(65504 / max(seed["largest activations"], seed["largest weights"]))) for seed in fresh]
 before, after = ([lost_share(seed["activations"], s) for seed, s in zip(fresh, shift)] for shift in ([large] * len(fresh), ceiling))
@@ -528,23 +518,18 @@ headline("of the activations' gradients that fp16 loses at BERT's batch size, th
 claim(recovered > 0.9, "a loss scale brings nearly all lost gradients back")
 
 # %% [markdown]
-# The verdict says of each prediction whether it held. Read it slowly, with Figure 9.5 beside it:
+# * **Unscaled fp16 does not fail, it learns less.** No nan, no warning, a loss that falls: and every seed ends far above float32 (Figure 9.5).
+#   Without a float32 run beside it nobody would know. With a scale the difference is gone, to the size of chance.
+# * **The size of the gradients decides**, not the model. The same network with the same data needs no scale at the small batch: "it depends" on how
+#   many tokens a mean is taken over.
+# * **Prediction 4 failed.** bf16 loses a few gradients in a thousand of the trained model: gradients of tokens that the
+#   model has learned to exclude. The lowest bar of Figure 9.5 does not miss them. So bf16 needs no scale, which is what it was made for (Kalamkar et al. 2019).
 #
-# * **Unscaled fp16 does not fail, it fails to learn as much.** No nan, no warning, a loss that falls: and in every seed it ends far above float32's. Without a float32 run
-#   beside it nobody would know.
-# * **With a scale the difference is gone**, to the size of chance.
-# * **It is the size of the gradients that decides**, not the model. The same network with the same data needs no scale at the small batch. That is the paper's "it depends",
-#   with one reason made visible: a mean over more tokens.
-# * **Prediction 4 failed.** bf16 loses a few gradients in a thousand of the trained model. They are so small that they lie in float32's own subnormal range: gradients of tokens that the
-#   model has learned to exclude altogether. As far as the lowest bar of Figure 9.5 can tell, nobody misses them. This is why bf16, where there is hardware for it, has replaced fp16 in
-#   training (Kalamkar et al. 2019).
-# * Not everything that is lost is missed. With a scale some of the trained model's gradients are still zero (the blue tail in Figure 9.6), and training is as good as in float32.
-#
-# All of it is emulated, and short: a hundred-odd updates of a small model. The sign and the shape are the paper's; the numbers are this model's.
+# All of it is emulated and short. The sign and the shape are the paper's.
 #
 # ## 3 · Updates that fall through the floor
 #
-# Gradients have survived; now they are added to the weights. Start at 1 and add a thousandth, a thousand times, in bf16.
+# Now gradients are added to the weights. Start at 1 and add a thousandth, a thousand times, in bf16.
 
 # %%
 predict("09.walk", ..., unit="(1 + 1000 × 0.001 in bf16)")
@@ -559,19 +544,19 @@ print(f"numbers near 1 are {spacing:g} apart in bf16, so anything up to {spacing
 claim(w.item() == 1.0, "a thousand updates have changed nothing")
 
 # %% [markdown]
-# Each update is below half of the spacing, and each is rounded away, **all by the same rule and in the same direction**: a thousand small steps are not one
-# large one. Late in training, when the learning rate is small, most updates look like that. A weight $w$ moves only if
+# Each update is below half of the spacing and is rounded away: a thousand small steps are not one
+# large one. Late in training, when the learning rate is small, most updates are like that. A weight $w$ moves only if
 #
 # $$|\text{update}| > \tfrac12\,\text{spacing}(w) \approx |w| \cdot 2^{-m-1} \dots |w| \cdot 2^{-m-2}.$$
 #
-# For bf16 that is a few thousandths of the weight. Micikevicius et al. (section 3.1) put it as a ratio for fp16: a weight that is 2048 times its update. They
-# saw a speech model lose 80 % (relative) of its accuracy. The remedy is to keep a **master copy** of the weights in float32, add
+# For bf16 that is a few thousandths of the weight. In fp16 a weight that is 2048 times its update stays where it is (Micikevicius et al., section 3.1); their
+# speech model lost 80 % (relative) of its accuracy. The remedy is a **master copy** of the weights in float32: add
 # updates to that, and round it to 16 bits for each forward pass.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 09.4 · master weights (★☆☆, 10 min)**
 #
-# Write gradient descent with a master copy. `gradient(w)` wants weights of the format `dtype`, and answers in it. The sum is kept, and returned, in
+# Gradient descent with a master copy: `gradient(w)` wants weights of the format `dtype`, and answers in it. Keep and return the sum in
 # float32.
 
 
@@ -595,9 +580,8 @@ claim(abs(walked.item() - 2) < 1e-3, "in float32 a thousand small steps are one 
 
 # %% [markdown]
 # Does it matter to a network? A small autoencoder of digits, AdamW with a learning rate that falls to zero, trained in four ways: float32;
-# weights in bf16; bf16 with a float32 master copy; and weights in bf16 with a trick. **Stochastic rounding** rounds up or down at random, up
-# with a probability that is the distance from below over the spacing. Then the *expected* weight is right: of a thousand small
-# updates the right number goes through.
+# weights in bf16; bf16 with a float32 master copy; and bf16 with **stochastic rounding**, up or down at random, up
+# with a probability that is the distance from below over the spacing. Then the *expected* weight is right.
 
 # %%
 def stochastic(x):
@@ -646,9 +630,8 @@ fig, ax = plots.figure(width=8, height=3.4)
 for (way, runs), colour in zip(curves.items(), [plots.GREY, plots.RED, plots.GREEN, plots.BLUE]):
     x = [number for number, _ in runs[0]]
     plots.spread(ax, x, list(zip(*[[error for _, error in run] for run in runs])), way, colour)
-ax.set(xlabel="update", ylabel="held-out error of a pixel", yscale="log")
-plots.show(fig, alt="Held-out error against updates, on a logarithmic axis, for four ways to keep weights. Weights in bf16 stop improving early and end "
-           "highest. The curves with a float32 master copy and with stochastic rounding lie on that of float32, or close to it.", number="9.7")
+ax.set(xlabel="update", ylabel="held-out error per pixel", yscale="log")
+plots.show(fig, alt="Weights in bf16 stop improving early; a float32 master copy or stochastic rounding prevents it. Held-out error against updates, on a logarithmic axis, for four ways to keep weights.", number="9.6")
 ends = {way: sorted(run[-1][1] for run in runs) for way, runs in curves.items()}
 print("  ".join(f"{way}: {end[len(end) // 2]:.5f}" for way, end in ends.items()))
 claim(min(ends["bf16 weights"]) > 1.2 * max(ends["fp32"]), "weights in bf16 alone end higher, in every seed")
@@ -656,14 +639,85 @@ claim(median(ends["bf16, fp32 master"]) < 1.05 * median(ends["fp32"]), "with a m
 claim(median(ends["bf16, stochastic rounding"]) < median(ends["bf16 weights"]), "stochastic rounding helps")
 
 # %% [markdown]
-# In Figure 9.7 the red curve, weights in bf16 alone, is left behind once the updates have become smaller than half a spacing; the same updates, added up in float32, are not lost.
-# A master copy costs 4 bytes a weight. That is less than it sounds: AdamW keeps two float32 numbers a weight anyway, and activations (section 8)
-# are often more than all of these. Where memory is really short, stochastic rounding, or keeping the rounding error along (Kahan summation), takes its place:
-# Zamirai et al. (2021) match float32 with either on seven tasks.
+# In Figure 9.6 the red curve is left behind once updates are smaller than half a spacing. A master copy costs 4 bytes per weight, where AdamW keeps
+# 8 anyway. Where memory is really short, stochastic rounding, or keeping the rounding error along (Kahan summation), takes its place: Zamirai et
+# al. (2021) match float32 with either on seven tasks.
 #
+# ### One update, whole
+#
+# Everything so far is one update in mixed precision: Figure 9.7.
+
+# %%
+plots.show(diagrams.update(), alt="Products run in 16 bits; the loss, the gradients' scaling and clipping, the step and the weights stay in float32. Five steps of an update, with their formats, "
+           "and the way back from master weights to the next forward pass.", number="9.7")
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 09.8 · an update in mixed precision (★★★, 30 min)**
+#
+# Write Figure 9.7. `model` has weights in fp16; `masters` are float32 tensors in the order of `model.parameters()`, and `optimizer` updates *them*.
+# `loss_of(model)` is a float32 loss. `state` and `interval` are those of exercise 09.3, with factors 2 and ½. If all gradients are finite, clip
+# their norm to `largest_norm` (`nn.utils.clip_grad_norm_`) and make the step. Return the loss and the new state. Two updates in a row must be
+# right, also when the first was left out.
+
+
+# %% tags=["exercise"]
+def mixed_step(model, masters, optimizer, loss_of, state, largest_norm=1.0, interval=2000):
+    """One update of the masters: the loss, and (scale, finite updates in a row)."""
+    ### BEGIN SOLUTION
+    scale, in_a_row = state
+    weights = list(model.parameters())
+    with torch.no_grad():
+        for weight, master in zip(weights, masters):
+            weight.copy_(master)
+    loss = loss_of(model)
+    (loss * scale).backward()
+    for weight, master in zip(weights, masters):
+        master.grad = weight.grad.float() / scale
+        weight.grad = None
+    if not all(master.grad.isfinite().all() for master in masters):
+        return loss.item(), (scale / 2, 0)
+    nn.utils.clip_grad_norm_(masters, largest_norm)
+    optimizer.step()
+    return loss.item(), (2 * scale, 0) if in_a_row + 1 == interval else (scale, in_a_row + 1)
+    ### END SOLUTION
+
+
+mixed_step = check("09.8", mixed_step)
+
+# %% [markdown]
+# The autoencoder once more, now with *real* fp16 weights and products, by your update; and by the same update with a scale that stays at 1
+# (`interval` is never reached), with the loss of a batch 65,536 times as large:
+
+# %%
+def train_mixed(start, steps, seed=0):
+    """Held-out error of the masters, and how many updates were left out; gradients are 1/65536 of a batch's own."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, 64))
+    masters = [p.detach().clone().requires_grad_() for p in net.parameters()]
+    optimizer = torch.optim.AdamW(masters, lr=2e-3, eps=1e-14, weight_decay=0.0)
+    half, state, left_out = copy.deepcopy(net).half(), (start, 0), 0
+    for number in range(steps):
+        optimizer.param_groups[0]["lr"] = 2e-3 * (1 - number / steps)
+        x = digits[torch.randint(len(digits), (64,))]
+        scale = state[0]
+        _, state = mixed_step(half, masters, optimizer, lambda net: (net(x.half()).float() - x).square().mean() / 2**16, state)
+        left_out += state[0] < scale
+    with torch.no_grad():
+        for p, master in zip(net.parameters(), masters):
+            p.copy_(master)
+        return (net(held) - held).square().mean().item() / 2, left_out
+
+
+steps = dial(smoke=60, laptop=600)
+errors = {start: train_mixed(start, steps) for start in (2.0**40, 1.0)}
+for start, (error, left_out) in errors.items():
+    print(f"scale from 2^{math.log2(start):.0f}: held-out error {error:.5f} after {steps} updates, {left_out} left out")
+claim(errors[2.0**40][0] < 0.8 * errors[1.0][0], "with your scale it learns, without one it hardly does")
+
+# %% [markdown]
 # ## 4 · What stays in float32
 #
-# "Mixed" means that not everything is 16 bits. Products are: nearly all of the arithmetic is in them, and inside a product sums are kept in
+# Products take 16 bits: nearly all of the arithmetic is in them, and inside a product sums are kept in
 # 32 bits. And the rest? Ask `autocast`, PyTorch's mode that decides it call by call.
 
 # %%
@@ -675,12 +729,13 @@ with torch.autocast("cpu", torch.bfloat16):
 print("\n".join(f"{name:14s} gives {str(out.dtype).removeprefix('torch.')}" for name, out in made.items()))
 
 # %% [markdown]
-# This is the list for CPUs. On CUDA it is longer: softmax, layer norm, exponentials, logarithms, powers, sums, norms and losses run in float32, whatever comes in (it is in
-# the reference of `torch.amp`). The rule behind: **what adds up many numbers, and what blows numbers up, is kept in float32.** There are three reasons. A running sum
-# first: ten thousand times 0.001, in fp16.
+# This is the list for CPUs: softmax and layer norm *give* bfloat16. Their kernels read 16 bits, add up in float32 inside, and round the result
+# once. On CUDA softmax, layer norm, exponentials, logarithms, powers, sums, norms and losses also give float32 (reference of `torch.amp`). The
+# common rule: **what adds up many numbers, or blows numbers up, is *computed* in float32, whatever its result is stored in.** There are three
+# reasons. A running sum first: ten thousand times 0.001, in fp16.
 
 # %%
-predict("09.running", ..., unit="(10 000 × 0.001, added up one by one in fp16)")
+predict("09.running", ..., unit="(10,000 × 0.001, added up one by one in fp16)")
 
 # %%
 total, thousandth, path = torch.zeros((), dtype=torch.float16), torch.tensor(0.001, dtype=torch.float16), []
@@ -689,13 +744,12 @@ for _ in range(10_000):
     path.append(total.item())
 reveal("09.running", path[-1])
 stalled = next(i for i, value in enumerate(path) if value == path[-1]) + 1
-print(f"it stands still after {stalled:,} of 10 000 additions; PyTorch's own sum in fp16 gives "
+print(f"it stands still after {stalled:,} of 10,000 additions; PyTorch's own sum in fp16 gives "
       f"{torch.full((10_000,), 0.001, dtype=torch.float16).sum().item():.3f}: it adds in float32 and rounds once")
 claim(path[-1] < 5, "half of the sum, or less, is there")
 
 # %% [markdown]
-# (On its way it first grows too *fast*, where 0.001 is a little more than half a spacing and is rounded up each time. Rounding
-# errors of one sign don't cancel.) The second reason is overflow: squares and exponentials.
+# The second reason is overflow: squares and exponentials.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 hidden = torch.tensor([300.0, -300.0, 10.0, 1.0], dtype=torch.float16)
@@ -705,13 +759,12 @@ print("e^12 in fp16:", scores.exp().tolist()[0], "  softmax by the formula:", (s
       "  after subtracting the maximum:", round((scores - scores.max()).softmax(-1).tolist()[0], 3))
 
 # %% [markdown]
-# The third is the loss: a mean of thousands of terms, each a logarithm of a sum over the vocabulary. Our objectives therefore turn logits into float32 before they
-# do anything with them (`token_loss` in `objectives/masked_lm.py`), whatever the model computed in, on any device.
+# The third is the loss: a mean of thousands of terms, each a logarithm of a sum over the vocabulary. So our objectives turn logits into float32 first.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 09.5 · read five logs (★★☆, 10 min)**
 #
-# Five runs in fp16, invented, but typical. One is healthy. What happened in the others? Answer with a dictionary from letter to one of the five diagnoses.
+# Five runs in fp16 are invented, but typical. One is healthy. What happened in the others? Answer with a dictionary from letter to diagnosis.
 
 # %% tags=["exercise"]
 for letter, rows in printed_logs().items():
@@ -723,17 +776,24 @@ print("diagnoses:", ", ".join(DIAGNOSES))
 
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
-diagnosis = {"A": "updates vanish", "B": "healthy", "C": "overflow not skipped", "D": "gradients vanish", "E": "forward overflows"}
+diagnosis = {
+    "A": "updates vanish",  # gradients are there; fewer and fewer weights change as the rate falls
+    "B": "healthy",  # the scale looks for its place, and the loss falls all the way
+    "C": "overflow not skipped",  # the first gradient was infinite, and all weights changed
+    "D": "gradients vanish",  # nearly all are exactly 0, at scale 1
+    "E": "forward overflows",  # the loss itself is infinite, before any gradient
+}
 ### END SOLUTION
 diagnosis = check("09.5", diagnosis)
 
 # %% [markdown]
-# In the library C cannot happen, and E ends at update 1 501: there a *loss* that is not finite is an error, in every format, with the numbers of the
-# samples it came from. A run that trains on with nan costs more than one that ends. Only infinite gradients, in fp16, are left out as in B.
+# In the library C cannot happen, and E ends at update 1,501: a *loss* that is not finite is an error, with the numbers of the
+# samples it came from. Only infinite gradients, in fp16, are left out as in B.
 #
 # ## 5 · Choose by measuring
 #
-# Is 16 bits faster? A name cannot tell. Multiply two matrices of 256 × 256 (on a GPU, of 4096 × 4096) on *your* machine, in three formats. How many times the speed of fp32 does bf16 have?
+# Are 16 bits faster? Multiply two matrices of 256 × 256 (on a GPU, of 4096 × 4096) on *your* machine, in three formats. How many times the speed of
+# fp32 does bf16 have?
 
 # %%
 predict("09.bf16", ..., unit="times the speed of fp32 (products in bf16, here)")
@@ -771,11 +831,9 @@ for name, (fp32, bf16, fp16) in speed.items():
     print(f"{name:28s} {fp32:7.1f}   {bf16:7.1f}   {fp16:7.1f}   {ratio}")
 
 # %% [markdown]
-# The second row (on PCs) is the same processor, told to use no instruction that is younger than AVX2, of 2013: so it looks on a great many laptops. There a product in bf16 is
-# *emulated*, number by number, and can take many times as long. Nothing warns you: the program runs, the loss falls, and
-# the minutes become hours. That is why `precision="auto"` does not look at names or lists. It multiplies; and because products
-# are not all of a step (section 7 shows what can go wrong), it takes a format whose products are faster only if both passes of a whole layer are, too (with matrices and rounds of
-# its own, so its ratio need not be the one above):
+# The second row (on PCs) is the same processor, told to use no instruction younger than AVX2, of 2013, as many laptops have to. There a product in
+# bf16 is *emulated*, number by number, and nothing warns you. That is why `precision="auto"` multiplies and looks. It takes a format whose products
+# are faster only if both passes of a whole layer are faster, too:
 
 # %%
 choice = fastest_precision(device)
@@ -786,13 +844,13 @@ print(f"this machine's choice: {choice.name} ({choice.why})\nproducts alone: {qu
 # | | range as fp32 | needs loss scaling | where it is fast |
 # |---|---|---|---|
 # | fp32 | yes | no | everywhere; the yardstick |
-# | tf32 | yes | no | NVIDIA GPUs from Ampere (2020) on, only inside products |
-# | bf16 | yes | no | the same GPUs, TPUs, some server processors |
-# | fp16 | no | yes | also older GPUs, such as the T4 that Colab lends, which has no bf16 |
+# | tf32 | yes | no | inside products, NVIDIA GPUs from Ampere (2020) on; PyTorch leaves it off until `torch.set_float32_matmul_precision("high")`, ours until `precision="tf32"` or "auto" |
+# | bf16 | yes | no | the same GPUs, TPUs, AMD's Instinct GPUs, some server processors, Apple from M2 on |
+# | fp16 | no | yes | nearly all GPUs, also older ones, such as Colab's T4, which has no units for bf16 |
 #
 # ## 6 · Where the time goes
 #
-# Before making anything faster, look. PyTorch's profiler writes down how long each operation took. A training step of a small model, 4 layers of 128 numbers, 16 blocks of 128
+# PyTorch's profiler writes down how long each operation took. A training step of a small model, 4 layers of 128 numbers, 16 blocks of 128
 # tokens (on a GPU a larger one):
 
 # %%
@@ -838,7 +896,7 @@ for name, milliseconds in list(spent.items())[:9]:
 print(f"{'all together':55s} {whole:7.2f} ms")
 
 # %% [markdown]
-# Read such a table from the top, and ask of each line whether it *must* be there. Products (`mm`, `addmm`, `bmm`) must. Grouped by purpose:
+# Ask of each line whether it *must* be there. Products (`mm`, `addmm`, `bmm`) must. Grouped by purpose:
 
 # %%
 GROUPS = {"products": ("mm", "addmm", "bmm"), "attention": ("dot_product", "flash"), "softmax and loss": ("softmax", "nll_loss"),
@@ -863,23 +921,91 @@ share = dict(sorted(share.items(), key=lambda item: -item[1]))
 fig, ax = plots.figure(width=8, height=2.8)
 plots.bars(ax, list(share), [[value] for value in share.values()], unit=" %")
 ax.set(xlabel="share of a training step's time (%), fp32", xlim=(0, 100))
-plots.show(fig, alt="Bars: the share of a training step's time that goes into matrix products, the largest, and into the other parts.")
+plots.show(fig, alt="Matrix products take the largest share of a training step's time, and far from all of it. Bars: the share of each part.", number="9.8")
 
 # %% [markdown]
-# How fast *could* it be? Chapter 06 counted the operations of a forward pass. For a whole training step there is a rule that one can keep in one's head:
+# ### The roofline
 #
-# $$\text{FLOPs} \approx 6 \cdot N \cdot \text{tokens} \; (+\; 12\, L\, T\, D \cdot \text{tokens for attention})$$
+# Products do nearly all of the arithmetic, so why do the other bars exist? Because an operation also *moves bytes*. With $P$ FLOPs per second at
+# best, and a memory that delivers $M$ bytes per second, an operation that computes $I$ FLOPs per byte (its **arithmetic intensity**) reaches
 #
-# with $N$ the number of weights *in matrices that a token is multiplied with*. Why 6: a multiplication and an addition going forward, and twice as many going back, where
-# each product has two gradients. The attention term is the product of queries with keys, and its use: $2 \cdot 2\,T D$ a token and layer forward, three
-# times that in all. Divide by the seconds and by what your machine can do at best, and you have the **model FLOPs utilisation**, MFU (Chowdhery et al. 2022, appendix B).
+# $$\text{speed} \le \min(P,\; I \cdot M). \tag{9.3}$$
+#
+# The two bounds meet at the **knee** $I^* = P / M$ (Williams et al. 2009). Left of it memory decides: the processor waits. Now count, in fp32. A
+# product of two $n \times n$ matrices: $2n^3$ FLOPs for $12n^2$ bytes, $I = n/6$. Adding two tensors: 1 FLOP for 12 bytes. Softmax (maximum,
+# difference, exponential, sum, quotient) and GELU: about 5 per number, for 8 bytes. LayerNorm: about 8 for 8 bytes. Where is your machine's knee?
+
+# %%
+predict("09.knee", ..., unit="FLOPs per byte at the knee, here")
+
+# %%
+n = dial(smoke=2**18, laptop=2**22, gpu=2**27)
+x, y, out = (torch.randn(n // 512, 512, device=device) for _ in range(3))
+squares = {k: torch.randn(k, k, device=device) for k in dial(smoke=(16, 64, 256), laptop=(16, 64, 256, 1024), gpu=(64, 256, 1024, 8192))}
+calls = {"add": lambda: torch.add(x, y, out=out), "softmax": lambda: x.softmax(-1), "GELU": lambda: F.gelu(x), "layer norm": lambda: F.layer_norm(x, (512,)),
+         **{f"{k} × {k}": (lambda a: lambda: a @ a)(a) for k, a in squares.items()}}
+flops = {"add": n, "softmax": 5 * n, "GELU": 5 * n, "layer norm": 8 * n, **{f"{k} × {k}": 2 * k**3 for k in squares}}
+moved = {"add": 12 * n, "softmax": 8 * n, "GELU": 8 * n, "layer norm": 8 * n, **{f"{k} × {k}": 12 * k**2 for k in squares}}
+fastest = {name: min(times) for name, times in interleaved(calls | {"copy": lambda: out.copy_(x)}, rounds=dial(smoke=2, laptop=8)).items()}
+speeds = {name: flops[name] / fastest[name] for name in calls}
+P, M = max(speeds.values()), 8 * n / fastest["copy"]
+reveal("09.knee", P / M)
+print(f"at best {P / 1e9:.0f} GFLOP/s and {M / 1e9:.0f} GB/s")
+
+# %%
+fig, ax = plots.figure(width=8, height=3.6)
+roof = [2.0**k for k in range(-5, 12)]
+ax.plot(roof, [min(P, i * M) / 1e9 for i in roof], color=plots.GREY)
+ax.axvline(P / M, color=plots.ORANGE, ls="--", lw=1.2)
+ax.annotate("knee", (P / M, P / 1e9), xytext=(4, 6), textcoords="offset points", color=plots.ORANGE)
+for name in calls:
+    i = flops[name] / moved[name]
+    ax.plot(i, speeds[name] / 1e9, "o", color=plots.BLUE if "×" in name else plots.RED)
+    ax.annotate(name, (i, speeds[name] / 1e9), xytext=(5, -10), textcoords="offset points", fontsize=9)
+ax.set(xscale="log", yscale="log", xlabel="arithmetic intensity (FLOPs per byte)", ylabel="GFLOP/s")
+plots.show(fig, alt="Element-wise operations lie left of the knee, where memory decides; products lie right of it. Speed against arithmetic intensity, both axes logarithmic, below a roof that rises with the memory's "
+           "bandwidth and is level at the processor's peak.", number="9.9")
+
+# %% [markdown]
+# In Figure 9.9 everything but products is left of the knee. (Points may lie below the roof: an exponential counts as one FLOP and takes many
+# instructions, and a small call has costs of its own.) It explains three things at once.
+#
+# * **The profile.** GELU, norms, the optimiser do little arithmetic and still take time, the time of their bytes. A GPU's knee lies further right,
+#   so there they weigh more.
+# * **Fusing, and `torch.compile`.** Nine element-wise operations one after another read and write everything nine times. One kernel that does all
+#   nine reads and writes once. A compiler finds and writes such kernels.
+# * **FlashAttention** (Dao et al. 2022). Attention that stores its $T \times T$ scores moves about $16\,T^2$ bytes per head for $4\,T^2 E$ FLOPs:
+#   $I \approx E/4$, whatever $T$ is. A kernel that works through the scores in blocks, in fast memory, moves queries, keys, values and output only,
+#   $16\,T E$ bytes: $I \approx T/4$. It computes *more*, since it computes the scores again going back, and is faster.
+
+# %%
+T_long, E = dial(smoke=128, laptop=1024, gpu=4096), 32
+q = torch.randn(1, 4, T_long, E, device=device)
+pairs = {"GELU in nine calls": lambda: 0.5 * x * (1 + torch.tanh(0.79788 * (x + 0.044715 * x * x * x))), "GELU in one": lambda: F.gelu(x, approximate="tanh"),
+         "attention with its scores": lambda: (q @ q.transpose(-1, -2) / E**0.5).softmax(-1) @ q, "attention in one": lambda: F.scaled_dot_product_attention(q, q, q)}
+fastest = {name: min(times) for name, times in interleaved(pairs, rounds=dial(smoke=2, laptop=8)).items()}
+for slow, fast in (("GELU in nine calls", "GELU in one"), ("attention with its scores", "attention in one")):
+    print(f"{slow:26s} {1e3 * fastest[slow]:7.2f} ms   {fast:18s} {1e3 * fastest[fast]:7.2f} ms   {fastest[slow] / fastest[fast]:.1f} times as fast")
+
+# %% [markdown]
+# ### Utilisation
+#
+# For a whole training step there is a rule of thumb:
+#
+# $$\text{FLOPs} \approx 6 \cdot N \cdot \text{tokens} \; (+\; 12\, L\, T\, D \cdot \text{tokens for attention}) \tag{9.4}$$
+#
+# with $N$ the number of weights *in matrices that a token is multiplied with*. Why 6: a multiplication and an addition going forward, and twice as
+# many going back, where each product has two gradients. Attention: queries times keys, and weights times values, $2 \cdot 2\,T D$ per token and
+# layer forward, three times that in all. Divide by the seconds and by $P$, and you have the **model FLOPs utilisation**, MFU (Chowdhery et al.
+# 2022, appendix B).
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 09.6 · what a step costs (★★☆, 15 min)**
 #
-# Write both numbers for a ModernBERT in which every token is predicted and every layer sees everything. Its matrices: in each block queries, keys, values and
-# output, $D \times D$ each, and three of $D \times I$ (its feed-forward layer is gated); then the head, $D \times D$, and the output layer, $D \times V$.
-# Looking up an embedding multiplies nothing. `peak` is in FLOPs a second. The check counts the products that really run.
+# Write equation (9.4) and MFU for a ModernBERT in which every token is predicted and every layer sees everything. Its matrices: in each block
+# queries, keys, values and output, $D \times D$ each, and three of $D \times I$ (its feed-forward layer is gated); then the head, $D \times D$, and
+# the output layer, $D \times V$. Looking up an embedding multiplies nothing. `peak` is in FLOPs per second. The check counts the products that
+# really run.
 
 
 # %% tags=["exercise"]
@@ -896,13 +1022,11 @@ def utilisation(config, batch, length, seconds, peak):
 utilisation = check("09.6", utilisation)
 
 # %% [markdown]
-# (The check took off one thing. Attention kernels don't keep the $T \times T$ scores; going back they compute them again: 14 instead of 12. What the *hardware* does
-# is more than what the *model* needs, and the second is what MFU counts. Section 8 has another case.) And on your machine? The peak is measured, as the
-# speed of a large product in fp32.
+# (The check took off one thing: attention kernels compute the scores again going back, 14 instead of 12. MFU counts what the *model* needs, not
+# what the *hardware* does. Section 8 has another case.) On your machine:
 
 # %%
-size = dial(smoke=512, laptop=1024, gpu=4096)
-a = torch.randn(size, size, device=device)
+a = list(squares.values())[-1]
 everywhere = copy.copy(batch)
 everywhere.inputs = {name: column for name, column in batch.inputs.items() if name != "positions"}
 everywhere.targets = {"labels": batch.inputs["input_ids"]}
@@ -915,15 +1039,15 @@ print(f"peak {peak / 1e9:.0f} GFLOP/s; a step of {flops / 1e9:.1f} GFLOP in {med
 claim(0.05 < mfu < 1.1, "a step runs at a good part of the peak, and not above it")
 
 # %% [markdown]
-# A low MFU asks for a profile: what takes time without multiplying? A high one says that this model, on this machine, in this format, can't be made much faster: only
-# *cheaper*. Don't compute what nobody asks for.
+# A low MFU asks for a profile: what takes time without multiplying? A high one says that this step can only be made
+# *cheaper*: don't compute what nobody asks for.
 #
 # ## 7 · The ladder
 #
-# Now one change at a time, on your machine, each beside all others in every round, so that whatever else your computer is doing hits all alike:
+# Now one change at a time, all rungs in turns in every round, so that whatever else your computer is doing hits all alike:
 #
 # 1. every token predicted, AdamW as a loop over weights: how one would write it first;
-# 2. the output layer at the blanks only (chapter 06);
+# 2. the output layer at the masked positions only (chapter 06);
 # 3. AdamW *fused*: all weights updated in one go, instead of a dozen small operations for each;
 # 4. products in the format that was fastest at them in section 5 (if that is fp32, nothing changes).
 #
@@ -939,7 +1063,7 @@ def rung(data, precision="fp32", **adamw):
     return make_step(model, data, torch.optim.AdamW(model.parameters(), lr=1e-4, **adamw), precision)
 
 
-rungs = {"every token, AdamW in a loop": rung(everywhere, foreach=False), "at the blanks only": rung(batch, foreach=False),
+rungs = {"every token, AdamW in a loop": rung(everywhere, foreach=False), "masked positions only": rung(batch, foreach=False),
          "AdamW fused": rung(batch, fused=True), f"products in {quick}": rung(batch, quick, fused=True)}
 seconds = interleaved(rungs, rounds=dial(smoke=1, laptop=9))
 rate = {name: [B * 128 / s for s in runs] for name, runs in seconds.items()}
@@ -951,15 +1075,15 @@ reveal("09.rung", 2 + gain.index(max(gain)))
 # %%
 fig, ax = plots.figure(width=8, height=2.4)
 plots.bars(ax, list(kept), [[r / 1000 for r in runs] for runs in kept.values()])
-ax.set(xlabel=f"thousand tokens a second, here (threads: {torch.get_num_threads()})")
-plots.show(fig, alt="Bars of tokens a second on this machine for four rungs, from the plainest to the one with all changes. The numbers are printed below.")
+ax.set(xlabel=f"thousand tokens per second, here (threads: {torch.get_num_threads()})")
+plots.show(fig, alt="Not computing unneeded outputs helps most. Bars of tokens per second on this machine for four rungs, from the plainest to the one with all changes. The numbers are printed below.", number="9.10")
 for (name, value), times in zip(middle.items(), [1.0, *gain]):
     print(f"{name:30s} {value:8,.0f} tokens/s   × {times:.2f}")
-claim(middle["at the blanks only"] > middle["every token, AdamW in a loop"], "not computing what nobody asks for is faster")
+claim(middle["masked positions only"] > middle["every token, AdamW in a loop"], "not computing what nobody asks for is faster")
 
 # %% [markdown]
-# Were you right? Many guess the format. But a format makes *products* faster and nothing else, and there is a law for that (Amdahl 1967): if a share $p$ of the time becomes $r$ times as
-# fast, the whole becomes $1 / (1 - p + p/r)$ times as fast, at best. With your profile and your probe:
+# A format makes *products* faster, and nothing else. If a share $p$ of the time becomes $r$ times as
+# fast, the whole becomes $1 / (1 - p + p/r)$ times as fast, at best (Amdahl 1967). With your profile and your probe:
 
 # %%
 p, fp32_speed, bf16_speed = share["products"] / 100, *speed["as it is"][:2]
@@ -967,26 +1091,14 @@ for name, times in [(f"products {bf16_speed / fp32_speed:.2g} times as fast (bf1
     print(f"{name:48s} a step at most {1 / (1 - p + p / times):.2f} times as fast")
 
 # %% [markdown]
-# The wider a model, the larger the share of products: on a large model on a GPU the format is the first thing to change, here it may be the last. And if rung 4
-# is further from that bound than you would like, or even below rung 3? Then look again. One profile of each, side by side:
-
-# %%
-before, after = (profiled(rungs[name]) for name in ("AdamW fused", f"products in {quick}"))
-for name in sorted(before | after, key=lambda name: -max(before.get(name, 0), after.get(name, 0)))[:7]:
-    print(f"{name.removeprefix('aten::'):55s} {before.get(name, 0):7.2f} ms → {after.get(name, 0):7.2f} ms")
-
-# %% [markdown]
-# On a server processor with units for bf16 the products shrank (`mm`). But one line *grew*: the backward pass of
-# attention, whose kernel was slower in bf16 than in float32 for heads as narrow as ours, and which ate up what the products had won; section 10 has its ladder. (On yours the list may
-# read differently, or, if fp32 is the fastest, be the same twice.) Nobody would have guessed that. **A probe of products is a probe of products; the
-# step is what counts.** Time it both ways before a long run. And keep a profile of before.
-
-# %% [markdown]
+# The wider a model, the larger the share of products: on a large model on a GPU the format is the first thing to change, here it may be the last. A
+# step can even get slower, if one kernel (such as attention's backward pass) is slow in the new format: time the *step* both ways.
+#
 # ## 8 · Activation checkpoints
 #
-# Speed is one limit, memory the other. Going backwards, a layer needs what it computed going forwards: its input, queries, keys and values, what went into the GELU. All of it must be
-# kept until the backward pass comes by. How much is that? Autograd tells: `saved_tensors_hooks` calls a function for everything that it lays aside.
-# We count bytes, a tensor that is laid aside twice only once, and weights not at all, as they are there anyway.
+# Speed is one limit, memory the other. A layer's input, queries, keys and values, and what went into the GELU are kept until the backward pass
+# comes. How much is that? `saved_tensors_hooks` calls `keep` for every tensor that autograd sets aside. `keep` hands it a `Holder` instead, and
+# `weakref.finalize` calls `forget` when autograd lets go of that. A tensor that is set aside twice counts once, and weights do not count.
 
 # %%
 class Kept:
@@ -1025,22 +1137,21 @@ def bytes_kept(compute, weights):
     return kept.peak
 
 
-for name, data in (("every token predicted", everywhere), ("at the blanks only", batch)):
+for name, data in (("every token predicted", everywhere), ("masked positions only", batch)):
     size = bytes_kept(lambda: objective(model, data)["masked_lm"], list(model.parameters()))
     print(f"{name:22s} {size / 2**20:6.1f} MiB of activations; the weights are {sum(p.numel() for p in model.parameters()) * 4 / 2**20:.1f} MiB")
 
 # %% [markdown]
-# Here activations outweigh the weights many times over. They grow with the batch and the length, and weights don't.
-#
-# The way out is to *forget and compute again* (Chen et al. 2016). Going forwards a block keeps its input only. When the backward pass comes, the block is computed once
-# more from it, this time with everything kept, and gone back through at once. One more forward pass: a third more arithmetic.
+# The way out is to *forget and compute again* (Chen et al. 2016). Going forwards a block keeps its input only. When the backward pass comes, the
+# block is computed once more from it, with everything kept. That is one more forward pass: a third more arithmetic.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 09.7 · compute it twice (★★★, 25 min)**
 #
-# The forward half is given, below: it keeps `x` and the state of the random numbers. Write the backward half. `gradient` is $\partial L / \partial(\text{output})$; return $\partial L / \partial x$, and add to the
-# `.grad` of the block's own weights (`.backward(gradient)` on an output does that). Two traps: inside a backward pass gradients are switched off
-# (`torch.enable_grad()`), and dropout must draw *the same* numbers again, without disturbing what others draw (`torch.random.fork_rng(devices=[])`).
+# The forward half, below, keeps `x` and the state of the random numbers. Write the backward half. `gradient` is $\partial L /
+# \partial(\text{output})$; return $\partial L / \partial x$, and add to the `.grad` of the block's own weights (`.backward(gradient)` on an output
+# does that). Inside a backward pass gradients are switched off (`torch.enable_grad()`), and dropout must draw *the same* numbers again, without
+# disturbing what others draw (`torch.random.fork_rng(devices=[])`).
 
 
 # %% tags=["exercise"]
@@ -1107,12 +1218,13 @@ for segments in (12, 3):
 # %% [markdown]
 # ### How many?
 #
-# Cut $L$ blocks into $k$ segments. Each segment's input is kept, $b$ bytes. Going back, one segment at a time is unfolded: $L/k$ blocks, of $a$ bytes each. The most that is there at once is
+# Cut $L$ blocks into $k$ segments. Each segment's input is kept, $b$ bytes. Going back, one segment at a time is unfolded: $L/k$ blocks, of $a$
+# bytes each. The most that is there at once is
 #
-# $$m(k) = k\,b + \frac Lk\,a, \qquad m'(k) = b - \frac{L}{k^2}\,a = 0 \;\Rightarrow\; k^* = \sqrt{L\,a/b}, \qquad m(k^*) = 2\sqrt{L\,a\,b}.$$
+# $$m(k) = k\,b + \frac Lk\,a, \qquad m'(k) = b - \frac{L}{k^2}\,a = 0 \;\Rightarrow\; k^* = \sqrt{L\,a/b}, \qquad m(k^*) = 2\sqrt{L\,a\,b}. \tag{9.5}$$
 #
-# The memory grows like the *root* of the depth, for one more forward pass. If a "block" is a single operation, $a = b$, and $k^* = \sqrt L$: that is the
-# paper's result (section 4). For 36 blocks in which $a$ is many times $b$, check the formula by counting.
+# The memory grows like the *root* of the depth. If a "block" is a single operation, $a = b$, and $k^* = \sqrt L$: that is the
+# paper's result (section 4). For 36 blocks in which $a$ is many times $b$, check equation (9.5) by counting.
 
 # %%
 layers, x = chain(36), torch.randn(64, 64, requires_grad=True)
@@ -1123,27 +1235,19 @@ cuts = [1, 2, 3, 4, 6, 9, 12, 18, 36]
 counted = [bytes_kept(lambda: run_chain(layers, x, k).sum(), weights) for k in cuts]
 formula = [k * b + 36 / k * a_bytes for k in cuts]
 best = math.sqrt(36 * a_bytes / b)
-fig, ax = plots.figure(width=7, height=3)
-ax.plot(range(1, 37), [(k * b + 36 / k * a_bytes) / 2**20 for k in range(1, 37)], color=plots.GREY)
-ax.plot(cuts, [m / 2**20 for m in counted], "o", color=plots.BLUE)
-ax.axhline(bytes_kept(lambda: run_chain(layers, x).sum(), weights) / 2**20, color=plots.RED, ls="--", lw=1.2)
-ax.annotate("without checkpoints", (36, formula[0] / 2**20), xytext=(0, -14), textcoords="offset points", ha="right", color=plots.RED)
-ax.annotate("dots: counted; line: m(k)", (cuts[3], formula[3] / 2**20), xytext=(14, 12), textcoords="offset points", color=plots.GREY)
-ax.axvline(best, color=plots.GREEN, lw=1.2)
-ax.annotate("k*", (best, 0.6 * formula[0] / 2**20), xytext=(5, 0), textcoords="offset points", color=plots.GREEN)
-ax.set(xlabel="segments k", ylabel="kept at most (MiB)", ylim=(0, None))
-plots.show(fig, alt="Bytes kept at most against the number of segments: counted dots lie on the curve of the formula, which falls steeply, is lowest near k star "
-           "and rises a little. Without checkpoints it would be at the dashed line, as high as with one segment.")
+print("segments      " + "".join(f"{k:7d}" for k in cuts))
+for name, sizes_ in (("counted (MiB)", counted), ("m(k)", formula)):
+    print(f"{name:14s}" + "".join(f"{size / 2**20:7.2f}" for size in sizes_))
 print(f"a/b = {a_bytes / b:.1f}, k* = {best:.1f}, fewest bytes counted at k = {cuts[counted.index(min(counted))]}")
 claim(all(abs(c / f - 1) < 0.15 for c, f in zip(counted, formula)), "the count is m(k), within 15 %")
 claim(min(counted) < 0.25 * counted[0], "less than a quarter is left")
 
 # %% [markdown]
-# And with real transformer blocks, 512 wide? The experiment counts them by depth and by segments, and times them.
+# With real transformer blocks, 512 wide:
 
 # %%
 ledger = results("09-activation-checkpointing")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
+print(verdict_table(ledger))
 measured = ledger["measured"]
 
 # %%
@@ -1159,25 +1263,20 @@ axes[1].plot(k, [m / 2**20 for m in inside], color=plots.GREY)
 axes[1].plot(k, [m / 2**20 for m in measured["by segments"]], "o", color=plots.BLUE)
 axes[1].annotate("dots: counted; line: m(k)", (k[2], inside[2] / 2**20), xytext=(10, 6), textcoords="offset points", color=plots.GREY)
 axes[1].set(xlabel=f"segments of {measured['depths'][-1]} blocks", ylabel="kept at most (MiB)", ylim=(0, None), xticks=k)
-plots.show(fig, alt="Bytes kept against the number of blocks, left, and of segments, right. Left: a steep line without checkpoints and a nearly level one with a "
-           "checkpoint for each block. Right: falling up to one segment a block, on the line of the formula.", number="9.11")
+plots.show(fig, alt="One checkpoint per block saves most of the memory, and more segments keep less down to that. Bytes kept against the number of blocks, left, and of segments, right, "
+           "where the dots lie on the line of the formula.", number="9.11")
 claim(all(measured["same bits"]), "the gradients are the same, bit for bit")
-claim(measured["plain"][-1] > 5 * measured["each block"][-1], "one checkpoint a block saves most of the memory")
+claim(measured["plain"][-1] > 5 * measured["each block"][-1], "one checkpoint per block saves most of the memory")
 
 # %% [markdown]
-# A transformer block keeps many times its input (queries, keys, values, what goes into each norm, the wide inner numbers of the feed-forward layer), so $a/b$ is large, $k^*$ is larger than
-# the number of blocks (on the right of Figure 9.11 the dots fall to the very end), and **one checkpoint a block** is best for every model that is not deeper than $a/b$. That is what libraries do, ours included. $\sqrt L$ is right for chains of
-# single operations, and asymptotically. The time is what was to be expected of one more forward pass.
+# A transformer block keeps many times its input, so $a/b$ is large, $k^*$ is larger than the number of blocks (on the right of Figure 9.11 the dots
+# fall to the very end), and **one checkpoint per block** is best for every model that is not deeper than $a/b$. Libraries do that, ours included.
 #
 # ## 9 · The optimiser's share
 #
-# The last lever is to need fewer steps. Two optimisers have been used in this course:
-#
-# * **AdamW** divides each weight's averaged gradient by the root of its averaged square: each weight gets steps of about the same size. It keeps two numbers a weight.
-# * **Muon** (chapter 08) makes all singular values of a matrix's update equal. It keeps one number a weight, and multiplies matrices of its own.
-#
-# What do these products cost? One iteration of Newton–Schulz on an $n \times n$ matrix is three products of $2n^3$ operations, and there are five. Training that matrix costs $6 n^2$ a token. So Muon adds
-# $30 n^3 / (6 n^2 \cdot \text{tokens}) = 5n / \text{tokens}$ to it: the larger the batch, the cheaper. (An $n \times m$ matrix with $n \le m$ takes $5\,(4n^2m + 2n^3)$.) For the step of section 6, counted:
+# The last lever is to need fewer steps. **AdamW** divides each weight's averaged gradient by the root of its averaged square, and keeps two numbers per weight. **Muon** (chapter 08) makes all singular values of a matrix's update equal, keeps one number per weight, and multiplies matrices of its own.
+# One iteration of Newton–Schulz on an $n \times n$ matrix is three products of $2n^3$ operations, and there are five. Training that matrix costs $6 n^2$ per token. So Muon adds
+# $30 n^3 / (6 n^2 \cdot \text{tokens}) = 5n / \text{tokens}$: the larger the batch, the cheaper. (An $n \times m$ matrix with $n \le m$ takes $5\,(4n^2m + 2n^3)$.) For the step of section 6, counted:
 
 # %%
 muon = Muon(model, lr=0.01, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0)
@@ -1193,91 +1292,84 @@ print(f"Muon: {updating.flops / 1e9:.2f} GFLOP on top of {training.flops / 1e9:.
 claim(updating.flops == newton_schulz, "that is five iterations of three products for each matrix")
 
 # %% [markdown]
-# And what is it worth? That was measured in chapter 08, at equal tokens, each optimiser with a learning rate of its own, three seeds:
-
-# %%
-ladder = results("08-ladder")["measured"]["rungs"]
-names = list(ladder)
-without, with_muon = ladder[names[names.index("Muon") - 1]], ladder["Muon"]
-for name, run in (("AdamW", without), ("Muon", with_muon)):
-    print(f"{name:6s} at {run['learning_rate']:g}: " + "  ".join(f"{loss:.3f}" for loss in run["losses"]))
-worth = sum(without["losses"]) / len(without["losses"]) - sum(with_muon["losses"]) / len(with_muon["losses"])
-print(f"Muon is worth {worth:.2f} nats of held-out loss after equal tokens")
-claim(max(with_muon["losses"]) < min(without["losses"]), "with Muon every seed ends lower than every seed with AdamW")
-
-# %% [markdown]
-# One more trap of section 5 sits here. `torch.optim.Muon`, and the original, compute Newton–Schulz in bf16 by name. On a processor without units for it
-# that can be the slowest part of a step. Ours computes in float32 unless bf16 has been *measured* to be fast.
+# One more trap of section 5: `torch.optim.Muon`, and the original, compute Newton–Schulz in bf16 by name. Ours computes in float32 unless bf16 has
+# been *measured* to be fast.
 #
 # ## 10 · The whole ladder
 #
-# Section 7 timed steps. A run is more: it starts up, it needs memory, and it ends at some loss. So here is the whole ladder, measured on the recipe that trains the laptop's model
-# (`recipes/modernbert-mini-laptop.toml`), for the same number of tokens on every rung, each with all changes below it. Two of them are new:
-#
-# * **compiled**: `torch.compile` reads the step's operations once, writes new kernels that do several of them in one go over the memory, and calls those from then on. That takes its time,
-#   which is paid before the first update; it assumes that shapes stay as they are, which is why our objective has the same number of blanks in every batch. (If they do not, it
-#   compiles again. The library's tests ask torch's own counters, which must say: not once after the warm-up.)
-# * **activations computed twice**: section 8, one checkpoint a block.
+# A whole run starts up, needs memory, and ends at some loss. So here is the recipe of the laptop's model (`recipes/modernbert-mini-laptop.toml`),
+# each rung with all changes *above* it in the table. Two rungs are new. **Compiled**: `torch.compile` reads the step's operations once and writes
+# kernels that do several in one go (section 6). It takes its time before the first update, and assumes that shapes stay as they are. **Activations
+# computed twice**: one checkpoint per block.
+# `09-ladder`: 100 updates on a shared machine, three seeds.
 
 # %%
-ledger = results("09-ladder")
-print("Predicted:", ledger["prediction"], "", "Found:", ledger["verdict"], sep="\n")
-whole, machine = ledger["measured"], ledger["hardware"]
+print(verdict_table(results("09-ladder")))
 
 # %%
-columns = {"tokens/s": ("tokens_per_second", 1, ",.0f"), "spread": ("tokens_per_second", 1, ",.0f"), "MB": ("peak_bytes", 1e6, ",.0f"), "MFU": ("mfu", 1, ".2f"),
-           "loss": ("loss", 1, ".3f"), "start (s)": ("seconds_to_start", 1, ".1f"), "waits": ("data_wait", 1, ".1%")}
-print(f"{machine['processor']}, {machine['threads']} threads, GPU: {machine['gpu'] or 'none'}; {whole['tokens']:,} tokens a run\n")
-print(f"{'':28s}" + "".join(f"{name:>11s}" for name in columns) + "  format")
-for name, runs in whole["rungs"].items():
-    cells = []
-    for column, (key, unit, form) in columns.items():
-        value = max(runs[key]) - min(runs[key]) if column == "spread" else max(runs[key]) if key == "seconds_to_start" else sorted(runs[key])[len(runs[key]) // 2]
-        cells.append(f"{value / unit:>11{form}}")
-    print(f"{name:28s}" + "".join(cells) + f"  {runs['precision'][0]}")
-print(f"{'the same on an H100 or a T4':28s}" + f"{'not measured':>{len('not measured') + 2}s}")
+ladder = results("09-ladder")
+whole, machine = ladder["measured"]["rungs"], ladder["hardware"]
+at_full = {}  # of each format, the tokens per second at which MFU would be 1: the best peak of the session
+for runs in whole.values():
+    for rate_, mfu_, name in zip(runs["tokens_per_second"], runs["mfu"], runs["precision"]):
+        at_full[name] = max(at_full.get(name, 0), rate_ / mfu_)
+print(f"{machine['processor']}, {machine['threads']} threads, GPU: {machine['gpu'] or 'none'}; median (lowest to highest) of three seeds\n")
+print(f"{'':28s}{'tokens/s':>26s}{'MFU':>22s}{'MB':>7s}{'loss':>8s}  format")
+for name, runs in whole.items():
+    rates, form = sorted(runs["tokens_per_second"]), runs["precision"][0]
+    low, mid, high = (r / at_full[form] for r in rates)
+    print(f"{name:28s}{rates[1]:10,.0f} ({rates[0]:,.0f} to {rates[2]:,.0f}){mid:8.2f} ({low:.2f} to {high:.2f})"
+          f"{median(runs['peak_bytes']) / 1e6:7.0f}{median(runs['loss']):8.3f}  {form}")
+separate = [name for below, name in zip(whole, list(whole)[1:]) if min(whole[name]["tokens_per_second"]) > max(whole[below]["tokens_per_second"])
+            or max(whole[name]["tokens_per_second"]) < min(whole[below]["tokens_per_second"])]
+print("\nrungs of which all seeds are faster, or all slower, than the rung above:", ", ".join(separate))
+print("not measured on a GPU")
 
 # %% [markdown]
-# (Medians of three seeds; *spread* is the largest less the smallest of them; *start* the longest; *MB* counts all tensors at the worst moment of an update; *waits* is the share of the
-# time in which the trainer waits for its next batch. MFU is as in section 6, in the format of the row, so it falls when the format's peak rises.)
+# *MFU* counts what the task needs, products at the masked positions, over one peak per format: the fastest large product of the session. (The peak
+# of a single run varied threefold.) It is low in bf16, whose products are faster while the rest is not.
 #
-# Read the column *spread* first. It is the honest part of the table: on a machine that others use too, rungs that differ by less than it do not differ, whatever a single run says. What stands out all the
-# same: not computing what nobody asks for; what the compiler does to *memory*, because what it fuses is never stored; and Muon, which is the one rung that changes the loss. None of the others
-# buys time that stands out from the spread (so prediction 4 failed: compiling gained less than we had said); some buy room, and the loss tells that they changed nothing else.
+# We fell into our own trap: the verdict calls Muon 1.20 times as *fast*, and "held". But Muon adds products (section 9), so it cannot be faster:
+# that is noise of a shared machine, as the ranges show. What stands out is not computing what nobody asks for; what the compiler does to *memory*,
+# because what it fuses is never stored; Muon's loss; and activations computed twice, which trade speed for memory.
 #
-# `python -m pretrain_lib bench ladder` climbs it on your machine, with a recipe of your choice. On a GPU, where products are far faster and each call costs the same, expect another order of the gains, and measure it.
+# `python -m pretrain_lib bench ladder` climbs it on your machine. Not measured on a GPU: there this one command tells.
 #
 # ## Summary
 #
-# * A float is a sign, an exponent for range and a mantissa for precision. bf16 has fp32's range, fp16 more precision and a floor at $2^{-24}$ that gradients fall through.
+# * A float is a sign, an exponent for range and a mantissa for precision. bf16 has fp32's range, fp16 more precision and a floor at $2^{-24}$ that
+#   gradients fall through.
 # * Scale the loss and the gradients come back; search the scale, and leave out updates that overflow.
 # * Small updates vanish in 16-bit weights. Keep a float32 master copy, or round stochastically.
-# * What adds up many numbers or blows them up stays in float32: norms, softmax, losses.
+# * What adds up many numbers or blows them up is computed in float32: norms, softmax, losses.
 # * No format is fast by name. Multiply and look; then profile a whole step; then compare with the peak.
-# * Do not compute what nobody asks for. Then compute it in one go. Then compute it in fewer bits.
+# * Left of the roofline's knee bytes cost, not FLOPs. Fused kernels move fewer bytes: so do compilers and FlashAttention.
+# * Do not compute what nobody asks for. Compare speeds in turns, and distrust a gain that is smaller than the spread.
 # * Activations are often most of the memory. Forgetting them costs one more forward pass and changes no bit.
 #
 # ## What we measured
 #
-# In the notebook: gradients by size and what fp16 makes of them; a loss scale at work; four ways to keep weights; your machine's speed in three formats, its profile, its MFU
-# and four rungs; bytes kept by segments. In `results/`: `09-small-gradients` (five ways to train, three seeds), `09-activation-checkpointing` and `09-ladder`, with
-# predictions, hardware and commands, such as `python course.py reproduce 09-small-gradients`.
+# In the notebook: what fp16 makes of gradients; a loss scale at work; four ways to keep weights; your machine's speed in three formats, its
+# profile, roofline, MFU and four rungs; bytes kept. In `results/`: `09-small-gradients` (five ways to train, three seeds),
+# `09-activation-checkpointing` and `09-ladder`, such as `python course.py reproduce 09-ladder`.
 #
 # ## Going further
 #
-# * `torch.float8_e4m3fn` has 3 bits of mantissa and no infinity. Try your `nearest` on its shape. What must be different? Which tensors of a training step could live in it?
-# * Keep the rounding error along: write Kahan summation for weights in bf16, and set it beside stochastic rounding.
-# * `TrainConfig(activation_checkpointing=True)` checkpoints every block of any model. Recompute *only attention* instead (Korthikanti et al. 2022), and count.
-# * Section 7 again with 2 heads instead of 4. What does rung 4 give now, and what does the profile say of it?
-# * On a GPU set `COURSE_SCALE=gpu`, run section 7 again with `torch.compile`, and profile once more. What is at the top now?
+# * `torch.float8_e4m3fn` has 3 bits of mantissa and no infinity. Try your `nearest` on its shape. What must be different?
+# * Recompute *only attention* (Korthikanti et al. 2022), and count.
+# * On a GPU set `COURSE_SCALE=gpu`, and run section 7 with `torch.compile`. What is at the top of the profile now?
 #
 # ## References
 #
 # * D. Goldberg, What every computer scientist should know about floating-point arithmetic, *ACM Computing Surveys* 23(1), 1991.
 # * G. Amdahl, Validity of the single processor approach to achieving large scale computing capabilities, *AFIPS Spring Joint Computer Conference*, 1967.
 # * T. Chen, B. Xu, C. Zhang, C. Guestrin, Training deep nets with sublinear memory cost, arXiv:1604.06174, 2016, section 4.
-# * P. Micikevicius, S. Narang, J. Alben, G. Diamos, E. Elsen, D. Garcia, B. Ginsburg, M. Houston, O. Kuchaiev, G. Venkatesh, H. Wu, Mixed precision training, *ICLR* 2018,
-#   sections 3.1 and 3.2.
+# * P. Micikevicius, S. Narang, J. Alben, G. Diamos, E. Elsen, D. Garcia, B. Ginsburg, M. Houston, O. Kuchaiev, G. Venkatesh, H. Wu, Mixed precision
+#   training, *ICLR* 2018, sections 3.1 and 3.2.
+# * P. Micikevicius et al., FP8 formats for deep learning, arXiv:2209.05433, 2022.
+# * S. Williams, A. Waterman, D. Patterson, Roofline: an insightful visual performance model for multicore architectures, *Communications of the
+#   ACM* 52(4), 2009.
+# * T. Dao, D. Fu, S. Ermon, A. Rudra, C. Ré, FlashAttention: fast and memory-efficient exact attention with IO-awareness, arXiv:2205.14135, 2022.
 # * D. Kalamkar et al., A study of BFLOAT16 for deep learning training, arXiv:1905.12322, 2019.
 # * P. Zamirai, J. Zhang, C. R. Aberger, C. De Sa, Revisiting BFloat16 training, arXiv:2010.06192, 2021.
 # * A. Chowdhery et al., PaLM: scaling language modeling with pathways, arXiv:2204.02311, 2022, appendix B.

@@ -268,7 +268,8 @@ def source_of(value) -> tuple[str, dict]:
             raise TypeError(f"{value.__name__} uses {', '.join(value.__code__.co_freevars)} of the function around it: "
                             "define it in a cell of its own, and pass what it needs")
         return textwrap.dedent(inspect.getsource(value)), value.__globals__
-    methods = [m for m in vars(value).values() if inspect.isfunction(m) and linecache.getlines(m.__code__.co_filename)]
+    methods = [getattr(m, "__func__", m) for m in vars(value).values()]  # static ones too
+    methods = [m for m in methods if inspect.isfunction(m) and linecache.getlines(m.__code__.co_filename)]
     if not methods:
         raise TypeError(f"{value.__name__} cannot travel: it has no method that is written in a cell")
     text = "".join(linecache.getlines(methods[0].__code__.co_filename))

@@ -42,6 +42,16 @@ class Twice(Scale):
         return 2 * super().forward(x)
 
 
+class Half(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return scaled(x) / 6
+
+
+def halves(x):
+    return Half.apply(x)
+
+
 def total(start):
     x = torch.full(SHAPE, start + dist.get_rank())
     dist.all_reduce(x)
@@ -121,6 +131,10 @@ def test_each_rank_returns_its_result_and_prints_in_order(cell, capfd):
 
 def test_functions_travel_as_arguments_and_may_call_themselves(cell):
     assert run_ranks(cell["apply"], 1, cell["factorial"], 5) == [120]
+
+
+def test_a_class_with_static_methods_alone_travels(cell):
+    assert run_ranks(cell["halves"], 1, torch.tensor(5.0)) == [2.5]
 
 
 def test_what_a_module_holds_is_imported(cell):

@@ -102,8 +102,8 @@ def grade_decode(answer) -> str:
 
 
 def nearest(x: float, exponent_bits: int, mantissa_bits: int) -> float:
-    """The number of the format that is nearest to x; of two that are equally near, the even one."""
-    if x == 0 or not math.isfinite(x):
+    """The number of the format that is nearest to a finite x; of two that are equally near, the even one."""
+    if x == 0:
         return x
     bias = 2 ** (exponent_bits - 1) - 1
     exponent = max(math.frexp(x)[1] - 1, 1 - bias)
@@ -151,14 +151,12 @@ def numbers_to_round() -> list[float]:
     size = torch.randint(-40, 18, (3000,), generator=generator)
     values = (sign * torch.rand(3000, generator=generator) * 2.0**size).tolist()
     ties = [1 + 2.0**-11, 1 + 3 * 2.0**-11, 1 + 2.0**-8, 1 + 3 * 2.0**-8, 2.0**-25, 3 * 2.0**-25, 2049.0, 2051.0]
-    edges = [0.0, 65504.0, 65519.0, 65520.0, -65520.0, 7e4, 3.38e38, 3.4e38, 2.0**-24, 2.0**-26, 2.0**-140, math.inf]
+    edges = [0.0, 65504.0, 65519.0, 65520.0, -65520.0, 7e4, 3.38e38, 3.4e38, 2.0**-24, 2.0**-26, 2.0**-140]
     return values + ties + edges + [1.0, -0.1, 1 / 3]
 
 
 def grade_nearest(answer) -> str:
     numbers = torch.tensor(numbers_to_round(), dtype=torch.float32)
-    if not math.isnan(answer(math.nan, 5, 10)):
-        raise Mistake("nan stays nan")
     for name in ("fp16", "bf16"):
         shape, right = FORMATS[name], numbers.to(DTYPES[name]).double().tolist()
         given = numbers.double().tolist()
@@ -454,6 +452,121 @@ def grade_recompute(answer) -> str:
                   "gradients switched on, and go back through it with `gradient`")
 
 
+# 09.8
+
+
+def mixed_step(model: nn.Module, masters: list[Tensor], optimizer: torch.optim.Optimizer, loss_of: Callable, state: State, largest_norm: float = 1.0,
+               interval: int = 2000) -> tuple[float, State]:
+    """One update of float32 masters by the gradients of a model in fp16; the loss, and the new (scale, finite updates in a row)."""
+    scale, in_a_row = state
+    weights = list(model.parameters())
+    with torch.no_grad():
+        for weight, master in zip(weights, masters):
+            weight.copy_(master)
+    loss = loss_of(model)
+    (loss * scale).backward()
+    for weight, master in zip(weights, masters):
+        master.grad = weight.grad.float() / scale
+        weight.grad = None
+    if not all(master.grad.isfinite().all() for master in masters):
+        return loss.item(), (scale / 2, 0)
+    nn.utils.clip_grad_norm_(masters, largest_norm)
+    optimizer.step()
+    return loss.item(), (2 * scale, 0) if in_a_row + 1 == interval else (scale, in_a_row + 1)
+
+
+class Mixed:
+    """A linear model in fp16 with masters in float32, and what an answer did to them."""
+
+    def __init__(self, size: float = 1.0, learning_rate: float = 0.5):
+        self.model = nn.Linear(6, 3).half()
+        self.masters = [nn.Parameter(torch.randn(3, 6)), nn.Parameter(torch.randn(3))]
+        self.optimizer = torch.optim.SGD(self.masters, lr=learning_rate, momentum=0.5)
+        self.x, self.upstream = torch.randn(4, 6).half(), size * torch.randn(4, 3)
+        self.seen: list[Tensor] = []
+
+    def loss_of(self, model: nn.Module) -> Tensor:
+        self.seen.append(model.weight.detach().clone())
+        return (model(self.x).float() * self.upstream).sum()
+
+    def gradients(self) -> list[Tensor]:
+        """What they are in float32: the loss is linear in the weights, so they are the same everywhere."""
+        return [self.upstream.T @ self.x.float(), self.upstream.sum(0)]
+
+    def values(self) -> Tensor:
+        return torch.cat([master.detach().flatten() for master in self.masters])
+
+    def update(self, answer, state: State, **options) -> tuple[Tensor, State]:
+        """By how much the masters moved against the gradient, over the learning rate; and the new state."""
+        before = self.values()
+        got = answer(self.model, self.masters, self.optimizer, self.loss_of, state, **options)
+        if not isinstance(got, tuple) or len(got) != 2 or not isinstance(got[1], tuple) or len(got[1]) != 2:
+            raise Mistake("return the loss and the new state: loss, (scale, finite updates in a row)")
+        return (before - self.values()) / self.optimizer.param_groups[0]["lr"], got[1]
+
+
+def near(ours: Tensor, right: Tensor) -> bool:
+    """To the precision of fp16."""
+    return bool((ours - right).norm() <= 5e-3 * right.norm())
+
+
+def grade_mixed_step(answer) -> str:
+    task = Mixed()
+    start = task.values()
+    right = torch.cat([g.flatten() for g in task.gradients()])
+    moved, state = task.update(answer, (1024.0, 3), largest_norm=1e6)
+    if len(task.seen) != 1:
+        raise Mistake(f"one update asks for the loss once, you asked {len(task.seen)} times")
+    if not torch.equal(task.seen[0], start[:18].view(3, 6).half()):
+        raise Mistake("the loss is computed at weights that are not the masters': copy each master, rounded, into the model's weight first")
+    if not moved.any():
+        raise Mistake("the masters have not moved: give each master its gradient (.grad), then optimizer.step(). What is added to the model's own weights is overwritten")
+    if near(moved, 1024 * right):
+        raise Mistake("the masters moved by the *scaled* gradients, 1024 times too far: divide by the scale")
+    if not near(moved, right):
+        raise Mistake("the masters did not move by learning rate × gradient: master.grad is weight.grad.float() / scale")
+    if torch.equal(task.values(), task.values().half().float()):
+        raise Mistake("the masters are rounded to fp16 after the update: they stay in float32")
+    if state != (1024.0, 4):
+        raise Mistake(f"that was the fourth finite update in a row at scale 1024: the new state is (1024, 4), yours is {state}")
+    moved, _ = task.update(answer, (1024.0, 0), largest_norm=1e6)
+    if near(moved, 0.5 * right + 2 * right):
+        raise Mistake("in a second update the gradient of the first is still there and is added to: set the gradients of the weights to None")
+    if not near(moved, 1.5 * right):
+        raise Mistake("right once, and wrong in a second update: the model starts from the masters again, and all gradients are new")
+
+    small = Mixed(size=1e-7)
+    right = torch.cat([g.flatten() for g in small.gradients()])
+    small.masters[0].data.zero_(), small.masters[1].data.zero_()  # so that small updates show
+    moved, _ = small.update(answer, (2.0**20, 0), largest_norm=1e6)
+    if not near(moved, right):
+        raise Mistake("gradients of 1e-7 do not reach the masters whole. Scale the loss *before* backward(), and divide by the scale in float32: in fp16 what was rescued vanishes again")
+
+    clipped = Mixed()
+    right = torch.cat([g.flatten() for g in clipped.gradients()])
+    moved, _ = clipped.update(answer, (1024.0, 0), largest_norm=0.1)
+    if near(moved, right):
+        raise Mistake(f"the gradient's norm is {right.norm():.1f}, and `largest_norm` was 0.1: clip the masters' gradients (nn.utils.clip_grad_norm_)")
+    if near(1024 * moved, 0.1 * right / right.norm()):
+        raise Mistake("you clip the *scaled* gradients, so an update is 1024 times too short: divide by the scale first, then clip")
+    if not near(moved, 0.1 * right / right.norm()):
+        raise Mistake(f"with largest_norm=0.1 the update has the norm {moved.norm():.3g} instead of 0.1")
+
+    over = Mixed()
+    right = torch.cat([g.flatten() for g in over.gradients()])
+    moved, state = over.update(answer, (2.0**30, 5), largest_norm=1e6)
+    if moved.any() or over.optimizer.state:
+        raise Mistake("with a scale of 2^30 gradients overflow, and the optimiser made its step all the same: leave that update out")
+    if state != (2.0**29, 0):
+        raise Mistake(f"after an overflow at scale 2^30 the new state is (2^29, 0), yours is {state}")
+    moved, _ = over.update(answer, (1024.0, 0), largest_norm=1e6)
+    if not near(moved, right):
+        raise Mistake("after an update that was left out the next one is wrong too: its gradients are added to infinite ones. Set them to None in either case")
+    if over.update(answer, (1024.0, 6), largest_norm=1e6, interval=7)[1] != (2048.0, 0):
+        raise Mistake("after `interval` finite updates in a row the scale is doubled, and the count starts at 0")
+    return "rounded masters, scaled loss, gradients in float32, clipped, left out where they overflow; two updates in a row"
+
+
 EXERCISES = [
     Exercise("09.1", "take a number apart", 1, 15, decode, grade_decode),
     Exercise("09.2", "round by hand", 2, 20, nearest, grade_nearest),
@@ -462,4 +575,5 @@ EXERCISES = [
     Exercise("09.5", "read five logs", 2, 10, RIGHT_LOGS, grade_logs),
     Exercise("09.6", "what a step costs", 2, 15, utilisation, grade_utilisation),
     Exercise("09.7", "compute it twice", 3, 25, recompute, grade_recompute),
+    Exercise("09.8", "an update in mixed precision", 3, 30, mixed_step, grade_mixed_step),
 ]

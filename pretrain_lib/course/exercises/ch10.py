@@ -9,8 +9,10 @@ from collections.abc import Callable
 from itertools import count
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from ...bench.products import Products
 from . import Exercise, Mistake, grade_diagnoses
 
 PATIENCE = 3.0  # seconds until ranks that wait for each other are told apart from slow ones
@@ -80,6 +82,9 @@ class Network:
 
     def isend(self, rank: int) -> Callable:
         def isend(tensor: Tensor, to: int) -> Handle:
+            if not isinstance(tensor, Tensor):
+                raise Mistake(f"rank {rank} sends {type(tensor).__name__}, and a message is a tensor. If it is the gradient of what came in: there is one "
+                              "only if that was told requires_grad_() before the forward pass")
             self.sent[rank] += tensor.numel()
             handle = Handle(self, tensor)
             self.handles.append(handle)
@@ -329,6 +334,8 @@ def grade_state_bytes(answer) -> str:
 def adam(weights: Tensor, gradient: Tensor, moments: Tensor, learning_rate: float = 0.1) -> None:
     """One update of Adam, in place and number by number; without the correction of early steps.
 
+    Its ε is large, so the size of a gradient matters, as it does not in ordinary Adam.
+
     Args:
         weights: (n,)
         gradient: (n,)
@@ -336,7 +343,7 @@ def adam(weights: Tensor, gradient: Tensor, moments: Tensor, learning_rate: floa
     """
     moments[0].lerp_(gradient, 0.1)
     moments[1].lerp_(gradient.square(), 0.01)
-    weights.sub_(learning_rate * moments[0] / (moments[1].sqrt() + 1e-8))
+    weights.sub_(learning_rate * moments[0] / (moments[1].sqrt() + 0.1))
 
 
 def zero_step(weights: Tensor, gradient: Tensor, moments: Tensor, rank: int, size: int,
@@ -356,7 +363,7 @@ def grade_zero_step(answer) -> str:
         ours, moments = [weights.clone() for _ in range(size)], [torch.zeros(2, n // size, dtype=torch.double) for _ in range(size)]
         for step in range(3):
             gradients = [numbers(n, seed=10 * step + rank) - 0.4 for rank in range(size)]
-            before = whole.clone()
+            before, old_moments = whole.clone(), all_moments.clone()
             adam(whole, sum(gradients), all_moments)
             network = Network(size)
 
@@ -371,11 +378,17 @@ def grade_zero_step(answer) -> str:
                     raise Mistake(f"return all {n} weights: the parts of all ranks, gathered")
                 if torch.allclose(found, whole):
                     continue
-                if torch.allclose(found[own], whole[own]):
+                others = torch.arange(n).ge(own.stop) | torch.arange(n).lt(own.start)
+                if torch.allclose(found[own], whole[own]) and torch.allclose(found[others], before[others]):
                     raise Mistake(f"rank {rank} has updated its own part and keeps the old weights elsewhere: gather the parts of all ranks")
-                alone, zeros = before[own].clone(), torch.zeros_like(moments[rank])
-                adam(alone, gradients[rank][own], zeros)
-                if torch.allclose(found[own], alone):
+                mean, (own_mean, own_sum) = before.clone(), (before.clone() for _ in range(2))
+                adam(mean, sum(gradients) / size, old_moments.clone())
+                adam(own_sum, gradients[rank], old_moments.clone())
+                adam(own_mean, gradients[rank] / size, old_moments.clone())
+                if torch.allclose(found, mean):
+                    raise Mistake(f"that is the update by the *average* of the ranks' gradients: each loss was divided by the count of all ranks already, so their "
+                                  f"sum is wanted. Do not divide by {size}")
+                if any(torch.allclose(found[own], alone[own]) for alone in (own_sum, own_mean)):
                     raise Mistake("each rank updates its part by its own gradient. It needs the sum over ranks, of its part: reduce_scatter")
                 raise Mistake(f"after {step + 1} updates on {size} ranks the weights are not those of one process that sums all gradients. Does rank "
                               f"r take part r of the weights, and nobody else's?")
@@ -460,7 +473,7 @@ DIAGNOSES = ("a rank skips a collective", "every rank reads the same samples", "
 RIGHT_LOGS = {"A": "every rank reads the same samples", "B": "a rank skips a collective", "C": "one slow rank", "D": "means of means"}
 CLUES = {
     "A": "eight times the data, and not one digit has changed: the mean over eight copies of a batch is that of the batch",
-    "B": "all stand still for half an hour, then time is up. Compare what each rank was waiting for: they are not in the same call",
+    "B": "all stand still for ten minutes, then time is up. Compare what each rank was waiting for: they are not in the same call",
     "C": "the losses are right and the step is slow: seven ranks wait, and one never does",
     "D": "both learn, and the difference is small, and it grows with how unequal the batches are: look at the last column",
 }
@@ -472,10 +485,10 @@ step 400   loss       5.2209        5.2209
 samples per second      1010          7960""",
     "B": """step 1000   loss 4.8120
 rank 0   saving the best checkpoint, 31 s
-rank 0   waits in broadcast                 1800 s   timed out
-rank 1   waits in all_reduce (step 1001)    1800 s   timed out
-rank 2   waits in all_reduce (step 1001)    1800 s   timed out
-rank 3   waits in all_reduce (step 1001)    1800 s   timed out""",
+rank 0   waits in broadcast                  600 s   timed out
+rank 1   waits in all_reduce (step 1001)     600 s   timed out
+rank 2   waits in all_reduce (step 1001)     600 s   timed out
+rank 3   waits in all_reduce (step 1001)     600 s   timed out""",
     "C": """step 300   loss 5.6311  0.92 s     (one rank alone: 0.50 s)
 waiting in all_reduce, seconds:
 rank 0  0.41   rank 1  0.41   rank 2  0.40   rank 3  0.41
@@ -490,6 +503,197 @@ one text a rank       5.1507     5.2430      11 to 598""",
 grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
 
 
+# 10.9
+
+
+class FromAll(torch.autograd.Function):
+    """Hands x on; going back, adds up the gradients of all ranks."""
+
+    @staticmethod
+    def forward(context, x, all_reduce):
+        context.all_reduce = all_reduce
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context, gradient):
+        gradient = gradient.clone()
+        context.all_reduce(gradient)
+        return gradient, None
+
+
+class SumOfAll(torch.autograd.Function):
+    """Adds up the parts of all ranks; going back, hands the gradient on."""
+
+    @staticmethod
+    def forward(context, part, all_reduce):
+        total = part.clone()
+        all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient, None
+
+
+def split_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, rank: int, size: int, all_reduce: Callable) -> Tensor:
+    """GELU(x W1ᵀ + b1) W2ᵀ + b2, (B, D), of which this rank computes 1/size of the hidden units (Shoeybi et al. 2019, section 3)."""
+    w1, b1, w2 = w1.chunk(size)[rank], b1.chunk(size)[rank], w2.chunk(size, dim=1)[rank]
+    hidden = F.gelu(F.linear(FromAll.apply(x, all_reduce), w1, b1))  # (B, I / size)
+    return SumOfAll.apply(F.linear(hidden, w2), all_reduce) + b2
+
+
+def grade_split_mlp(answer) -> str:
+    for size, (batch, width, inner) in ((2, (5, 3, 8)), (4, (3, 6, 12))):
+        shapes = {"x": (batch, width), "w1": (inner, width), "b1": (inner,), "w2": (width, inner), "b2": (width,)}
+        given = {name: 2 * numbers(*shape, seed=i) - 1 for i, (name, shape) in enumerate(shapes.items())}
+        upstream = numbers(batch, width, seed=9) - 0.3
+
+        def leaves() -> dict[str, Tensor]:
+            return {name: value.clone().requires_grad_() for name, value in given.items()}
+
+        one = leaves()
+        hidden = F.gelu(F.linear(one["x"], one["w1"], one["b1"]))
+        whole = F.linear(hidden, one["w2"], one["b2"])
+        whole.backward(upstream)
+        parts = [F.linear(h, w) for h, w in zip(hidden.chunk(size, dim=1), one["w2"].chunk(size, dim=1))]
+        network, held = Network(size), [leaves() for _ in range(size)]
+
+        def work(rank: int) -> Tensor:
+            with Products() as products:
+                out = answer(*held[rank].values(), rank, size, network.all_reduce(rank))
+            if not isinstance(out, Tensor) or out.shape != whole.shape:
+                raise Mistake(f"return the whole output, {tuple(whole.shape)}, on every rank")
+            for part, what in ((parts[rank], "without"), (parts[rank] + one["b2"], "with")):
+                if torch.allclose(out, part):
+                    raise Mistake(f"each rank returns its own part of the output ({what} b2): add the parts of all ranks up")
+            if torch.allclose(out, whole + (size - 1) * one["b2"]):
+                raise Mistake(f"b2 is in the output {size} times: every rank adds it before the sum. Add it once, after the sum")
+            if not torch.allclose(out, whole):
+                raise Mistake("the output is not that of the unsplit layer. GELU must see finished sums: rank r takes rows r of W1 (and of b1), so its hidden units are "
+                              "whole, and columns r of W2")
+            if products.flops > 4 * batch * width * inner / size:
+                raise Mistake(f"the output is right, but a rank computes {products.flops} of the layer's {4 * batch * width * inner} FLOPs, and 1/{size} is its share: "
+                              "nothing is saved. Slice the weights first, then multiply")
+            if not out.requires_grad:
+                raise Mistake("no gradient can flow back from the output: .data, .detach() and torch.no_grad() cut it off")
+            out.backward(upstream)
+            return out
+
+        network.run(work)
+        for rank in range(size):
+            for name, leaf in held[rank].items():
+                if leaf.grad is None:
+                    raise Mistake(f"{name} gets no gradient: does it take part in the output, and does your backward hand the gradient on?")
+            for name in ("w1", "b1", "w2", "b2"):
+                total = sum(every[name].grad for every in held) if name != "b2" else held[rank]["b2"].grad
+                if torch.allclose(total, one[name].grad):
+                    continue
+                if torch.allclose(total, size * one[name].grad):
+                    raise Mistake(f"the gradient of {name} is {size} times too large: what comes back to the sum is the same on all ranks already, so it is handed "
+                                  "on, not added up")
+                raise Mistake(f"the ranks' gradients of {name}, put together, are not those of the unsplit layer")
+        for rank in range(size):
+            ours, right = held[rank]["x"].grad, one["x"].grad
+            if torch.allclose(ours, right):
+                continue
+            if torch.allclose(sum(every["x"].grad for every in held), right):
+                raise Mistake("the output is right, and the gradient of x is this rank's share alone: x goes into all parts, so in the *backward* pass the "
+                              "gradients of all ranks are added up before it leaves")
+            raise Mistake("the output is right, and the gradient of x is not that of the unsplit layer")
+        if max(map(len, network.calls)) > 2 or max(map(sum, network.calls)) > 2 * batch * width:
+            raise Mistake(f"right, but with {max(map(len, network.calls))} collectives of {max(map(sum, network.calls))} numbers together: one sum "
+                          "of (B, D) going forward and one going back are enough")
+    return "output and all gradients are those of the unsplit layer, on 2 and 4 ranks, with one sum each way"
+
+
+# 10.10
+
+
+def pipeline_step(stage: nn.Module, inputs: list[Tensor], targets: list[Tensor], width: int, rank: int, isend: Callable, recv: Callable) -> float:
+    """Gradients of the mean cross-entropy over all samples of all micro-batches, for the stage of this rank, 0 or 1; the loss on rank 1."""
+    samples, loss, sending = sum(map(len, targets)), 0.0, []
+    if rank == 0:
+        kept = []
+        for x in inputs:
+            kept.append(stage(x))  # (b, width)
+            sending.append(isend(kept[-1].detach(), 1))
+        for out in kept:
+            gradient = torch.empty_like(out)
+            recv(gradient, 1)
+            out.backward(gradient)
+    else:
+        for x, y in zip(inputs, targets):
+            arrived = x.new_empty(len(y), width)
+            recv(arrived, 0)
+            arrived.requires_grad_()
+            part = F.cross_entropy(stage(arrived), y, reduction="sum") / samples
+            part.backward()
+            sending.append(isend(arrived.grad, 0))
+            loss += part.item()
+    for handle in sending:
+        handle.wait()
+    return loss
+
+
+def grade_pipeline(answer) -> str:
+    for sizes in ((4, 4, 4), (5, 2, 6, 1)):
+        torch.manual_seed(3)
+        stages = [nn.Sequential(nn.Linear(5, 7), nn.Tanh()).double(), nn.Linear(7, 3).double()]
+        inputs = [2 * numbers(n, 5, seed=i) - 1 for i, n in enumerate(sizes)]
+        targets = [torch.arange(n).add(i) % 3 for i, n in enumerate(sizes)]
+        weights = [list(stage.parameters()) for stage in stages]
+
+        def gradients(loss: Tensor) -> list[list[Tensor]]:
+            flat = torch.autograd.grad(loss, weights[0] + weights[1])
+            return [list(flat[:2]), list(flat[2:])]
+
+        def out(x: Tensor) -> Tensor:
+            return stages[1](stages[0](x))
+
+        def alike(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+            return all(torch.allclose(a, b) for a, b in zip(ours, theirs))
+
+        whole = F.cross_entropy(out(torch.cat(inputs)), torch.cat(targets))
+        last = gradients(sizes[-1] / sum(sizes) * F.cross_entropy(out(inputs[-1]), targets[-1]))
+        right, means = gradients(whole), gradients(sum(F.cross_entropy(out(x), y) for x, y in zip(inputs, targets)) / len(sizes))
+        sums = [[sum(sizes) * g for g in own] for own in right]
+        network = Network(2)
+
+        def work(rank: int) -> float:
+            try:
+                return answer(stages[rank], inputs, targets, 7, rank, network.isend(rank), network.recv(rank))
+            except RuntimeError as error:
+                if "second time" in str(error):
+                    raise Mistake(f"rank {rank} goes back twice through the same graph: each micro-batch has an output of its own, so keep them all "
+                                  "until their gradients arrive") from None
+                if "does not require grad" in str(error):
+                    raise Mistake(f"rank {rank} goes back from something that has no graph: keep the stage's output itself, and send a detached copy of it") from None
+                raise
+
+        found = network.run(work)
+        for rank, own in enumerate(weights):
+            if any(p.grad is None for p in own):
+                raise Mistake(f"the weights of stage {rank} get no gradient. Rank 1 goes back from its loss, sends the gradient of what came in, and rank 0 "
+                              "goes back from its own output with it")
+            ours = [p.grad for p in own]
+            for hint, wrong in ((f"micro-batches of {sizes} samples weigh alike: that is a mean of means. Divide each sum by the number of all samples", means),
+                                ("the gradient is that of the summed loss: divide by the number of all samples", sums),
+                                (f"the gradient of stage {rank} is that of the last micro-batch alone: gradients of all of them add up", last)):
+                if alike(ours, wrong[rank]) and not alike(ours, right[rank]):
+                    raise Mistake(hint)
+            if not alike(ours, right[rank]):
+                raise Mistake(f"the gradient of stage {rank} is not that of one process. Gradients come back in the order in which rank 1 sends them: does "
+                              "each meet the output of its own micro-batch?")
+        if not isinstance(found[1], (float, Tensor)) or abs(float(found[1]) - whole.item()) > 1e-9:
+            raise Mistake(f"right gradients, but rank 1 is to return the mean loss over all samples, {whole.item():.4f}")
+        if len(network.handles) != 2 * len(sizes):
+            raise Mistake(f"right, but with {len(network.handles)} messages for {len(sizes)} micro-batches. Send each as soon as it is computed, one message each way: "
+                          "rank 1 is idle until the first arrives")
+        if any(not handle.waited for handle in network.handles):
+            raise Mistake("right, but isend comes back before the message has gone: wait() for all handles in the end")
+    return "gradients of both stages and the loss are those of one process, for micro-batches of equal and of unequal sizes"
+
+
 EXERCISES = [
     Exercise("10.1", "a loss that ranks can average", 2, 15, local_loss, grade_local_loss),
     Exercise("10.2", "an all-reduce around a ring", 3, 30, ring_all_reduce, grade_ring),
@@ -499,4 +703,6 @@ EXERCISES = [
     Exercise("10.6", "when messages take half of the step", 2, 10, half_of_the_step, grade_half),
     Exercise("10.7", "the noise scale from two batch sizes", 2, 15, noise_scale, grade_noise_scale),
     Exercise("10.8", "read four logs", 2, 10, RIGHT_LOGS, grade_logs),
+    Exercise("10.9", "one layer on several ranks", 3, 30, split_mlp, grade_split_mlp),
+    Exercise("10.10", "a pipeline of two stages", 3, 30, pipeline_step, grade_pipeline),
 ]

@@ -3,6 +3,7 @@
 from functools import partial
 
 import torch
+from torch import nn
 
 from pretrain_lib.course.exercises.ch09 import (
     RIGHT_LOGS,
@@ -131,6 +132,33 @@ def gradients_off(block, x, gradient, random_state):
     return x.grad
 
 
+def mixed(model, masters, optimizer, loss_of, state, largest_norm=1.0, interval=2000, *, fault):
+    """`mixed_step` with a likely fault."""
+    scale, in_a_row = state
+    weights = list(model.parameters())
+    with torch.no_grad():
+        for weight, master in zip(weights, masters):
+            if fault != "old weights":
+                weight.copy_(master)
+    loss = loss_of(model)
+    (loss * scale).backward()
+    if fault == "clips first":
+        nn.utils.clip_grad_norm_(weights, largest_norm)
+    for weight, master in zip(weights, masters):
+        master.grad = {"unscaled in fp16": lambda g: (g / scale).float(), "not unscaled": lambda g: g.float()}.get(fault, lambda g: g.float() / scale)(weight.grad)
+        weight.grad = weight.grad if fault == "keeps gradients" else None
+    if fault != "steps anyway" and not all(master.grad.isfinite().all() for master in masters):
+        return loss.item(), (scale / (1 if fault == "no backoff" else 2), 0)
+    if fault not in ("no clipping", "clips first"):
+        nn.utils.clip_grad_norm_(masters, largest_norm)
+    if fault != "no step":
+        optimizer.step()
+    if fault == "rounds masters":
+        for master in masters:
+            master.data.copy_(master.half())
+    return loss.item(), (scale, in_a_row + 1) if fault == "never grows" or in_a_row + 1 < interval else (2 * scale, 0)
+
+
 WRONG = {
     "09.1": [
         (partial(decode_wrongly, "sign"), "negative"),
@@ -200,5 +228,18 @@ WRONG = {
         (replaces_gradients, "don't replace"),
         (turns_back_for_everybody, "for everybody"),
         (gradients_off, "enable_grad"),
+    ],
+    "09.8": [
+        (partial(mixed, fault="old weights"), "not the masters'"),
+        (partial(mixed, fault="not unscaled"), "too far"),
+        (partial(mixed, fault="unscaled in fp16"), "in float32"),
+        (partial(mixed, fault="clips first"), "then clip"),
+        (partial(mixed, fault="no clipping"), "largest_norm"),
+        (partial(mixed, fault="keeps gradients"), "still there"),
+        (partial(mixed, fault="steps anyway"), "all the same"),
+        (partial(mixed, fault="no backoff"), "2^29"),
+        (partial(mixed, fault="rounds masters"), "stay in float32"),
+        (partial(mixed, fault="no step"), "have not moved"),
+        (partial(mixed, fault="never grows"), "doubled"),
     ],
 }
