@@ -628,17 +628,26 @@ for ranks, colour in [(2, plots.BLUE), (4, plots.ORANGE)]:
     ax.plot(sizes, 1e3 * measured[ranks], "o", color=colour, markersize=5)
     plots.label_line(ax, line, foretold, f"{ranks} ranks", colour)
 ax.set(xscale="log", yscale="log", xlabel="bytes of the tensor", ylabel="all-reduce (ms)", title="points: measured; lines: equation (10.1), fitted on 2 ranks")
-plots.show(fig, alt="The formula, fitted on two ranks, is tested on four. Milliseconds of an all-reduce against the size of the tensor, both axes logarithmic: "
+plots.show(fig, alt="The formula meets two ranks, to which it was fitted, and foretells too little for four. Milliseconds of an all-reduce against the size of the tensor, both axes logarithmic: "
            "points and lines are flat, then rise in proportion.", number="10.3")
 
 # %%
-for ranks in (2, 4):
-    print(f"{ranks} ranks, foretold over measured: " + "  ".join(f"{ring_seconds(size, ranks, here) / own:.2f}" for size, own in zip(sizes, measured[ranks])))
+ledger = results("10-cost-model")
+tested = ledger["measured"]
+ratios = {2: [], 4: []}  # foretold over measured
+for two, four in zip(*tested["all_reduce"]["fastest"].values()):
+    link = fit_link(2, *[(tested["sizes"][i], two[i]) for i in tested["fitted"]])
+    for ranks, seconds in ((2, two), (4, four)):
+        ratios[ranks].append([ring_seconds(size, ranks, link) / own for size, own in zip(tested["sizes"], seconds)])
+print(f"{len(ratios[2])} repetitions, load of the machine {min(tested['load']):.1f} to {max(tested['load']):.1f}; foretold over measured: median (lowest to highest)")
+for ranks, rows in ratios.items():
+    print(f"{ranks} ranks  " + "  ".join(f"{np.median(r):.2f} ({min(r):.2f} to {max(r):.2f})" for r in zip(*rows)))
+print("\n" + verdict_table(ledger))
 
 # %% [markdown]
-# On two ranks the second and the last ratio are 1 by construction, and the sizes in between test $s$. Four ranks test $N$ (Figure 10.3). Where ranks
-# share cores, the formula foretells too little: it does not know. A fit at one $N$ says nothing about another, so measure on as many ranks as you
-# can get before you trust a forecast for more.
+# On two ranks the second and the last ratio are 1 by construction, and the sizes in between test $s$. Four ranks test $N$: the formula foretells half
+# of what they take, or less, at every size. Four ranks share two cores, and it does not know. Even doubling it (prediction 3) falls short for
+# small messages. A fit at one $N$ says nothing about another: measure on as many ranks as you can get before you trust a forecast for more.
 #
 # Now a whole step. One rank alone needs some time for a batch of 64. Two ranks should need half of it, and an all-reduce. In every other round all
 # ranks meet at a **barrier** before the sum, so that nobody has to wait *in* it.
@@ -675,8 +684,9 @@ print(f"the sum: foretold {messages:.1f} ms, measured {slowest['sum']:.1f} ms, a
 claim(slowest["sum after a barrier"] < slowest["sum"], "a part of the sum was waiting for the other rank")
 
 # %% [markdown]
-# What the barrier takes away from the sum was no message: it was **waiting for the other rank** to finish its backward pass. Slow ranks are not in the
-# formula, nor that half of a batch can take more than half of the time. A cost model says how things ought to be, and where to look if they are not.
+# Most of the sum was no message: it was **waiting for the other rank** to finish its backward pass, and the barrier takes it away (prediction 4).
+# Slow ranks are not in the formula, nor that half of a batch can take more than half of the time. A cost model says how things ought to be, and where
+# to look if they are not.
 #
 # ### On paper
 #
@@ -1272,16 +1282,15 @@ diagnosis = check("10.8", diagnosis)
 # * A ring all-reduce sends $2\frac{N-1}{N}$ of the data for any $N$; its latencies grow with $N$. All ranks end with equal bits; other numbers of
 #   ranks give others.
 # * DDP copies everything; ZeRO shares out the optimiser's state, then gradients, then weights. Activations stay.
-# * With a fixed batch, arithmetic falls as $1/N$ and messages do not fall. A formula says where that ends; test it on another number of ranks than
-#   it was fitted to.
+# * With a fixed batch, arithmetic falls as $1/N$ and messages do not fall. A formula says where that ends; fitted on two ranks, it foretold half for four.
 # * What looks like a slow message is often a rank that waits for another. A barrier before the sum tells the two apart.
 # * The gradient's noise scale says how large a batch is worth having. Take medians: it is a ratio, and scatters tenfold.
 # * Tensor parallelism cuts a layer and pays two sums per pass; a pipeline cuts the depth and pays a bubble.
 # * A rank that waits is not the one at fault. A run that dies goes on to the same bits, if nothing in it depends on what happened before.
 #
 # **What we measured**: equality of one, two and four processes, by hand and by the trainer, also with layers and depth split; bytes on each rank; a
-# run that was killed and resumed; all-reduces beside the cost model; and, in `results/`, `10-critical-batch-size` (five seeds) and
-# `10-memory-per-rank`: `python course.py reproduce 10-critical-batch-size` measures the first again.
+# run that was killed and resumed; and, in `results/`, `10-cost-model` (15 repetitions), `10-critical-batch-size` (five seeds)
+# and `10-memory-per-rank`: `python course.py reproduce 10-cost-model` measures the first again.
 #
 # ## Going further
 #
