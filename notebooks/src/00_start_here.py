@@ -85,7 +85,7 @@ without = max(mean["raw pixels"], mean["untrained, frozen"], mean["from scratch"
 gain = mean["pretrained, fine-tuned"] - without
 headline("fifty labels, 150 updates: pretrained and fine-tuned, over the best way without", gain, 0.02,
          at_most=False, unit="of accuracy")
-claim(gain > 0.02, "with fifty labels and as many updates, pretraining on unlabelled images beats every way without it")
+claim(gain > 0.02, "with fifty labels and as many updates, fine-tuning a pretrained network beats every way without pretraining")
 
 # %% [markdown]
 # That is pre-training, and the whole course is about why it works, when it does not, and how to do it well. Each

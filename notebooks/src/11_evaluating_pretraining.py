@@ -396,7 +396,7 @@ claim(gaps["by heart"].unseen > max(gaps[name].unseen for name in zoo), "on what
 # On the text that it has read the table wins; on other text it is worth hardly more than its pairs. **Whoever evaluates on the pre-training set chooses the model that has the most by heart.**
 #
 # How does that come about? The ledger has small networks that read some 20,000 tokens again and again. Somewhere in those tokens stand invented sentences,
-# "the watchword of the … is … …", each with two words drawn at random: **canaries** (Carlini et al. 2019). Per network, four stand there once, four four times, four sixteen times, and four are drawn but not planted. Nothing else in the text helps to guess them, so
+# "the watchword of the … is … …", each with two words drawn uniformly and independently: **canaries** (Carlini et al. 2019). Per network, four stand there once, four four times, four sixteen times, and four are drawn but not planted. Nothing else in the text helps to guess them, so
 # whoever knows them has them by heart. There are 100 words for either position, so 10,000 candidates, among which we can rank the true pair by what the model finds probable.
 
 # %% [markdown] tags=["exercise"]
@@ -424,12 +424,12 @@ exposure = check("11.3", exposure)
 # A masked model scores a pair of words $(a, b)$ as in section 2: $\ln P(a \mid b, \text{rest}) + \ln P(b \mid a, \text{rest})$. All pairs of $W$ words take only $2W$
 # rows, for one pass with $b$ in its position scores every $a$ at once.
 #
-# How well is a secret known that was never planted? It is drawn uniformly from the candidates, and the model knows nothing of the draw. So **its rank is uniform, whatever the scores are**.
+# How well is a secret known that was never planted? It is drawn uniformly from the candidates, and the model knows nothing of the draw. So **its rank is uniform, whatever the scores, if none are equal**.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 11.8 · what chance exposes (★★☆, 15 min)**
 #
-# A secret has each rank from 1 to $R$ with the same probability. Return its mean exposure, and the standard error of the mean exposure of so many independent `secrets`. (As $R$ grows the first tends to $\log_2 e$.)
+# A secret has each rank from 1 to $R$ with the same probability. Return its mean exposure, and the standard error of the mean over `secrets` independent ones (by the exact spread, not $n - 1$). (As $R$ grows the first tends to $\log_2 e$.)
 
 
 # %% tags=["exercise"]
@@ -521,7 +521,7 @@ claim(downstream[-1].mean() > downstream[best].mean() - 3e-2 and 100 * downstrea
 # still falls, and the loss tells nothing of it: one sentence by heart does not show in a mean over thousands of tokens. Who must know whether a model can give away what it has read (names, addresses, keys) must plant canaries, and count bits. What helps: removing
 # copies (chapter 05), fewer epochs, a larger corpus.
 #
-# **A trap.** The grey line, what was never planted, sinks below the dashed one. This chapter once explained that: perhaps what was planted is now in front of it. It cannot be so, by exercise 11.8: no training moves the mean over all pairs. The line is a mean of twelve, four per seed, looked at nine times. A draw as low is rare (printed above), and was noticed because it is. We had explained the luck of a draw.
+# **A trap.** The grey line, what was never planted, sinks below the dashed one. This chapter once explained that: perhaps what was planted is now in front of it. It cannot be so, by exercise 11.8: no training moves the mean over all pairs. The line is a mean of twelve, four per seed, looked at nine times. A draw as low is rare (printed above), and was noticed because it is. So we had explained what is most likely luck.
 #
 # Question 4, *may over-fit, but usually does well downstream*, was answered rightly. While the held-out loss climbs above what counting words would give, the frozen features get no worse for another task. On average over the seeds they even go on getting *better*, though little above the untrained network, and not with each seed. So neither number replaces the other. (Three seeds, one small network, one task.) Section 6 asks what exactly over-fitting has spoiled.
 
@@ -715,7 +715,7 @@ for task, (_, found) in tasks.items():
 # %% [markdown]
 # ### The interval of a lead
 #
-# A thousand test sentences sound like a thousand independent trials. They come from a few dozen speeches, and sentences of a speech are easy or hard together. The **bootstrap** (Efron and Tibshirani 1993) imitates another test set: it draws as many *speeches* as there are, with replacement, takes all sentences of each (twice, if it was drawn twice), and computes the difference of A and B on these. It is **paired**: each sentence brings the answers of both. The middle 95 % of many such differences are the interval.
+# A thousand test sentences sound like a thousand independent trials. They come from a few dozen speeches, and sentences of a speech are easy or hard together. The **bootstrap** (Efron and Tibshirani 1993) imitates another test set: it draws as many *speeches* as there are, with replacement, takes all sentences of each (twice, if it was drawn twice), and computes A's mean minus B's on these. It is **paired**: each sentence brings the answers of both. The middle 95 % of many such differences are the interval.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 11.7 · the bootstrap (★★★, 30 min)**
@@ -799,7 +799,7 @@ for word, names in (("era at 20", clear[1]), ("docstring-library at 1000", clear
 
 # %% [markdown]
 # A few-label curve speaks of a *task*, and of its distance from the pre-training text. Era is what the model's own text is about. Documentation is another language to it, and with many labels starting from the speeches is *worse* than starting from nothing (chapter 12 asks what mends that). A single well-chosen task would have told either story, so name the tasks before you measure, and report
-# them all. (Among so many rows, one in twenty would look clear by chance alone. And sentiment and continent had three draws at first, as their prediction says; two more were added when those were known.)
+# them all. (Of forty such intervals, about two would miss 0 by chance alone. And sentiment and continent had three draws at first, as their prediction says; two more were added when those were known.)
 
 # %% [markdown]
 # ## 6 · Does it know what it knows? Calibration
@@ -998,7 +998,7 @@ for name, table in odds.items():
 # | does it over-fit? | held-out loss over the epochs, and its turn | text kept apart | the training loss: the gap |
 # | does it give away what it read? | exposure of planted secrets, in bits | secrets drawn at random | the formula for secrets that were not planted |
 # | is something in there? | probe accuracy *and* selectivity | other texts than the probe's | control task, random encoder, ceiling |
-# | can its probabilities be believed? | calibration error | text kept apart, from the temperature's, too | the diagonal |
+# | can its probabilities be believed? | calibration error | text kept apart, from the temperature's, too | that of a calibrated model on as many blanks |
 #
 # The first line corrects the article: on the pre-training set the winner is a table that has it by heart. On over-fitting the article is right, and here are both sides of it, the left and the right of Figure 11.2, in numbers:
 

@@ -262,7 +262,7 @@ claim(rows["docstrings, adapted teacher, over labels alone"].is_clear, "with a t
 headline("of the adapted teacher's accuracy, the share that its student keeps", mean(adapted["accuracy"]["student"]) / mean(adapted["accuracy"]["teacher"]), 0.95, at_most=False)
 
 # %% [markdown]
-# Now there is something to teach, and it arrives (Figure 13.4). All seeds share one adapted model and one set of test sentences. On era the two uncertainties part: over draws of labels the lead is told from chance; over addresses, of which there are few, it is not.
+# Now there is something to teach, and it arrives (Figure 13.4). All seeds share one adapted model and one set of test sentences. On era, over labels alone, the two uncertainties part: over draws of labels the lead is told from chance; over addresses, of which there are few, it is not.
 #
 # One thing these arms do not tell apart: the softness of the answers, and the new text that they are given on. A student of the teacher's *hard* answers to the same text would. (`experiments/_13_hard_labels.py` has it, and its prediction; it has not been run.)
 #
@@ -568,7 +568,7 @@ headline("bytes of the int8 model, of those in float32", size["int8"] / size["te
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.8 · a sensitivity scan (★★★, 30 min)**
 #
-# `parts` is a list of lists of matrices (parameters of one model), `damages` a list of functions from a matrix to a damaged one, and `measure()` says a number about the model as it is at that moment. Return a tensor (parts, damages): what `measure()` says with all matrices of one part damaged in one way and all else whole. Afterwards the model is as it was.
+# `parts` is a list of lists of matrices (parameters of one model, to be changed in place), `damages` a list of functions from a matrix to a damaged one, and `measure()` says a number about the model as it is at that moment. Return a tensor (parts, damages): what `measure()` says with all matrices of one part damaged in one way and all else whole. Afterwards the model is as it was.
 
 
 # %% tags=["exercise"]
@@ -637,7 +637,7 @@ claim(max((a - b).abs().max().item() for a, b in zip(teacher.parameters(), tried
 # %% [markdown] tags=["exercise"]
 # **Exercise 13.9 · the decision (★★☆, 20 min)**
 #
-# `harm` (parts, widths) is such a scan, `sizes` the number of weights of each part, `bits` the widths, the widest first. Return the bits of each part, such that all weights together take at most `budget` bits and the summed harm is small (the check knows the best choice, and allows half as much again).
+# `harm` (parts, widths) is such a scan, `sizes` the number of weights of each part, `bits` the widths, the widest first. Return the bits of each part, such that all weights together take at most `budget` bits and the summed harm is small (the check allows 1.5 times the harm of the best choice).
 
 
 # %% tags=["exercise"]
@@ -684,7 +684,7 @@ for bits in (4, 3):
         print(f"{name:28s}{guessed:9.3f}{harm_to(model, others_yet, whole_others):10.3f}{accuracy(logits(model, test, 64), test.labels):10.1%}   " + ", ".join(map(str, widths)))
 
 # %% [markdown]
-# The scan was right that parts differ, and the sum of its harms guessed the order of magnitude. Yet the choice gains little over the same width everywhere. Among the most sensitive parts are the word vectors, the largest of all: what the feed-forward layers save does not pay for them. And some hundred sentences cannot tell such accuracies apart. **A scan says where to look; the rival says whether it paid.**
+# The scan was right that parts differ, and the sum of its harms guessed the order of magnitude. Yet measured, the choice gains nothing over one width everywhere. Among the most sensitive parts are the word vectors, the largest of all: what the feed-forward layers save does not pay for them. And some hundred sentences cannot tell such accuracies apart. **A scan says where to look; the rival says whether it paid.**
 
 # %% [markdown] tags=["exercise"]
 # ## 5 · Reading what others report
@@ -773,7 +773,7 @@ claim(taught > alone, "distilling costs more than training the same student, and
 # * Distillation: soft targets at temperature $T$, times $T^2$ so that the gradient does not shrink with $T$. A teacher turns text without labels into training data, as good as the teacher is: where it was no better than the student alone there was nothing to gain, and once it had read the domain there was.
 # * Zeros do not make a matrix smaller. Heads, units and layers that are cut out do, and what is left is exactly the model with those parts at zero.
 # * The slope of a gate, one text at a time, ranks all heads in one backward pass (Figure 13.5).
-# * Int8: one scale per row, an error of at most half of it, sums in 32 bits. A quarter of the bytes; speed only where the processor and the size allow. Below eight bits parts differ: scan, then choose (Figure 13.6).
+# * Int8: one scale per row, an error of at most half of it, sums in 32 bits. A quarter of the bytes; speed only where the processor and the size allow. Parts differ in the bits they need: scan, then compare with one width everywhere (Figure 13.6).
 #
 # **What we measured**: the gradient against its closed form; a live teacher, student, pruned and int8 model; `13-frontier` (two tasks, several seeds), `13-adapted-teacher` and `13-latency` in the ledger: `python course.py reproduce 13-frontier` measures it again.
 #
