@@ -337,7 +337,7 @@ right["LoRA"] = accuracy(logits(mine, test), test.labels)
 print(f"loss {losses[0]:.3f} at first (ln 3 = {np.log(3):.3f}), {np.mean(losses[-5:]):.3f} in the last five updates; accuracy {right['LoRA']:.3f} (full: {right['full']:.3f})")
 
 # %% [markdown]
-# Most of the trained numbers are the head's: a matrix $D \times D$ under the classifier, which is trained in every way of fine-tuning. And the optimiser keeps AdamW's two moments (chapter 09) for 2 of 100 numbers only. Is the *change* that full fine-tuning makes of low rank, too? Take the singular values of $W_\text{tuned} - W$ (chapter 02), and
+# (One draw of labels at one rate that nobody tuned: here LoRA is behind full fine-tuning, and behind the probe. Section 4 tunes it.) Most of the trained numbers are the head's: a matrix $D \times D$ under the classifier, which is trained in every way of fine-tuning. And the optimiser keeps AdamW's two moments (chapter 09) for 2 of 100 numbers only. Is the *change* that full fine-tuning makes of low rank, too? Take the singular values of $W_\text{tuned} - W$ (chapter 02), and
 # ask what share of the sum of their squares the first 4 of 256 have.
 
 # %%
@@ -532,9 +532,9 @@ plots.show(fig, alt="Full fine-tuning is far ahead of scratch on era, and behind
 # %% [markdown]
 # * **On era, where the model has read such text**, all ways that use it are far ahead of scratch, of counting words and of a random encoder. Is LoRA, with 2 of 100 numbers, level with full fine-tuning? These sentences cannot tell: "no difference" is within the interval, and so are several points either way. The frozen probe is behind
 #   full fine-tuning in every seed; with other documents that might turn.
-# * **On docstrings, where it has not, pre-training does not pay.** In the first table scratch was level with full fine-tuning. Tuned alike, scratch's mean is ahead: by more than other modules would change, and just not by more than other seeds would (Figure 12.4). And counting words, which costs less, has no lower a mean than scratch.
-# * **LoRA's rate was half of its trouble.** At 0.003 no seed falls below guessing, but LoRA stays ten points behind. What remains is what LoRA does not touch: the **embeddings** stay those of a model that has hardly seen "array" or "axis". Held still, they cost full fine-tuning more than half of that distance; trained beside the adapters,
-#   they bring LoRA ahead of full fine-tuning in every seed. (They also learned at three times the rate, and with them a task is no small file any more. Section 5 has a way to stay small.)
+# * **On docstrings, where it has not, pre-training does not pay.** In the column *docstrings* scratch was level with full fine-tuning. Tuned alike, scratch's mean is ahead: by more than other modules would change, and just not by more than other seeds would (Figure 12.4). And counting words, which costs less, has no lower a mean than scratch.
+# * **LoRA's rate was part of its trouble.** At 0.003 no seed falls below guessing, but LoRA stays ten points behind. What remains is what LoRA does not touch: the **embeddings** stay those of a model that has hardly seen "array" or "axis". Held still, they cost full fine-tuning more than half of that distance; trained beside the adapters,
+#   they bring LoRA ahead of full fine-tuning in every seed. (Embeddings also learned at three times the rate, and make the task's file large. Section 5 has a way to stay small.)
 #
 # Biderman et al. (2024) find the same shape at a much larger scale: on new domains, code and mathematics, LoRA of the usual ranks learns less than full fine-tuning, and forgets less. Hu et al. (2022, Table 2) adapt RoBERTa to tasks in the English that it was pretrained on: there LoRA is level.
 
@@ -667,7 +667,7 @@ design = {"a", "b", "d", "e", "g"}
 design = check("12.7", design)
 
 # %% [markdown]
-# In small: three models of four layers, 128 wide, each with the recipe of chapter 08 and the *same number of tokens*: speeches only, half speeches and then half docstrings, docstrings only. (Going on with speeches is "another domain" and "longer training" at once.)
+# In small: three models of four layers, 128 wide, each with the recipe of chapter 08 and the *same number of tokens*: speeches only, half speeches and then half docstrings, docstrings only. (Going on with speeches changes the domain and the length of training at once.)
 # The modules of the test sentences are left out of all pretraining. Each seed pretrains its own three models. The tokenizer is that of the speeches. Then 1,000 labels, eight libraries.
 
 # %%
@@ -703,12 +703,12 @@ claim(max(mean_of[f"{plan}, fine-tuned"] for plan in PLANS) < mean_of["scratch"]
 # * **The right text is worth more.** At equal tokens, docstrings only is ahead of the other two models, fine-tuned, over documents and over seeds. So it is the domain that counts here, and not having been trained for longer.
 # * **Whether the second phase helps, we cannot say.** Its mean is ahead of speeches only, by less than the three points that we had predicted, and by more than other documents would change. But each seed pretrains models of its own, so the seeds are the doubt that matters, and they leave it open: five are too few.
 #   The paper's model comes to its second phase with the English of over 160 GB of text (its section 1); ours comes with half of the tokens printed above, of which little is of use for docstrings.
-# * **None of the three is worth it, yet.** Scratch is ahead of all of them (the third prediction failed), and counting words ahead of scratch. Mind one thing: scratch makes five passes over the labels and
+# * **None of the three is worth it, yet.** Scratch is ahead of all of them (the third prediction failed), and counting words has no lower a mean. Mind one thing: scratch makes five passes over the labels and
 #   fine-tuning three, so a part of that distance may be passes.
 #
 # ### More to read, and adapters then
 #
-# The model of the zoo has read for longer, and can go on with more docstrings than that, still without a label. Is it worth it then? And was section 4 right that LoRA's trouble was words it did not know: will adapters of 2 % do where the *model* has read the domain?
+# The model of the zoo has read for longer, and can go on with more docstrings than that, still without a label. Is it worth it then? And was section 4 right that LoRA's trouble was words it did not know: will adapters and a head do where the *model* has read the domain?
 
 # %%
 ledger = results("12-lora-adapted")
@@ -763,7 +763,7 @@ for name, colour in (("scratch", plots.ORANGE), ("pretrained", plots.GREEN)):
 ax.axhline(np.log(3), color=plots.GREY, lw=1, ls=":")
 ax.annotate("guessing, ln 3", (race.steps * 0.6, np.log(3)), xytext=(0, 3), textcoords="offset points", fontsize=8, color=plots.GREY)
 ax.set(xlabel=f"updates of {race.batch_size} labelled sentences", ylabel="loss on unseen sentences (nats)")
-plots.show(fig, alt="The pretrained model is within its first updates where scratch is at its end. Held-out loss against updates.", number="12.6")
+plots.show(fig, alt="The pretrained model is in less than half of the updates where scratch is at its best. Held-out loss against updates.", number="12.6")
 claim(first <= 0.5 * race.steps, "the pretrained model is there in half of scratch's updates, or sooner")
 
 # %% [markdown]
@@ -1012,8 +1012,8 @@ for language, found in told.items():
 
 # %% [markdown]
 # * **We had predicted no gain, and there is none.** With a rate of its own, scratch is *ahead* of the pretrained encoder, in both languages, for other strings and for other seeds (Figure 12.8). The large lead of our first report came from one number, the learning rate of the baseline: best in short runs in French, too high in full ones.
-#   (The first prediction failed all the same: in Chinese scratch is further ahead than we had allowed.)
-# * **A random encoder that stands still is not ahead of scratch either**, as our first report had it. And the mean of the pretrained one, frozen, is below that of the random one, where we had predicted the opposite (clearly so in Chinese): what it says of a token was made for filling blanks in speeches.
+#   (Prediction 1 failed all the same: in Chinese scratch is further ahead than we had allowed.)
+# * **A random, frozen encoder is not ahead of scratch either**, though our first report said so. And the mean of the pretrained one, frozen, is below that of the random one, where we had predicted the opposite (clearly so in Chinese): what it says of a token was made for filling blanks in speeches.
 # * **Looking up has the highest chrF, and few exact matches.** Its lead over scratch is clear in neither language. A memory answers in a translator's French, to a question that was not quite the one asked. Scratch can put together what it has never seen, and mostly does it badly.
 #
 # So: does pre-training help to translate? Here it does not. Where people did it in earnest, it does. Imamura and Sumita (2019) put a decoder on the real BERT and found it most useful where pairs are few; but fine-tuning all at once failed, and
@@ -1023,7 +1023,7 @@ for language, found in told.items():
 # ## Summary
 #
 # * Frozen, LoRA, layer-wise, full: four answers to the question what to train. Where the task's text is of the kind that was pretrained on, the cheaper ones are nearly as good, or better. Where it is not, the embeddings must learn, too; or the model reads such text first, and adapters are enough again.
-# * LoRA learns $\Delta W = \frac{\alpha}{r} BA$ beside a frozen $W$. It starts exactly at the pretrained model, merges exactly, and a task is a file of some hundred kilobytes.
+# * LoRA learns $\Delta W = \frac{\alpha}{r} BA$ beside a frozen $W$. It starts exactly at the pretrained model, merges exactly, and a task is a file of a few hundred kilobytes.
 # * A lead needs both uncertainties, and a baseline that was tuned alike, *at full length*. Intervals and $p$ say nothing about a neglected baseline: twice in this chapter ours was one, and both times the conclusion fell.
 # * At equal tokens, text of the right domain is worth more than other text; to show it takes controls of tokens *and* of domain. A little pre-training may still be worth less than none; more of it, on a model that was there, turned our hardest task round.
 # * Pre-training on one language reaches half of a model that translates. Here it gained nothing: our first, large lead was one over a learning rate (Figure 12.7).
