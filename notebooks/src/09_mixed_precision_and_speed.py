@@ -200,7 +200,7 @@ for label, x in [("π", math.pi), ("1.001", 1.001), ("257", 257.0), ("70,000", 7
     print(f"{label:10s}" + "".join(f"{nearest(x, *shape):13.7g}" for shape in FORMATS.values()))
 
 # %% [markdown]
-# The last rows hold the trouble of the next section. At most half of fp16's smallest number, $2^{-25}$, becomes **zero**. From there to
+# The last rows hold the trouble of the next section. Half of fp16's smallest number, $2^{-25}$, or less becomes **zero**. From there to
 # $2^{-14}$ fewer and fewer bits are left: the blue steps of Figure 9.1.
 #
 # ## 2 · Gradients that fall through the floor
@@ -298,7 +298,7 @@ for ax, values, name, colour in zip(axes, (activations, weights), ("activations"
     for x, text in [(-45, "zero in fp16"), (-19.5, "fewer bits"), (1, "all bits of fp16")]:
         ax.annotate(text, (x, 110 * share.max().item()), ha="center", va="center", fontsize=9)
 axes[1].set(xlabel="size of the gradient, log₂|g|  (leftmost: all that are smaller; fp16 ends at the right edge)")
-plots.show(fig, alt="A large part of the activations' gradients is zero in fp16, and its upper half is empty. Two histograms by power of two, activations above, weights below. "
+plots.show(fig, alt="A large part of the activations' gradients is zero in fp16, whose upper half is empty. Two histograms by power of two, activations above, weights below. "
            "Grey: zero in fp16. Yellow: fewer bits.", number="9.2")
 claim(becomes_zero(activations) > 0.1, "more than a tenth of the activations' gradients vanish in fp16")
 claim(becomes_zero(weights) < 0.5 * becomes_zero(activations), "weights' gradients, sums over many tokens, suffer less")
@@ -312,7 +312,7 @@ print(f"logits: {vanished[0] / vanished[1]:.0%} of the activations' gradients th
 # into the crowd. More than half of what vanishes are gradients of *logits*. For a masked token $y$ the gradient is
 # $(q_w - [w = y])/N$: probability over number of masked tokens. With a vocabulary of thousands nearly every probability is tiny.
 #
-# A mean over a larger batch makes these gradients smaller, in proportion to $N$. BERT's batch was 256 sequences of 512. What becomes of our gradients at
+# A mean over a larger batch makes these gradients smaller, as $1/N$. BERT's batch was 256 sequences of 512. What becomes of our gradients at
 # its size?
 
 # %%
@@ -631,7 +631,7 @@ for (way, runs), colour in zip(curves.items(), [plots.GREY, plots.RED, plots.GRE
     x = [number for number, _ in runs[0]]
     plots.spread(ax, x, list(zip(*[[error for _, error in run] for run in runs])), way, colour)
 ax.set(xlabel="update", ylabel="held-out error per pixel", yscale="log")
-plots.show(fig, alt="Weights in bf16 stop improving early; a float32 master copy or stochastic rounding prevents it. Held-out error against updates, on a logarithmic axis, for four ways to keep weights.", number="9.6")
+plots.show(fig, alt="Weights in bf16 stop improving sooner; a float32 master copy or stochastic rounding prevents it. Held-out error against updates, on a logarithmic axis, for four ways to keep weights.", number="9.6")
 ends = {way: sorted(run[-1][1] for run in runs) for way, runs in curves.items()}
 print("  ".join(f"{way}: {end[len(end) // 2]:.5f}" for way, end in ends.items()))
 claim(min(ends["bf16 weights"]) > 1.2 * max(ends["fp32"]), "weights in bf16 alone end higher, in every seed")
@@ -648,7 +648,7 @@ claim(median(ends["bf16, stochastic rounding"]) < median(ends["bf16 weights"]), 
 # Everything so far is one update in mixed precision: Figure 9.7.
 
 # %%
-plots.show(diagrams.update(), alt="Products run in 16 bits; the loss, the gradients' scaling and clipping, the step and the weights stay in float32. Five steps of an update, with their formats, "
+plots.show(diagrams.update(), alt="Products run in 16 bits; the loss, the gradients' scaling and clipping, the step and the master weights stay in float32. Five steps of an update, with their formats, "
            "and the way back from master weights to the next forward pass.", number="9.7")
 
 # %% [markdown] tags=["exercise"]
@@ -712,7 +712,7 @@ steps = dial(smoke=60, laptop=600)
 errors = {start: train_mixed(start, steps) for start in (2.0**40, 1.0)}
 for start, (error, left_out) in errors.items():
     print(f"scale from 2^{math.log2(start):.0f}: held-out error {error:.5f} after {steps} updates, {left_out} left out")
-claim(errors[2.0**40][0] < 0.8 * errors[1.0][0], "with your scale it learns, without one it hardly does")
+claim(errors[2.0**40][0] < 0.8 * errors[1.0][0], "with your scale it learns, without one not at all")
 
 # %% [markdown]
 # ## 4 · What stays in float32
@@ -963,14 +963,14 @@ for name in calls:
     ax.plot(i, speeds[name] / 1e9, "o", color=plots.BLUE if "×" in name else plots.RED)
     ax.annotate(name, (i, speeds[name] / 1e9), xytext=(5, -10), textcoords="offset points", fontsize=9)
 ax.set(xscale="log", yscale="log", xlabel="arithmetic intensity (FLOPs per byte)", ylabel="GFLOP/s")
-plots.show(fig, alt="Element-wise operations lie left of the knee, where memory decides; products lie right of it. Speed against arithmetic intensity, both axes logarithmic, below a roof that rises with the memory's "
+plots.show(fig, alt="Element-wise operations lie left of the knee, where memory decides; large products lie right of it. Speed against arithmetic intensity, both axes logarithmic, below a roof that rises with the memory's "
            "bandwidth and is level at the processor's peak.", number="9.9")
 
 # %% [markdown]
-# In Figure 9.9 everything but products is left of the knee. (Points may lie below the roof: an exponential counts as one FLOP and takes many
+# In Figure 9.9 everything but larger products is left of the knee. (Points may lie below the roof: an exponential counts as one FLOP and takes many
 # instructions, and a small call has costs of its own.) It explains three things at once.
 #
-# * **The profile.** GELU, norms, the optimiser do little arithmetic and still take time, the time of their bytes. A GPU's knee lies further right,
+# * **The profile.** GELU, softmax and loss do little arithmetic and still take time, the time of their bytes. A GPU's knee lies further right,
 #   so there they weigh more.
 # * **Fusing, and `torch.compile`.** Nine element-wise operations one after another read and write everything nine times. One kernel that does all
 #   nine reads and writes once. A compiler finds and writes such kernels.

@@ -628,7 +628,7 @@ for ranks, colour in [(2, plots.BLUE), (4, plots.ORANGE)]:
     ax.plot(sizes, 1e3 * measured[ranks], "o", color=colour, markersize=5)
     plots.label_line(ax, line, foretold, f"{ranks} ranks", colour)
 ax.set(xscale="log", yscale="log", xlabel="bytes of the tensor", ylabel="all-reduce (ms)", title="points: measured; lines: equation (10.1), fitted on 2 ranks")
-plots.show(fig, alt="The formula meets two ranks, to which it was fitted, and foretells too little for four. Milliseconds of an all-reduce against the size of the tensor, both axes logarithmic: "
+plots.show(fig, alt="The formula, fitted to two ranks, foretells too little for four. Milliseconds of an all-reduce against the size of the tensor, both axes logarithmic: "
            "points and lines are flat, then rise in proportion.", number="10.3")
 
 # %%
@@ -645,9 +645,9 @@ for ranks, rows in ratios.items():
 print("\n" + verdict_table(ledger))
 
 # %% [markdown]
-# On two ranks the second and the last ratio are 1 by construction, and the sizes in between test $s$. Four ranks test $N$: the formula foretells half
-# of what they take, or less, at every size. Four ranks share two cores, and it does not know. Even doubling it (prediction 3) falls short for
-# small messages. A fit at one $N$ says nothing about another: measure on as many ranks as you can get before you trust a forecast for more.
+# On two ranks the second and the last ratio are 1 by construction, and the sizes in between test $s$. Four ranks test $N$: the formula foretells about
+# half of what they take, or less. Four ranks share two cores, and it does not know. Even doubling it (prediction 3) falls short for
+# the smallest messages. A fit at one $N$ says nothing about another: measure on as many ranks as you can get before you trust a forecast for more.
 #
 # Now a whole step. One rank alone needs some time for a batch of 64. Two ranks should need half of it, and an all-reduce. In every other round all
 # ranks meet at a **barrier** before the sum, so that nobody has to wait *in* it.
@@ -685,7 +685,7 @@ claim(slowest["sum after a barrier"] < slowest["sum"], "a part of the sum was wa
 
 # %% [markdown]
 # Most of the sum was no message: it was **waiting for the other rank** to finish its backward pass, and the barrier takes it away (prediction 4).
-# Slow ranks are not in the formula, nor that half of a batch can take more than half of the time. A cost model says how things ought to be, and where
+# Slow ranks are not in the formula. A cost model says how things ought to be, and where
 # to look if they are not.
 #
 # ### On paper
@@ -735,7 +735,7 @@ claim(more > fewer, "with a batch of 256, 1,024 GPUs are slower than 64, also wi
 # %% [markdown]
 # (Milliseconds; *step* with the fastest of the three. *Hidden*: messages travel during the backward pass, two thirds of the arithmetic.) Arithmetic
 # falls as $1/N$. The data that a rank sends does not fall at all: $2\frac{N-1}{N}s$ is as much for a thousand ranks as for eight. In the flat ring
-# the latencies grow in proportion to $N$; two levels and trees keep them small, and change nothing about the bytes.
+# the latencies grow in proportion to $N$; two levels keep them small and send an eighth across the network.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 10.6 · when messages take half of the step (★★☆, 10 min)**
@@ -894,7 +894,7 @@ plots.label_line(ax, way, np.median(scales, 0), "median noise scale", plots.BLUE
 ax.axhline(B, color=plots.ORANGE, ls="--", lw=1.2)
 ax.annotate("critical batch size", (100, B), xytext=(6, 0), textcoords="offset points", va="center", color=plots.ORANGE, annotation_clip=False)
 ax.set(yscale="log", xlabel="way to the target (% of the updates)", ylabel="samples", xlim=(0, 100))
-plots.show(fig, alt="The noise scale lies around the critical batch size, and single estimates scatter tenfold. Estimates of five seeds along the run to the target, dots, with their median, a line, "
+plots.show(fig, alt="The noise scale lies around the critical batch size, and single estimates scatter fiftyfold. Estimates of five seeds along the run to the target, dots, with their median, a line, "
            "on a logarithmic axis, beside the critical batch size that was fitted to the steps, dashed.", number="10.6")
 
 # %%
@@ -1017,7 +1017,7 @@ for size, ranks in by_size.items():
 claim(all(torch.allclose(torch.cat([rank["w1"] for rank in ranks]), by_size[1][0]["w1"], rtol=1e-10) for ranks in by_size.values()), "the parts make the weights that one process trains")
 
 # %% [markdown]
-# Each layer waits for its two sums, and nothing hides them (Figure 10.2): so tensor parallelism stays inside a machine, where links are fast.
+# Each layer waits for its sum, and nothing hides them (Figure 10.2): so tensor parallelism stays inside a machine, where links are fast.
 #
 # **Pipeline parallelism** cuts the depth. Rank 0 has the first layers, rank 1 the others. Activations travel forward, gradients travel back. While
 # rank 1 works on a batch, rank 0 would be idle, so the batch is cut into $M$ **micro-batches** that follow one another (Huang et al. 2019). With
@@ -1261,10 +1261,10 @@ diagnosis = check("10.8", diagnosis)
 # |---|---|---|
 # | one GPU, and the batch does not fit | `accumulation` (micro-batches) | the same gradient, no communication; activations of one micro-batch at a time |
 # | one GPU, and one sample does not fit | `activation_checkpointing`, then a smaller model | chapter 09 |
-# | several GPUs, and the model fits on each | DDP | messages can be hidden; the least that is sent |
+# | several GPUs, and the model fits on each | DDP | messages can be hidden; less is sent than by FSDP |
 # | several GPUs, and weights, gradients and moments do not fit | `parallel = "fsdp"` | section 4; half as much again is sent |
 # | more GPUs than the critical batch size can feed | fewer GPUs, or several runs side by side | section 6: what a larger batch adds is wasted |
-# | a layer or its activations do not fit on one GPU | tensor parallelism, inside a machine | section 7; two sums per layer and pass |
+# | a layer or its activations do not fit on one GPU | tensor parallelism, inside a machine | section 7; one sum per layer and pass |
 # | many layers, and slow links | pipeline parallelism | section 7; it sends the least, and has a bubble |
 #
 # On the command line a launcher goes in front. On one machine with eight GPUs:
@@ -1284,8 +1284,8 @@ diagnosis = check("10.8", diagnosis)
 # * DDP copies everything; ZeRO shares out the optimiser's state, then gradients, then weights. Activations stay.
 # * With a fixed batch, arithmetic falls as $1/N$ and messages do not fall. A formula says where that ends; fitted on two ranks, it foretold half for four.
 # * What looks like a slow message is often a rank that waits for another. A barrier before the sum tells the two apart.
-# * The gradient's noise scale says how large a batch is worth having. Take medians: it is a ratio, and scatters tenfold.
-# * Tensor parallelism cuts a layer and pays two sums per pass; a pipeline cuts the depth and pays a bubble.
+# * The gradient's noise scale says how large a batch is worth having. Take medians: it is a ratio, and scatters fiftyfold.
+# * Tensor parallelism cuts a layer and pays one sum each way; a pipeline cuts the depth and pays a bubble.
 # * A rank that waits is not the one at fault. A run that dies goes on to the same bits, if nothing in it depends on what happened before.
 #
 # **What we measured**: equality of one, two and four processes, by hand and by the trainer, also with layers and depth split; bytes on each rank; a
