@@ -696,7 +696,7 @@ claim(all(abs(row[0] / row[5] - 1) < 0.15 for row in starts.values()), "the scor
 # so faint that each layer is nearly the identity, and gradients of queries and keys are tiny, since
 # each is proportional to the other. The lowest first loss is not the best start.
 #
-# The formulas hold $D \rho^2$: what matters is $\rho\sqrt D$.
+# The formulas contain $D \rho^2$: what matters is $\rho\sqrt D$.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 for name, width in (("this table's model", 128), ("BERT-base", 768), ("BERT-large", 1024)):
@@ -908,7 +908,7 @@ claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(loss
       f"at {fast} no post-LN run learns much, with warm-up or without; every pre-LN run learns")
 
 # %% [markdown]
-# At the smaller rate post-LN needs warm-up. At the larger one even warm-up does not save it (Figure 6.7).
+# At the smaller rate warm-up halves post-LN's loss. At the larger one even warm-up does not save it (Figure 6.7).
 # Pre-LN learns in every case. Yet warm-up helps pre-LN as well, by more than we had predicted: "not
 # needed" is not "useless". And these runs do not show that large gradients are the *cause*. Adam divides
 # each gradient by its own recent size. Liu et al. (2020) argue that a post-LN layer leans on its branches
@@ -925,7 +925,7 @@ claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(loss
 #   rotations tell it. After a rotation a score depends on the distance alone (Figure 6.3).
 # * A block adds two branches (Figure 6.4). LayerNorm's gradient is divided by the size of what it
 #   normalised. Hence the headline: with post-LN the last layer's gradient hardly changes as layers are
-#   added, with pre-LN it falls (Figure 6.6); gradient times size of the stream is level in both.
+#   added, with pre-LN it falls (Figure 6.6); gradient times size of the stream is roughly level in both.
 # * The first weights decide by $D \rho^2$ how hard attention begins, and how far above $\ln V$ the loss.
 #
 # You have written `attend`, `visible_pairs`, `multi_head`, `turn` and `post_ln_block`. This is a good place
@@ -1178,7 +1178,7 @@ def draw_heads(text, *heads):
 
 # %% [markdown]
 # A row of Figure 6.8 is a token that looks, a column one that is looked at; each row sums to 1, and the row of `[MASK]` is
-# marked. Which of the four heads of the first layer would you say is responsible for the answer? Then read in the
+# marked. Which of these heads would you say is responsible for the answer? Then read in the
 # title how far the answer moves without it. Write a sentence of your own, and ask again. (This cell is to be touched:
 # run it, and move the sliders with the mouse or the arrow keys.)
 

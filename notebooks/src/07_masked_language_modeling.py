@@ -635,7 +635,7 @@ claim(max(masked) < counted["unigram, own token"] - 0.4, "the masked transformer
 # **We fell into our own trap here.** An earlier version of this experiment chose rates in runs of a fifth of the
 # length. For the masked transformer that chose the highest rate, its full runs ended behind the causal ones, and our
 # prediction that looking both ways pays counted as failed. The search in the table shows what went wrong:
-# in full runs the highest rate is bad for every network. (For three of them the *lowest* is the best, so that still
+# in full runs the highest rate is never best. (For three of them the *lowest* is the best, so that still
 # lower ones might do better.) **What is best for a short run need not be best for a
 # long one**, and a comparison of architectures is no better than the tuning of each.
 #
@@ -802,7 +802,7 @@ claim(way > 1, "from counting to the optimum it is more than a nat")
 # **Exercise 07.6 · train a masked language model (★★☆, 25 min)**
 #
 # Write one update, with your `corrupt` and your `masked_loss`. `model(tokens)` answers with logits $(B, T, V)$, at all
-# positions. `optimizer` is one of PyTorch's: `zero_grad()` empties the gradients, `step()` moves the parameters along them.
+# positions. `optimizer` is one of PyTorch's: `zero_grad()` empties the gradients, `step()` moves the parameters against them.
 # The check compares three updates in a row, loss and gradient, with autograd's.
 
 
@@ -922,8 +922,8 @@ claim(channel < not_looking - 0.1, "the look at the blank is worth a tenth of a 
 claim(abs(not_looking - bounds["optimum"]) < 0.1, "lies and kept tokens at other positions change little for the best predictor")
 
 # %% [markdown]
-# The last number splits the difference into its parts. Against 100/0/0 it shows what damage at *other*
-# positions does: next to nothing. The rest is what the look gains. A bound holds for its own corruption
+# Without the look, the loss equals that of 100/0/0: damage at *other*
+# positions does next to nothing. The rest is what the look gains. A bound holds for its own corruption
 # only: never compare a loss under 80/10/10 with an optimum for `[MASK]`.
 #
 # ## 7 · How much to hide?
@@ -931,8 +931,8 @@ claim(abs(not_looking - bounds["optimum"]) < 0.1, "lies and kept tokens at other
 # 15 % was a choice, not a law. Hiding more gives more questions per sentence, and takes away context that
 # answers them. Wettig et al. (2023) find that 40 % is better than 15 % for models of the size of BERT-large.
 # To compare rates one must not compare training losses: a model trained at 60 % is *asked harder
-# questions*. So all are scored at one common rate, on the same blanks. Is that enough? Two sizes of model
-# read speeches at four rates, for 120 updates:
+# questions*. So all are scored at one common rate, on the same blanks. Is that enough? A small model
+# reads speeches at four rates, for 120 updates:
 
 # %%
 runs = results("07-masking-rate")["measured"]["losses"]["4 × 128"]
@@ -947,7 +947,7 @@ claim(lead_of_best < max(runs[by_mean[0]]) - min(runs[by_mean[0]]), "the best ra
 
 # %% [markdown]
 # It is not enough. Nothing shows that these models use context at all, and what doesn't use context loses nothing
-# with it. And the best rate leads by less than its seeds differ. This experiment cannot answer its question.
+# with it. And the best rate leads by less than its seeds differ. This experiment cannot rank 30, 40 and 60 %.
 # Chapter 08 asks once more, with a model of the same size that reads four times as much, and is well below that
 # line. How many nats is 40 % worth there?
 
@@ -976,7 +976,7 @@ claim(min(gains) > 0 and max(rungs["Muon"]["losses"]) < own - 0.2, "there, where
 # * One-sided models learn from every token and see half; two-sided ones see all and learn from the
 #   hidden. Compare them at equal compute, on the same blanks, tuned alike, in runs of the full
 #   length. After a short training none had reached the counts of neighbours (Figure 7.3).
-# * A step of masked language modelling is five lines: corrupt, forward, loss, backward, step.
+# * A step of masked language modelling is six: corrupt, forward, loss, zero, backward, step.
 # * In a hidden-Markov language the best possible loss is known. A small transformer, trained on
 #   blanks alone, comes close to it (Figure 7.5).
 # * The best masking rate belongs to a model, a budget and a corpus, and is measured, not copied.
