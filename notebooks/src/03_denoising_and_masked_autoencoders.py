@@ -884,10 +884,14 @@ arms = {
     "convolutional, plain": lambda seed: pretrain(network, PLAIN, seed),
     "convolutional, masked": lambda seed: pretrain(network, HIDING, seed),
 }
-named = {  # share of draws in which each test image is named correctly, (N, seeds)
-    name: torch.stack([sum(correct(model(seed), seed, draw).float() for draw in range(DRAWS)) / DRAWS for seed in SEEDS], 1)
-    for name, model in arms.items()
-}
+
+
+def share_named(model, seed):
+    """Share of draws in which each test image is named correctly, (N,)."""
+    return sum(correct(model, seed, draw).float() for draw in range(DRAWS)) / DRAWS
+
+
+named = {name: torch.stack([share_named(make(seed), seed) for seed in SEEDS], 1) for name, make in arms.items()}  # (N, seeds)
 probed = {name: runs.mean(0).tolist() for name, runs in named.items()}
 average = {name: sum(runs) / len(runs) for name, runs in probed.items()}
 reveal("03.order", max(average, key=average.get))

@@ -40,7 +40,7 @@ def test_a_learner_sees_what_is_next(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"^00 .* 1 of 1  all pass$", said, re.MULTILINE)
-    assert re.search(r"^02  ●◐···· .* 1 of 6  next: 02.2 .*\(not right yet\)$", said, re.MULTILINE)
+    assert re.search(r"^02  ●◐······ .* 1 of 8  next: 02.2 .*\(not right yet\)$", said, re.MULTILINE)
     assert "broken.ipynb cannot be read" in said
     assert f"2 of {sum(len(all_exercises(p.stem[:2])) for p in NOTEBOOKS.glob('*.ipynb'))} exercises pass" in said
 
