@@ -33,7 +33,7 @@ def cells(tmp_path):
     notebook = new_notebook(cells=[
         new_code_cell(first_cell(None), metadata={"tags": ["setup"]}),
         new_markdown_cell(badges("09_tiny", "ana/course")),
-        new_markdown_cell("so\n\n$$a\n= b .$$\n\nand $c$, hence\n\n$$d$$"),
+        new_markdown_cell("so\n\n$$a\n= b . \\tag{9.1}$$\n\nand $c$, hence\n\n$$d \\tag{9.2}$$"),
         new_code_cell("draw()", outputs=[new_output("stream", text="drawn"), picture]),
         new_markdown_cell("**Exercise 09.1 · easy**", metadata={"tags": ["exercise"]}),
         exercise,
@@ -53,7 +53,7 @@ def test_links_to_chapters_that_are_planned_are_words():
     assert without_dead_links(text, {"01_a"}) == "[one](notebooks/01_a.ipynb#x) and two"
 
 
-def test_equations_get_labels_in_order(cells):
+def test_tagged_equations_get_labels_in_order(cells):
     assert re.findall(r"\$\$ \((eq-[\d-]+)\)", cells[0].source) == ["eq-09-1", "eq-09-2"]
     assert "and $c$, hence" in cells[0].source
 
@@ -62,9 +62,9 @@ def test_a_tag_is_the_equations_number(tmp_path):
     def page(text):
         return Chapter("09", {}, tmp_path).cells(new_notebook(cells=[new_markdown_cell(text)]))[0].source
 
-    assert page("$$a$$\n\n$$b \\tag{9.2}$$") == "$$a$$ (eq-09-1)\n\n$$b$$ (eq-09-2)"
+    assert page("$$a$$\n\n$$b \\tag{9.1}$$") == "$$a$$\n\n$$b$$ (eq-09-1)"
     with pytest.raises(ValueError, match=r"calls the equation 9\.1 that comes as number 9\.2"):
-        page("$$a$$\n\n$$b \\tag{9.1}$$")
+        page("$$a \\tag{9.1}$$\n\n$$b \\tag{9.1}$$")
 
 
 def test_only_equations_with_a_tag_are_spoken_of():
@@ -73,7 +73,7 @@ def test_only_equations_with_a_tag_are_spoken_of():
     tagged = set(re.findall(r"\\tag\{(\d+\.\d+)\}", text))
     spoken_of = set(re.findall(r"\bequations? \((\d+\.\d+)\)", text))
     spoken_of |= set(re.findall(r"\bequations \(\d+\.\d+\) and \((\d+\.\d+)\)", text))
-    assert tagged == spoken_of and tagged
+    assert spoken_of <= tagged and spoken_of
 
 
 def test_figures_that_are_spoken_of_have_a_number():

@@ -124,14 +124,16 @@ class Chapter:
         return [cell]
 
     def labelled(self, equation: re.Match) -> str:
-        """An equation with the label from which Sphinx makes its number and its address.
+        """An equation that has a tag with the label from which Sphinx makes its number and its address.
 
         Raises:
             ValueError: if its tag is not that number.
         """
-        self.equations += 1
         tag = TAG.search(equation[0])
-        self.require(tag and tag[1], "equation", self.equations)
+        if tag is None:
+            return equation[0]
+        self.equations += 1
+        self.require(tag[1], "equation", self.equations)
         return f"{TAG.sub('', equation[0]).rstrip()} ({label('eq', self.number, self.equations)})"
 
     def require(self, said: str | None, kind: str, count: int) -> None:
