@@ -32,6 +32,9 @@ def made(kind):
     if "Bert" in name:
         config = (pl.ModernBertConfig if name.startswith("Modern") else pl.BertConfig)(**SIZES)
         return kind(config, 3) if "Classification" in name else kind(config)
+    if "ResNet" in name:
+        config = pl.ResNetConfig(1, 8, (8, 12), (1, 1), stem="cifar")
+        return kind(config, 3) if "Classification" in name else kind(config)
     config = getattr(pl, f"{name}Config")
     if "LM" in name or "LSTM" in name:
         return kind(config(60, two_sided=True) if "LM" in name else config(60))
@@ -159,6 +162,7 @@ class Mirror(nn.Module):
 USE = '''
 import sys, torch, pretrain_lib as pl
 assert pl.__file__.startswith(sys.argv[1]), pl.__file__
+torch.manual_seed(0)
 data = pl.Columns(sounds=torch.randn(20, 4), labels=torch.arange(20) % 2)
 data.sounds[::2] += 3
 tuned = pl.fine_tune(pl.Mirror(4), data, 2, pl.TrainConfig(steps=40, batch_size=10, learning_rate=0.05, device="cpu"))
