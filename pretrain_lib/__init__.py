@@ -45,7 +45,9 @@ from .data.text.tokenizer import (
     special_ids,
     train_tokenizer,
 )
+from .evaluation.average_precision import average_precision
 from .evaluation.counting import TwoSidedBigram, Unigram
+from .evaluation.iou import box_iou, mean_iou
 from .evaluation.masked import MaskedSet, masked_scores
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
 from .models.base import Classifier
@@ -72,6 +74,7 @@ from .models.convolutional import (
     MaskedAutoencoderConfig,
 )
 from .models.coupled import first_row, gathered
+from .models.dense import Detector, Segmenter
 from .models.init import initialise
 from .models.modern import (
     ModernBertConfig,
@@ -88,6 +91,7 @@ from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
 from .objectives.classification import Classification
 from .objectives.contrastive import Contrastive
+from .objectives.detection import Detection
 from .objectives.distillation import Distillation
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
@@ -95,6 +99,7 @@ from .objectives.multitask import MultiTask
 from .objectives.reconstruction import Denoising, Reconstruction
 from .objectives.regression import Regression
 from .objectives.replaced_token import ReplacedTokenDetection
+from .objectives.segmentation import Segmentation
 from .objectives.tagging import Tagging
 from .objectives.text import token_loss
 from .objectives.translation import Translation
@@ -103,6 +108,12 @@ from .training.checkpoint import CheckpointError
 from .training.config import TrainConfig
 from .training.finite import NonFiniteError
 from .training.trainer import Trainer
+from .transfer.dense import (
+    fine_tune_detector,
+    fine_tune_segmenter,
+    predicted_boxes,
+    predicted_masks,
+)
 from .transfer.features import features, logits
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
@@ -126,6 +137,7 @@ __all__ = [
     "Augmented",
     "Autoencoder",
     "AutoencoderConfig",
+    "average_precision",
     "Batch",
     "BatchNorm",
     "BertConfig",
@@ -137,6 +149,7 @@ __all__ = [
     "BertPretraining",
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
+    "box_iou",
     "CausalLM",
     "CheckpointError",
     "Classification",
@@ -149,6 +162,8 @@ __all__ = [
     "DecoderConfig",
     "deduplicate",
     "Denoising",
+    "Detection",
+    "Detector",
     "Dialect",
     "distill",
     "Distillation",
@@ -163,8 +178,10 @@ __all__ = [
     "features",
     "few_label_curve",
     "fine_tune",
+    "fine_tune_detector",
     "fine_tune_pairs",
     "fine_tune_regressor",
+    "fine_tune_segmenter",
     "fine_tune_tagger",
     "FineTuning",
     "first_row",
@@ -196,6 +213,7 @@ __all__ = [
     "MaskedImage",
     "MaskedLM",
     "MaskedSet",
+    "mean_iou",
     "merge_lora",
     "Mixture",
     "ModernBertConfig",
@@ -212,6 +230,8 @@ __all__ = [
     "Objective",
     "PackedBlocks",
     "pair_logits",
+    "predicted_boxes",
+    "predicted_masks",
     "predicted_scores",
     "predicted_tags",
     "prepare",
@@ -233,6 +253,8 @@ __all__ = [
     "save_lora",
     "save_pretrained",
     "save_tokenizer",
+    "Segmentation",
+    "Segmenter",
     "SentencePairs",
     "ShardError",
     "Source",

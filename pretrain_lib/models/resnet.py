@@ -197,6 +197,10 @@ class ResNetModel(ResNetBase):
     def encoder(self) -> ResNetModel:
         return self
 
+    @property
+    def map_sizes(self) -> tuple[int, ...]:
+        return self.config.hidden_sizes
+
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) to the last stage's feature maps (B, F, H′, W′)."""
         return self.maps(images)[-1]

@@ -29,6 +29,8 @@ def made(kind):
         return kind(pl.LinearAutoencoder(64, 5), 3)
     if name == "EncoderDecoder":
         return kind(pl.BertModel(pl.BertConfig(**SIZES)), pl.DecoderConfig(20, 16, 1, 2, 24))
+    if name in ("Segmenter", "Detector"):
+        return kind(made(pl.ResNetModel), 3, width=8)
     if "Bert" in name:
         config = (pl.ModernBertConfig if name.startswith("Modern") else pl.BertConfig)(**SIZES)
         return kind(config, 3) if "Classification" in name else kind(config)
