@@ -199,6 +199,7 @@ class ResNetModel(ResNetBase):
 
     @property
     def map_sizes(self) -> tuple[int, ...]:
+        """Feature maps of each stage, as `maps` gives them."""
         return self.config.hidden_sizes
 
     def forward(self, images: Tensor) -> Tensor:
