@@ -36,23 +36,31 @@ class DenseModel(ModelBase):
         encoder: a model of images with `maps` and `map_sizes`; it becomes a part of this one.
         num_classes: kinds of objects.
         width: numbers at each place where the maps are summed, a multiple of 8.
+        finest: which of the encoder's maps, counted from the largest, is the finest that is used.
+            Larger ones cost much, and pyramids leave them out (Lin et al.): where each map halves the
+            sides, 1 leaves a quarter of the places, 2 a sixteenth.
         seed: of the first weights; the last layer starts at zero.
 
     Raises:
         ValueError: if the encoder has no maps, or for sizes that are not allowed.
     """
 
-    def __init__(self, encoder: nn.Module, num_classes: int, width: int = 48, seed: int = 0):
+    def __init__(self, encoder: nn.Module, num_classes: int, width: int = 48, finest: int = 0,
+                 seed: int = 0):
         super().__init__()
         require_maps(encoder)
         self.encoder, self.num_classes, self.width = encoder, num_classes, width
+        self.finest = finest
         require_at_least(self, 1, "num_classes")
+        number = len(encoder.map_sizes)
+        require(is_a(int, finest) and 0 <= finest < number, "finest", finest,
+                f"between 0 and {number - 1}, as the encoder has {number} maps")
         require(is_a(int, width) and width >= GROUPS and width % GROUPS == 0, "width", width,
                 f"a multiple of {GROUPS}")
         with drawn_with(seed):
             self.laterals = nn.ModuleList(
                 nn.Sequential(nn.Conv2d(size, width, 1, bias=False), nn.GroupNorm(GROUPS, width))
-                for size in encoder.map_sizes)
+                for size in encoder.map_sizes[finest:])
             self.mixing = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
             self.head = nn.Conv2d(width, self.outputs, 1)
         start_at_zero(self.head)
@@ -77,7 +85,7 @@ class DenseModel(ModelBase):
 
     def scores(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) to (B, outputs, H₁, W₁) at the places of the finest map."""
-        maps = self.encoder.maps(images)
+        maps = self.encoder.maps(images)[self.finest:]
         finest, *others = (lateral(x) for lateral, x in zip(self.laterals, maps, strict=True))
         summed = finest + sum(resized(x, finest.shape[-2:]) for x in others)  # (B, width, H₁, W₁)
         return self.head(self.mixing(summed))
@@ -89,7 +97,8 @@ class DenseModel(ModelBase):
         return self
 
     def to_config(self) -> dict:
-        return {"encoder": self.encoder, "num_classes": self.num_classes, "width": self.width}
+        return {"encoder": self.encoder, "num_classes": self.num_classes, "width": self.width,
+                "finest": self.finest}
 
     @classmethod
     def from_config(cls, fields: dict) -> DenseModel:
@@ -140,7 +149,7 @@ class Detections(NamedTuple):
 
 
 class Detector(DenseModel):
-    """Objects as points: images (B, C, H, W) to `CentreMaps` at the encoder's finest map.
+    """Objects as points: images (B, C, H, W) to `CentreMaps` at the finest map.
 
     Source: Zhou, Wang & Krähenbühl, "Objects as points", 2019, section 3, but for the unit of the
     sizes, there pixels. At first every cell is a centre with probability 0.01, or the many that are
@@ -148,8 +157,9 @@ class Detector(DenseModel):
     2017, sections 3.3 and 4.1). Arguments are those of `DenseModel`.
     """
 
-    def __init__(self, encoder: nn.Module, num_classes: int, width: int = 48, seed: int = 0):
-        super().__init__(encoder, num_classes, width, seed)
+    def __init__(self, encoder: nn.Module, num_classes: int, width: int = 48, finest: int = 0,
+                 seed: int = 0):
+        super().__init__(encoder, num_classes, width, finest, seed)
         nn.init.constant_(self.head.bias[:num_classes], -math.log((1 - PRIOR) / PRIOR))
 
     @property
@@ -207,7 +217,7 @@ def at_cells(maps: Tensor, cells: Tensor) -> Tensor:
 
 def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (B, F, h, w) at another height and width, bilinearly."""
-    return F.interpolate(maps, size=size, mode="bilinear")
+    return maps if maps.shape[-2:] == size else F.interpolate(maps, size=size, mode="bilinear")
 
 
 def require_maps(encoder: nn.Module) -> None:

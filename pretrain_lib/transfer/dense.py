@@ -20,7 +20,8 @@ from .fine_tune import fitted
 
 
 def fine_tune_segmenter(encoder: nn.Module, data: Source, num_classes: int, config: TrainConfig,
-                        frozen: bool = False, encoder_rate: float = 1.0) -> Segmenter:
+                        frozen: bool = False, encoder_rate: float = 1.0,
+                        finest: int = 0) -> Segmenter:
     """A copy of an encoder that gives each pixel a class, trained on images with masks.
 
     Args:
@@ -30,6 +31,7 @@ def fine_tune_segmenter(encoder: nn.Module, data: Source, num_classes: int, conf
         config: how to train.
         frozen: whether the head alone is trained; the encoder is then in evaluation mode.
         encoder_rate: what the learning rate of the encoder is multiplied by.
+        finest: which of its maps is the finest that is used, see `models.dense.DenseModel`.
 
     Returns:
         In evaluation mode, where it was trained.
@@ -38,12 +40,13 @@ def fine_tune_segmenter(encoder: nn.Module, data: Source, num_classes: int, conf
         ValueError: if the encoder has no maps, a mask is of another size than its image, or a pixel
             of no class.
     """
-    segmenter = Segmenter(copied(encoder, frozen), num_classes, seed=config.seed)
+    segmenter = Segmenter(copied(encoder, frozen), num_classes, finest=finest, seed=config.seed)
     return trained(segmenter, Segmentation(num_classes), data, config, encoder_rate)
 
 
 def fine_tune_detector(encoder: nn.Module, data: Source, num_classes: int, config: TrainConfig,
-                       frozen: bool = False, encoder_rate: float = 1.0) -> Detector:
+                       frozen: bool = False, encoder_rate: float = 1.0,
+                       finest: int = 0) -> Detector:
     """A copy of an encoder that finds objects, trained on images with boxes.
 
     Args:
@@ -53,6 +56,7 @@ def fine_tune_detector(encoder: nn.Module, data: Source, num_classes: int, confi
         config: how to train.
         frozen: whether the head alone is trained; the encoder is then in evaluation mode.
         encoder_rate: what the learning rate of the encoder is multiplied by.
+        finest: which of its maps is the finest that is used, see `models.dense.DenseModel`.
 
     Returns:
         In evaluation mode, where it was trained.
@@ -61,7 +65,7 @@ def fine_tune_detector(encoder: nn.Module, data: Source, num_classes: int, confi
         ValueError: if the encoder has no maps, a box is not within its image, or its label none of
             the classes.
     """
-    detector = Detector(copied(encoder, frozen), num_classes, seed=config.seed)
+    detector = Detector(copied(encoder, frozen), num_classes, finest=finest, seed=config.seed)
     return trained(detector, Detection(num_classes), data, config, encoder_rate)
 
 

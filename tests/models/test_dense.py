@@ -88,6 +88,15 @@ def test_it_comes_back_from_a_folder_with_its_encoder(head, tmp_path):
     assert torch.equal(back.with_classifier(7).eval()(images()), torch.zeros(2, 7))
 
 
+@HEADS
+def test_larger_maps_may_be_left_out(head, tmp_path):
+    model = with_scores(head(pl.ResNetModel(RESNET), 3, finest=1)).eval()
+    assert [lateral[0].in_channels for lateral in model.laterals] == [12, 16]
+    assert model.scores(images()).shape[2:] == (8, 12)
+    pl.save_pretrained(model, tmp_path / "m")
+    assert torch.equal(pl.load_pretrained(tmp_path / "m").scores(images()), model.scores(images()))
+
+
 def test_first_weights_are_a_function_of_the_seed():
     drawn = [pl.Segmenter(Patches(), 2, seed=seed).mixing[0].weight for seed in (3, 3, 4)]
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[1], drawn[2])
@@ -106,6 +115,7 @@ def test_a_frozen_encoder_stays_in_evaluation_mode():
 @pytest.mark.parametrize("make, said", [
     (lambda: pl.Segmenter(pl.LinearAutoencoder(12, 3), 2), "LinearAutoencoder has no maps and map_sizes"),
     (lambda: pl.Segmenter(Patches(), 0), "num_classes must be an integer of at least 1, got 0"),
+    (lambda: pl.Detector(pl.ResNetModel(RESNET), 2, finest=3), "finest must be between 0 and 2, as the encoder has 3 maps, got 3"),
     (lambda: pl.Detector(Patches(), 2, width=12), "width must be a multiple of 8, got 12"),
     (lambda: pl.Detector(pl.ResNetModel(pl.ResNetConfig(3, 8, (8,), (1,))), 2)(images(2, 37, 32)),
      r"images of 37 × 32 pixels are not tiled by the finest map's 10 × 8 cells: give sides that are multiples of 4 and 4"),
