@@ -49,9 +49,9 @@ class MeanIoU(NamedTuple):
 def mean_iou(predicted: Tensor, masks: Tensor, num_classes: int) -> MeanIoU:
     """Intersection over union of each class's pixels, over all images together, and their mean.
 
-    Sums over images come before the division, as in PASCAL VOC's measure of segmentation
-    (Everingham et al., "The PASCAL visual object classes challenge: a retrospective", IJCV 2015,
-    section 4.1.2): a mean over images would count an image without a class as 0 / 0.
+    Sums over images come before the division: a mean over images would count an image without a
+    class as 0 / 0 (Long, Shelhamer & Darrell, "Fully convolutional networks for semantic
+    segmentation", CVPR 2015, section 5, "Metrics").
 
     Args:
         predicted: (N, H, W) classes, 0 is background.

@@ -37,8 +37,8 @@ class DenseModel(ModelBase):
         num_classes: kinds of objects.
         width: numbers at each place where the maps are summed, a multiple of 8.
         finest: which of the encoder's maps, counted from the largest, is the finest that is used.
-            Larger ones cost much, and pyramids leave them out (Lin et al.): where each map halves the
-            sides, 1 leaves a quarter of the places, 2 a sixteenth.
+            Larger ones cost much, and pyramids leave them out (Lin et al.): where each map halves
+            the sides, 1 leaves a quarter of the places, 2 a sixteenth.
         seed: of the first weights; the last layer starts at zero.
 
     Raises:
@@ -151,8 +151,8 @@ class Detections(NamedTuple):
 class Detector(DenseModel):
     """Objects as points: images (B, C, H, W) to `CentreMaps` at the finest map.
 
-    Source: Zhou, Wang & Krähenbühl, "Objects as points", 2019, section 3, but for the unit of the
-    sizes, there pixels. At first every cell is a centre with probability 0.01, or the many that are
+    Source: Zhou, Wang & Krähenbühl, "Objects as points", 2019, sections 3 and 4, but for the unit
+    of the sizes, there pixels. At first every cell is a centre with probability 0.01, or the many that are
     none would be all that the loss sees (Lin et al., "Focal loss for dense object detection", ICCV
     2017, sections 3.3 and 4.1). Arguments are those of `DenseModel`.
     """
@@ -193,7 +193,7 @@ def decode(heat: Tensor, sizes: Tensor, offsets: Tensor, image_size: tuple[int, 
         image_size: height and width of the images, in pixels, to which boxes are cut.
         most: objects that an image has at most.
 
-    Source: Zhou et al. 2019, section 3.1, "From points to bounding boxes".
+    Source: Zhou et al. 2019, section 4, "From points to bounding boxes".
     """
     rows, columns = heat.shape[-2:]
     peaks = heat * (heat == F.max_pool2d(heat, 3, stride=1, padding=1))

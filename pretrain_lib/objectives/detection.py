@@ -53,7 +53,7 @@ def centre_targets(boxes: Tensor, labels: Tensor, num_classes: int, image_size: 
         image_size: height and width, in pixels.
         grid: rows and columns of the cells, h and w.
 
-    Source: Zhou et al. 2019, section 3, and section 4, where the deviation follows another rule.
+    Source: Zhou et al. 2019, section 3, where the deviation follows another rule.
     """
     sides, cells = (boxes.new_tensor(size).flip(0) for size in (image_size, grid))  # x, y
     low, high = (boxes / sides.repeat(2) * cells.repeat(2)).chunk(2, dim=2)  # (B, M, 2) in cells
@@ -99,7 +99,7 @@ class Detection(Objective):
     Args:
         num_classes: kinds of objects.
 
-    Source: Zhou et al. 2019, section 3, where sizes are in pixels and weigh 0.1.
+    Source: Zhou et al. 2019, equation 4, where sizes are in pixels and weigh 0.1.
     """
 
     weights = {"sizes": 10.0}  # they are in sides of the image, and so small

@@ -13,7 +13,7 @@ from .base import Batch, Objective, take_column
 class Segmentation(Objective):
     """Cross-entropy between scores and the class of each pixel, averaged over scored pixels.
 
-    As fully convolutional networks were trained (Long, Shelhamer & Darrell, CVPR 2015, section 4).
+    So fully convolutional networks were trained (Long, Shelhamer & Darrell, CVPR 2015, section 4).
     The source has the columns `images`, (B, C, H, W), and `masks`, (B, H, W): 0 is background, 1 +
     its class an object, and -100 is not scored.
 
