@@ -11,8 +11,8 @@
 #
 # 1. say, with Zipf's and Heaps' laws measured on real text, why neither words nor characters make
 #    a good vocabulary;
-# 2. write BPE, on characters and on bytes, such that every merge and every token equals those of
-#    `tokenizers`, down to the rule for ties;
+# 2. write BPE on characters, and its encoding on bytes, such that every merge and every token
+#    equals those of `tokenizers`, down to the rule for ties;
 # 3. write WordPiece encoding, say when it fails, and tell its published training criterion from
 #    what libraries really do;
 # 4. assemble `[CLS] A [SEP] B [SEP]` by hand, and say what each special token is for;
@@ -250,7 +250,7 @@ zipf, log_c = np.polyfit(np.log(ranks[middle]), np.log(frequencies[middle]), 1)
 reveal("04.heaps", beta)
 print(f"Zipf: f(r) ∝ r^{zipf:.2f} between ranks 10 and 2000")
 print(f"reading twice as much text would multiply the table by about 2^β = {2**beta:.2f}")
-claim(0.3 < beta < 0.8, "the table grows like a power of the text, and goes on growing")
+claim(0.3 < beta < 0.8, "the fitted exponent lies well between 0 and 1")
 
 # %%
 fig, axes = plots.figure(columns=2, width=9.5, height=3.4)
@@ -289,8 +289,7 @@ print("unknown even with all training words:", ", ".join(missing[:24]))
 claim(unknown_share(train_words) > 0, "even with all training words on the list, some are unknown")
 
 # %% [markdown]
-# Names, numbers, abbreviations, and forms of well-known words: the rare words tend to be those that
-# a sentence is *about*.
+# Many are names, numbers, or forms of well-known words: often what a sentence is *about*.
 #
 # At the other end is a vocabulary of **characters**. There are few, and hardly any is ever
 # unknown. The price is length. A transformer (chapter 06) reads a *block* of 128 tokens in this
@@ -363,9 +362,9 @@ merge_pair = check("04.1", merge_pair)
 #
 # In the tiny language two pairs are the most frequent, *e s* and *s t*. On real text ties are
 # everywhere, since thousands of rare pairs share a few small counts. The paper's program takes
-# whichever its dictionary met first. `tokenizers` has a rule without such accidents: **of equal
-# counts, the pair with the smaller ids wins**, comparing first symbols first. Ids are given in
-# order: the alphabet, then each new symbol.
+# whichever its dictionary met first. `tokenizers` has a fixed rule: **of equal counts, the pair
+# with the smaller ids wins**, comparing first symbols first. Ids are given in order: the alphabet,
+# then each new symbol.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.7 · learn BPE, ties included (★★★, 35 min)**
@@ -456,17 +455,15 @@ class Pairs:
 
 # %%
 def learn_fast(words, alphabet, size):
-    """What `learn_bpe` learns; a string that is a token already keeps its id."""
+    """What `learn_bpe` learns."""
     tokens, merges = list(alphabet), []
-    id_of = {token: id for id, token in enumerate(tokens)}
+    id_of = {token: id for id, token in enumerate(alphabet)}
     pairs = Pairs([[id_of[symbol] for symbol in word] for word in words], list(words.values()))
     while len(tokens) < size and (pair := pairs.first()):
         a, b = tokens[pair[0]], tokens[pair[1]]
-        new = id_of.setdefault(a + b.removeprefix("##"), len(tokens))
-        if new == len(tokens):
-            tokens.append(a + b.removeprefix("##"))
+        pairs.merge(pair, len(tokens))
         merges.append((a, b))
-        pairs.merge(pair, new)
+        tokens.append(a + b.removeprefix("##"))
     return tokens, merges
 
 
@@ -529,7 +526,7 @@ print(f"tokens that the other vocabulary lacks: {len(lost)} of {SIZE:,}:", " ".j
 
 # %% [markdown]
 # As a *set*, the two vocabularies are nearly the same. As a *list* they aren't. Wherever a merge
-# moved, its string has another id, and a model that was trained with one list reads nonsense
+# moved, its string has another id, and a model that was trained with one list reads a wrong token
 # through the other, without any error. A tokenizer belongs to its model like its weights. So our
 # library stores a checksum of the tokenizer with every tokenised corpus, and refuses to mix.
 #
@@ -726,15 +723,17 @@ for pair in [("t", "h"), ("q", "u"), ("e", "s")]:
 # %% [markdown]
 # The gain of the last pair is negative. The −1 of the derivation says why. A pair that is rare
 # beside both its parts gains only if it meets about $e \approx 2.7$ times as often as by chance,
-# and *e* and *s* don't. Where it makes up much of a part, less is enough:
+# and *e* and *s* don't. Where it makes up a fair part of one, slightly less is enough:
 
 # %%
 less = []
 for (a, b), n in count_pairs(in_characters).items():
     times = n * symbols.total() / (symbols[a] * symbols[b])
     if a != b and times < math.e and likelihood_gain(n, symbols[a], symbols[b], symbols.total()) > 0:
-        less.append((n / max(symbols[a], symbols[b]), f"{a}+{b}, {times:.2f} times chance"))
-print(len(less), "pairs gain with less than e, such as", max(less)[1])
+        less.append((n / min(symbols[a], symbols[b]), times, f"{a}+{b}"))
+share, times, pair = max(less)
+print(f"{len(less)} pairs gain with less than e, such as {pair},", end=" ")
+print(f"{times:.2f} times chance and {share:.0%} of its rarer part")
 
 # %% [markdown]
 # Now three scores learn a vocabulary each, from the same characters: the count (BPE), the ratio,
@@ -935,7 +934,7 @@ print(tuple(input_ids.shape), "mask", attention_mask.tolist())
 # %% [markdown]
 # Two traps. The template is added *for* you, so text that already holds it gets it twice. And a
 # special token that is typed as text **is** the special token: whoever can write into your model's
-# input can write `[SEP]`, too. Break such strings up in text from outside.
+# input can write `[SEP]`, too. In users' text, put spaces inside such strings.
 
 # %%
 for text in ["a [MASK] in the text", "a [ mask ] in the text"]:
@@ -982,9 +981,9 @@ for character in ["e", "é", "国", "🎉"]:
 # %% [markdown]
 # Nothing can be unknown any more. And without normalisation nothing is lost: a space is a byte as
 # well. Where may a token not reach across? BERT's cutter dropped the spaces. GPT-2 splits by a
-# pattern that keeps them: a contraction such as *'s*; letters, with the space before them; numbers,
-# likewise; other characters, likewise; white space. (Python's `re` has no class for letters or for
-# numbers such as ², so the cell spells them out.)
+# pattern that keeps them: a contraction such as *'s*; letters, with the space before them; numbers
+# and other characters, likewise; white space, whose last space goes to the next word. (Python's
+# `re` has no class for letters or for numbers such as ², so the cell spells them out.)
 
 # %% tags=["exercise"]
 every = map(chr, range(sys.maxunicode))
@@ -1038,8 +1037,8 @@ def byte_decode(ids, merges):
 byte_decode = check("04.9", byte_decode)
 
 # %% [markdown]
-# Now both run on a vocabulary that `tokenizers` learned from the speeches. (`our_ids` translates
-# its numbering into ours.)
+# Now both run on a vocabulary that `tokenizers` learned from the speeches. (`tokenizers` numbers
+# bytes differently; `our_ids` translates.)
 
 # %%
 byte_level = train_tokenizer(train, vocab_size=SIZE, kind="bpe", lowercase=False)
@@ -1074,12 +1073,13 @@ rows = np.arange(len(order))[::-1]
 ax.barh(rows, [long[name] for name in order], color=plots.SKY)
 ax.set_yticks(rows, order)
 ax.grid(axis="y", visible=False)
-ax.plot([in_bytes[name] for name in order], rows, "|", color=plots.RED, markersize=14)
+ax.plot([in_bytes[name] for name in order], rows, "|", color=plots.BLACK,
+        markersize=17, markeredgewidth=2)
 ax.set(xlabel="tokens for the same sentence (upright tick: its bytes)",
        xlim=(0, 1.1 * max(long.values())))
 plots.show(fig, alt="English takes the fewest tokens by far, and other scripts take one token for "
-           "each byte. Bars: tokens of byte-level BPE for one sentence in eight languages, with red "
-           "ticks for bytes. Hindi is the longest.", number="4.3")
+           "each byte. Bars: tokens of byte-level BPE for one sentence in eight languages; black "
+           "ticks: its bytes. Hindi is the longest.", number="4.3")
 
 # %% [markdown]
 # Where no merge learned from English applies, a text falls apart into its bytes: in Figure 4.3 its
@@ -1145,6 +1145,7 @@ def measure(size):
 
 sizes = [512, 1024, 2048, 4096, 8192][: dial(smoke=1, laptop=5)]
 live = {size: measure(size) for size in sizes}
+reveal("04.length", live[sizes[-1]][0])
 for size, (length, strange) in live.items():
     print(f"{size:5,} tokens: {length:.3f} per word, {strange:.4%} of the words unknown")
 
@@ -1163,13 +1164,11 @@ def means(name):
     return np.array([split[name] for split in splits]).mean(axis=0)  # (sizes, 2)
 
 
-reveal("04.length", means("bpe")[at, 0].item())
 words, bpe, chars = means("words"), means("bpe"), means("characters")[0]
-most = max(unknown for split in splits for _, unknown in split["bpe"])
 rows = [("words, 8,192: unknown", "1 to 4 %", words[at, 1], 0.01, 0.04),
         ("all training words: unknown", "0.3 to 1 %", means("every word")[0, 1], 0.003, 0.01),
         ("characters: unknown", "under 0.01 %", chars[1], 0, 1e-4),
-        ("BPE, all sizes: unknown", "under 0.01 %", most, 0, 1e-4),
+        ("BPE, all sizes: unknown", "under 0.01 %", bpe[:, 1].max(), 0, 1e-4),
         ("words learned before 1946", "twice as many", later["words"][at][1], 2 * words[at, 1], 1)]
 print(f"{'':29s} {'predicted':>14s} {'found':>9s}")
 for what, predicted, found, low, high in rows:
@@ -1191,10 +1190,11 @@ ax.annotate("BPE, 16,384 to 512", (1.05, 4e-3), color=plots.BLUE)
 ax.annotate("characters", (4.5, 4e-3), color=plots.GREEN, ha="center")
 ax.set(xlabel="tokens per word", ylabel="words with an unknown token (%)", yscale="log")
 ax.set_xlim(0.8, 5)
-plots.show(fig, alt="BPE is nearly as short as words and knows as much as characters. Unknown words, "
-           "on a logarithmic axis, against tokens per word, one dot for each split and size. Words "
-           "form a column at one token, from nearly 30 down to 1 per cent unknown; BPE lies at the "
-           "bottom, between one and two tokens; characters at four and a half.", number="4.4")
+plots.show(fig, alt="At 8,192 tokens BPE is nearly as short as words and knows as much as "
+           "characters. Unknown words, on a logarithmic axis, against tokens per word, one dot per "
+           "split and size. Words form a column at one token, from nearly 30 down to 1 per cent "
+           "unknown; BPE lies at the bottom, between one and two tokens; characters at four and a "
+           "half.", number="4.4")
 
 # %% [markdown]
 # In Figure 4.4 the ideal is at the lower left: short, and nothing unknown. Words get down only by
@@ -1203,8 +1203,9 @@ plots.show(fig, alt="BPE is nearly as short as words and knows as much as charac
 
 # %%
 fig, ax = plots.figure(width=6.5, height=3.4)
-curve = [[split["bpe"][i][0] for split in splits] for i in range(len(measured["sizes"]))]
-plots.spread(ax, measured["sizes"], curve, "", plots.BLUE)
+for split in splits:
+    ax.plot(measured["sizes"], [length for length, _ in split["bpe"]], "o-", color=plots.BLUE,
+            markersize=3, lw=0.8)
 ax.plot(measured["sizes"], [length for length, _ in later["bpe"]], "--", color=plots.PURPLE)
 ax.annotate("learned before 1946,\nused since", (3000, 1.5), color=plots.PURPLE)
 ax.annotate("random speeches\nheld out", (620, 1.2), color=plots.BLUE)
@@ -1215,8 +1216,8 @@ ax.set_xticks(measured["sizes"], [f"{size:,}" for size in measured["sizes"]])
 ax.minorticks_off()
 plots.show(fig, alt="The larger the vocabulary, the shorter the text, and later speeches take a few "
            "more tokens. BPE's tokens per word fall from almost 2 towards 1 between 512 and 16,384 "
-           "tokens, with a narrow band over three splits; a dashed line for later speeches runs a "
-           "little above.", number="4.5")
+           "tokens, in three close lines, one per split; a dashed line for later speeches "
+           "runs a little above.", number="4.5")
 
 # %%
 shape = all(s["bpe"][at][1] == s["characters"][0][1] and s["bpe"][at][0] < 1.25 for s in splits)
@@ -1229,11 +1230,11 @@ same = all(abs(live[size][0] - recorded[size][0]) < 1e-9 for size in sizes)
 claim(same, "with our own code we find what the ledger's first split found with `tokenizers`")
 
 # %% [markdown]
-# On later speeches a vocabulary of earlier ones needs only a few more tokens (Figure 4.5, dashed).
-# **One part of our prediction failed**: BPE is *shorter* than we thought. We had Sennrich's 1.12 in
-# mind, for German with its long compounds. Part of the reason is how we count: every punctuation
-# mark is a word of one token here. And what happens to the words that a vocabulary of words would
-# have lost?
+# Later speeches need a few more tokens (Figure 4.5, dashed: 1.12 in place of 1.06 at 8,192). **One
+# part of our prediction failed**: BPE is *shorter* than we thought, so the bound of 1.25 holds. We
+# had Sennrich's 1.12 in mind, for German with its long compounds. Counting punctuation marks as
+# words of one token explains little of it (next cell). What happens to the words that a vocabulary
+# of words would have lost?
 
 # %%
 spelled = {word: n for word, n in test_words.items() if word.isalpha()}
@@ -1265,8 +1266,8 @@ for vocabulary, hidden, layers in [(30522, 768, 12), (8192, 256, 4), (32768, 256
     print(f"{model}: {table / 1e6:5.2f} M in the table, {share:.0%} of the model")
 
 # %% [markdown]
-# The first line is BERT-base. In a small model the table soon outweighs everything else, and on a
-# small corpus its rare rows are hardly trained. The course uses 8,192 tokens.
+# The first line is BERT-base. At 32,768 tokens the small model's table outweighs everything else,
+# and on a small corpus its rare rows are hardly trained. The course uses 8,192 tokens.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 04.6 · a fair comparison (★★☆, 10 min)**
@@ -1329,8 +1330,8 @@ claim(opposite, "the larger the vocabulary, the worse per token and the better p
 #
 # * A tokenizer is a fixed list of strings and a rule for cutting. An id is a name; the network
 #   learns a row of numbers for it.
-# * Words never suffice: their table grows like a power of the text (Figure 4.2). Characters all but
-#   suffice, at several times the length. Subwords get nearly the length of words and the safety of
+# * Words never suffice: their table never stops growing (Figure 4.2). Characters all but suffice,
+#   at several times the length. Subwords get nearly the length of words and the safety of
 #   characters (Figure 4.4).
 # * BPE merges the most frequent pair, again and again; ties go to the smaller ids; a new word is
 #   cut by replaying the merges in order.
@@ -1344,9 +1345,10 @@ claim(opposite, "the larger the vocabulary, the worse per token and the better p
 #
 # ## What we measured
 #
-# In the notebook: all merges, all ids and all cuts equal those of `tokenizers`; three scores for a
-# merge; the same sentence in eight languages. In `results/04-length-and-unknowns.json` (measure it
-# again with `python course.py reproduce 04-length-and-unknowns`): length and unknown words for
+# In the notebook: every merge, id and cut that we compared equals that of `tokenizers`; three
+# scores for a merge; the same sentence in eight languages. In
+# `results/04-length-and-unknowns.json` (measure it again with
+# `python course.py reproduce 04-length-and-unknowns`): length and unknown words for
 # words, characters and BPE, over three splits of the speeches and one in time. The shape of
 # Sennrich et al.'s Table 1 reproduces; the numbers are those of English speeches.
 #

@@ -11,15 +11,15 @@ from .shapes import LARGE, MEDIUM, MUTED, arrow, box, brace, cells, label, page,
 def tokenization():
     """A text is normalised, split into words, cut into pieces of the vocabulary, numbered, and looked up as vectors."""
     ax = page(6.0)
-    colours, tokens = [BLUE, ORANGE, ORANGE, GREEN], ["the", "low", "##est", "tax"]
-    rows = {"text": 0.4, "normalise": 1.2, "split": 2.0, "merge": 2.85, "ids": 3.7, "embed": 5.0}
+    colours, tokens = [BLUE, ORANGE, ORANGE, GREEN], ["the", "low", "est", "tax"]
+    rows = {"text": 0.4, "normalise": 1.2, "split": 2.0, "cut": 2.85, "ids": 3.7, "embed": 5.0}
     for name, y in rows.items():
         label(ax, 0.12, y, name, MEDIUM, ha="left", weight="bold")
     label(ax, 3.2, rows["text"], "“The LOWEST tax”", LARGE)
     label(ax, 3.2, rows["normalise"], "“the lowest tax”", LARGE)
     for x, w, word, colour in [(1.6, 0.8, "the", BLUE), (2.4, 1.6, "lowest", ORANGE), (4.0, 0.8, "tax", GREEN)]:
         cells(ax, x, rows["split"], [word], w, 0.4, colour, MEDIUM)
-    cells(ax, 1.6, rows["merge"], tokens, 0.8, 0.4, colours, MEDIUM)
+    cells(ax, 1.6, rows["cut"], tokens, 0.8, 0.4, colours, MEDIUM)
     cells(ax, 1.6, rows["ids"], ["12", "207", "84", "951"], 0.8, 0.4, None, MEDIUM)
     for y0, y1, places in [(0.62, 0.98, [3.2]), (1.42, 1.8, [2.0, 3.2, 4.4]), (2.2, 2.65, [2.0, 2.8, 3.6, 4.4]),
                            (3.05, 3.5, [2.0, 2.8, 3.6, 4.4]), (3.9, 4.35, [2.0, 2.8, 3.6, 4.4])]:
@@ -30,7 +30,7 @@ def tokenization():
         for row, strength in enumerate(strengths[column]):
             ax.add_patch(Rectangle((x - 0.2, 4.4 + 0.3 * row), 0.4, 0.3, facecolor=tint(colour, strength),
                                    edgecolor=MUTED, linewidth=0.8))
-    label(ax, 0.12, 5.36, "D numbers\nper token", colour=MUTED, ha="left")
+    label(ax, 0.12, 5.36, "$d$ numbers\nper token", colour=MUTED, ha="left")
     return ax.figure
 
 

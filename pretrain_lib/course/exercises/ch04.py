@@ -441,7 +441,7 @@ def larger_ids(pairs: Counter, tokens: list[str]) -> tuple[str, str]:
 
 LEARNERS: dict[str, dict] = {
     "of equally frequent pairs you take the one that was met first: take the one with the smaller ids": {"first": first_met},
-    "you break ties by the alphabet: `ab` sorts before `b`, but its id is larger. Compare ids, the places in `tokens`":
+    "you break ties by the alphabet: `ab` sorts before `b`, but its id is larger. Compare ids, the positions in `tokens`":
         {"first": by_strings},
     "you break ties by the joined string: compare the id of the first symbol, then that of the second":
         {"first": by_joined_string},
