@@ -86,6 +86,8 @@ from .models.modern import (
 )
 from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetModel
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
+from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
+from .models.vit_mae import ViTMAEConfig, ViTMAEForPreTraining
 from .objectives.base import Batch, Objective
 from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
@@ -272,4 +274,9 @@ __all__ = [
     "TwoSidedBigram",
     "Unigram",
     "unmerge_lora",
+    "ViTConfig",
+    "ViTForImageClassification",
+    "ViTMAEConfig",
+    "ViTMAEForPreTraining",
+    "ViTModel",
 ]

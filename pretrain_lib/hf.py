@@ -1,8 +1,8 @@
 """Hugging Face's format, in and out: a folder's `config.json` and the names of its tensors.
 
-A saved BERT, ModernBERT or ResNet is a folder as `transformers` writes it: `config.json` with its fields
-and `model.safetensors` with its keys. Which of its names is which of ours, each model says itself
-(`hugging_face`). Nothing here needs `transformers` to be installed.
+A saved BERT, ModernBERT, ResNet or ViT is a folder as `transformers` writes it: `config.json` with
+its fields and `model.safetensors` with its keys. Which of its names is which of ours, each model
+says itself (`hugging_face`). Nothing here needs `transformers` to be installed.
 """
 
 from __future__ import annotations
@@ -222,10 +222,11 @@ def names_of_classes(config: dict, source: str) -> list[str] | None:
 
 def spelt_out(kind: type[nn.Module], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors as if a head were on the encoder, without copies, as they are spelt today."""
-    prefix = kind.hugging_face.prefix
-    theirs = {modern_spelling(name): t for name, t in tensors.items() if not COPIES.fullmatch(name)}
-    if not any(name.startswith(prefix) for name in theirs):
-        theirs = {prefix + name: tensor for name, tensor in theirs.items()}
+    family = kind.hugging_face
+    theirs = {family.spelt(modern_spelling(name)): tensor for name, tensor in tensors.items()
+              if not COPIES.fullmatch(name)}
+    if not any(name.startswith(family.prefix) for name in theirs):
+        theirs = {family.prefix + name: tensor for name, tensor in theirs.items()}
     return theirs
 
 

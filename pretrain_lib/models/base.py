@@ -133,7 +133,7 @@ class TextModel(EncoderModel):
 
 
 @torch.no_grad()
-def under_a_new_layer(model: TextModel, headed: TextModel, between: str) -> TextModel:
+def under_a_new_layer(model: EncoderModel, headed: EncoderModel, between: str) -> EncoderModel:
     """A freshly drawn classifier or tagger with a model's weights, its last layer at zero.
 
     Args:

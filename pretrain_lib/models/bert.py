@@ -23,6 +23,7 @@ from ..validation import (
 from .base import TextModel, under_a_new_layer
 from .init import initialise
 from .layers import Attention, FeedForward, at_positions, require_known, visible
+from .pooler import PooledModel, Pooler
 from .protocol import HuggingFaceFormat
 
 
@@ -156,27 +157,8 @@ class BertLayer(nn.Module):
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
-class BertPooler(nn.Module):
-    """tanh(W h₀): the vector of the first token, [CLS], as one for the whole sequence."""
-
-    def __init__(self, config: BertConfig):
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return torch.tanh(self.dense(hidden[:, 0]))  # (B, D)
-
-
-class BertBase(TextModel):
-    """What BERTs with and without heads share.
-
-    Released BERTs have a pooler whatever head they name. Where a model has no use for it, it is
-    carried along, frozen, so that it is still there when a classifier is put on or the model is
-    saved.
-
-    Attributes:
-        pooler: the pooler, used or carried; None where there is none.
-    """
+class BertBase(PooledModel, TextModel):
+    """What BERTs with and without heads share; released ones have a pooler whatever their head."""
 
     config_class = BertConfig
     hugging_face = HUGGING_FACE
@@ -184,7 +166,6 @@ class BertBase(TextModel):
     def __init__(self, config: BertConfig):
         super().__init__()
         self.config = config
-        self.pooler: BertPooler | None = None
 
     def with_classifier(self, num_labels: int, seed: int = 0) -> BertForSequenceClassification:
         headed = BertForSequenceClassification(self.encoder.config, num_labels, seed)
@@ -193,18 +174,6 @@ class BertBase(TextModel):
     def with_tagger(self, num_labels: int, seed: int = 0) -> BertForTokenClassification:
         headed = BertForTokenClassification(self.encoder.config, num_labels, seed)
         return under_a_new_layer(self, headed, "pooler")
-
-    def to_config(self) -> dict:
-        return super().to_config() | ({"pooler": True} if self.pooler is not None else {})
-
-    @classmethod
-    def from_config(cls, fields: dict) -> BertBase:
-        fields = dict(fields)
-        pooler = fields.pop("pooler", False)
-        model = super().from_config(fields)
-        if pooler and model.pooler is None:
-            model.pooler = BertPooler(model.config).requires_grad_(False)
-        return model
 
 
 class BertModel(BertBase):
@@ -362,7 +331,7 @@ class BertForPreTraining(BertForMaskedLM):
 
     def __init__(self, config: BertConfig, seed: int = 0):
         super().__init__(config, seed)
-        self.pooler = BertPooler(config)
+        self.pooler = Pooler(config.hidden_size)
         self.next_sentence = nn.Linear(config.hidden_size, 2)
         for module in (self.pooler, self.next_sentence):
             initialise(module, "truncated_normal", seed + 2, std=config.initializer_range)
@@ -392,7 +361,7 @@ class BertForSequenceClassification(BertBase):
         super().__init__(config)
         self.num_labels = num_labels
         self.encoder = BertModel(config, seed)
-        self.pooler = BertPooler(config)
+        self.pooler = Pooler(config.hidden_size)
         self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         for module in (self.pooler, self.classifier):

@@ -57,6 +57,7 @@ class HuggingFaceFormat:
         defaults: what transformers assumes for other fields that are left out, and we do not.
         earlier: fields of earlier versions, which others have replaced.
         carried: parts that a model keeps though it does not use them, and how their names begin.
+        spellings: pairs of another spelling that folders have of a name's part, and theirs.
     """
 
     model_type: str
@@ -66,11 +67,18 @@ class HuggingFaceFormat:
     defaults: dict = field(default_factory=dict)
     earlier: tuple[str, ...] = ()
     carried: dict[str, str] = field(default_factory=dict)
+    spellings: tuple[tuple[str, str], ...] = ()
 
     def theirs(self, name: str) -> str:
         """transformers' name of our tensor."""
         for ours, other in self.names:
             name = name.replace(ours, other)
+        return name
+
+    def spelt(self, name: str) -> str:
+        """The name of a tensor in a folder as it is spelt in others."""
+        for other, theirs in self.spellings:
+            name = name.replace(other, theirs)
         return name
 
 

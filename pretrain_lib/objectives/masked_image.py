@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import Samples
-from ..validation import is_a, require, require_at_least
+from ..models.patches import patchify, unpatchify
+from ..validation import is_a, require, require_at_least, require_kinds
 from .base import Batch, Objective, take_column
 from .reconstruction import half_squared_error
 
@@ -43,6 +44,7 @@ class MaskedImageConfig:
     Attributes:
         ratio: fraction of the patches to hide, strictly between 0 and 1.
         patch: side of a patch in pixels.
+        normalize: whether to predict each patch's pixels less their mean, over their deviation.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -50,11 +52,24 @@ class MaskedImageConfig:
 
     ratio: float = 0.75
     patch: int = 4
+    normalize: bool = False
 
     def __post_init__(self):
         fits = is_a(float, self.ratio) and 0 < self.ratio < 1
         require(fits, "ratio", self.ratio, "strictly between 0 and 1")
         require_at_least(self, 1, "patch")
+        require_kinds(self)
+        require(self.patch > 1 or not self.normalize, "patch", self.patch,
+                "at least 2 with normalize: one pixel has no deviation")
+
+
+def mean_and_deviation(images: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+    """Those of each patch, over pixels and channels, at each of its pixels: two of (B, C, H, W)."""
+    patches = patchify(images, patch)  # (B, N, P² · C)
+    variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
+    deviation = (variance + 1e-6).sqrt()  # of a patch of one colour, 1e-3
+    return tuple(unpatchify(each.expand_as(patches), patch, images.shape[2])
+                 for each in (mean, deviation))
 
 
 class MaskedImage(Objective):
@@ -63,21 +78,30 @@ class MaskedImage(Objective):
     The model is called as `model(images, mask)`, with the hidden pixels set to 0 and a mask
     (B, 1, H, W) that is 1 where they were.
 
+    With `normalize` it has to say of each pixel how many deviations of its patch it lies above the
+    patch's mean: edges count in faint patches as they do in strong ones (ibid., section 3 and Table
+    1d). What the model says is then no picture. To show it, `as_pixels` takes mean and deviation
+    from the image itself, which the model has not seen: light and contrast of each patch are true,
+    what is in it is predicted.
+
     Args:
         ratio: fraction of the patches to hide, strictly between 0 and 1.
         patch: side of a patch in pixels; must divide the image's height and width.
+        normalize: whether the targets are normalised in each patch.
 
     Raises:
-        ValueError: for a ratio outside (0, 1), a patch below 1, or one that does not fit.
+        ValueError: for a ratio outside (0, 1), a patch below 1 (below 2 with `normalize`), or one
+            that does not fit.
     """
 
     config_class = MaskedImageConfig
 
-    def __init__(self, ratio: float = 0.75, patch: int = 4):
-        MaskedImageConfig(ratio, patch)  # which refuses what is not allowed
+    def __init__(self, ratio: float = 0.75, patch: int = 4, normalize: bool = False):
+        MaskedImageConfig(ratio, patch, normalize)  # which refuses what is not allowed
         super().__init__()
         self.ratio = ratio
         self.patch = patch
+        self.normalize = normalize
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         images = take_column(samples, "images")  # (B, C, H, W)
@@ -92,7 +116,30 @@ class MaskedImage(Objective):
             )
         mask = patch_mask(keys, height, width, self.patch, self.ratio)
         inputs = {"images": images * (1 - mask), "mask": mask}
-        return Batch(inputs, {"images": images}, {"masked_pixels": mask.sum().item() * channels})
+        counts = {"masked_pixels": mask.sum().item() * channels}
+        return Batch(inputs, {"images": self.target(images)}, counts)
+
+    def target(self, images: Tensor) -> Tensor:
+        """What the model should say of images: (B, C, H, W)."""
+        if not self.normalize:
+            return images
+        mean, deviation = mean_and_deviation(images, self.patch)
+        return (images - mean) / deviation
+
+    def as_pixels(self, answer: Tensor, images: Tensor) -> Tensor:
+        """A model's answer as a picture, for showing.
+
+        Args:
+            answer: (B, C, H, W), what the model says.
+            images: (B, C, H, W), the images as they are, nothing hidden.
+
+        Returns:
+            (B, C, H, W), about 0 to 1.
+        """
+        if not self.normalize:
+            return answer
+        mean, deviation = mean_and_deviation(images, self.patch)
+        return answer * deviation + mean
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         mask = batch.inputs["mask"]

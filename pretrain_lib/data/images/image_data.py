@@ -50,7 +50,9 @@ class ImageData(Data):
         self.config = config
         self.training = training
         self.held_out = held_out
-        self.model_fields = {"input_shape": training.image_shape}
+        channels, height, _ = training.image_shape
+        self.model_fields = {"input_shape": training.image_shape, "num_channels": channels,
+                             "image_size": height}
 
     @classmethod
     def open(cls, config: ImageConfig, beside: Path, on_first: Callable = alone) -> ImageData:
