@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..validation import require, require_at_least
 from .base import EncoderModel
-from .init import drawn_with, initialise
+from .init import initialise
 from .layers import at_positions
 from .patches import patchify, unpatchify
 from .protocol import HuggingFaceFormat
@@ -138,8 +138,7 @@ class ViTMAEForPreTraining(EncoderModel):
 
     Args:
         config: its shape.
-        seed: of the first weights: Glorot and Bengio's uniform ones (ibid., appendix A.1), normal
-            ones for the tokens [CLS] and [MASK]; positions are fixed waves.
+        seed: of the first weights; positions are fixed waves.
     """
 
     config_class = ViTMAEConfig
@@ -150,17 +149,10 @@ class ViTMAEForPreTraining(EncoderModel):
         self.config = config
         self.encoder = ViTModel(config.encoder)
         self.decoder = ViTMAEDecoder(config)
-        self.start(seed)
-
-    @torch.no_grad()
-    def start(self, seed: int) -> None:
-        """Draws the first weights and sets the positions, which are not trained."""
-        initialise(self, "xavier", seed)
-        with drawn_with(seed + 1):
-            for token in (self.encoder.embeddings.cls_token, self.decoder.mask_token):
-                nn.init.normal_(token, std=self.config.initializer_range)
-        for position in (self.encoder.embeddings.position, self.decoder.position):
-            position.copy_(waves(self.config.side, position.shape[2])).requires_grad_(False)
+        initialise(self, "truncated_normal", seed, std=config.initializer_range)
+        for part in (self.encoder.embeddings, self.decoder):
+            part.position.requires_grad_(False)
+            part.position.copy_(waves(config.side, part.position.shape[2]))
 
     @property
     def feature_size(self) -> int:

@@ -37,6 +37,9 @@ def made(kind):
     if "ResNet" in name:
         config = pl.ResNetConfig(1, 8, (8, 12), (1, 1), stem="cifar")
         return kind(config, 3) if "Classification" in name else kind(config)
+    if "ViT" in name:
+        config = (pl.ViTMAEConfig if "MAE" in name else pl.ViTConfig)(8, 4, 1, 16, 2, 2, 24)
+        return kind(config, 3) if "Classification" in name else kind(config)
     config = getattr(pl, f"{name}Config")
     if "LM" in name or "LSTM" in name:
         return kind(config(60, two_sided=True) if "LM" in name else config(60))

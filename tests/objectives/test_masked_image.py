@@ -88,6 +88,38 @@ def test_what_the_model_says_of_visible_pixels_gets_no_gradient():
     assert (answer.grad[hidden] != 0).all()
 
 
+@pytest.mark.parametrize("channels, patch", [(1, 2), (3, 4)])
+def test_normalised_targets_have_mean_0_and_variance_1_in_each_patch(channels, patch):
+    clean = images(3, channels).double()
+    clean[0, :, :patch, :patch] = 0.5  # one colour
+    objective = MaskedImage(0.5, patch, normalize=True)
+    batch = objective.batch({"images": clean}, Keys.of(0, 3))
+    target = batch.targets["images"]
+    for i in range(3):
+        for y in range(0, 8, patch):
+            for x in range(0, 12, patch):
+                tile, out = (part[i, :, y:y + patch, x:x + patch].flatten() for part in (clean, target))
+                variance = (tile - tile.mean()).square().sum() / (len(tile) - 1) + 1e-6
+                torch.testing.assert_close(out, (tile - tile.mean()) / variance.sqrt(), rtol=1e-10, atol=1e-10)
+    assert (target[0, :, :patch, :patch] == 0).all()
+    assert torch.equal(batch.inputs["images"], clean * (1 - batch.inputs["mask"]))  # what is shown is not normalised
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_right_answer_shown_as_pixels_is_the_image(normalize):
+    clean, objective = images(3, 3).double(), MaskedImage(0.5, 4, normalize)
+    torch.testing.assert_close(objective.as_pixels(objective.target(clean), clean), clean, rtol=0, atol=1e-12)
+    assert torch.equal(objective.target(clean), clean) != normalize
+
+
+def test_a_patch_of_one_pixel_is_not_normalised():
+    assert MaskedImage(patch=1).patch == 1
+    with pytest.raises(ValueError, match="patch must be at least 2 with normalize.*got 1"):
+        MaskedImage(patch=1, normalize=True)
+    with pytest.raises(ValueError, match="normalize must be True or False, got 'yes'"):
+        MaskedImage(normalize="yes")
+
+
 @pytest.mark.parametrize("ratio", [0, 1, -0.5, 1.5, math.nan])
 def test_a_ratio_that_hides_nothing_or_all_is_refused(ratio):
     with pytest.raises(ValueError, match="ratio.*between 0 and 1.*" + str(ratio)):
