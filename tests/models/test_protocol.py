@@ -38,8 +38,10 @@ def made(kind):
         config = pl.ResNetConfig(1, 8, (8, 12), (1, 1), stem="cifar")
         return kind(config, 3) if "Classification" in name else kind(config)
     if "ViT" in name:
-        config = (pl.ViTMAEConfig if "MAE" in name else pl.ViTConfig)(8, 4, 1, 16, 2, 2, 24)
-        return kind(config, 3) if "Classification" in name else kind(config)
+        size = {"image_size": 8, "patch_size": 4, "num_channels": 1, "hidden_size": 16, "num_attention_heads": 2}
+        if "MAE" in name:
+            return kind(pl.ViTMAEConfig(**size, decoder_hidden_size=16, decoder_num_hidden_layers=1))
+        return kind(pl.ViTConfig(**size), 3) if "Classification" in name else kind(pl.ViTConfig(**size))
     config = getattr(pl, f"{name}Config")
     if "LM" in name or "LSTM" in name:
         return kind(config(60, two_sided=True) if "LM" in name else config(60))
