@@ -29,7 +29,7 @@ from ..training.curves import draw_curves
 from ..training.distributed import join
 from ..training.run_folder import CONFIG, read_config
 from ..training.trainer import Trainer
-from .recipe import Recipe, recipe_from
+from .recipe import Recipe, part_from, recipe_from
 
 MODEL = "model"
 CURVES = "curves.png"
@@ -223,6 +223,8 @@ def rewrite_old_description(path: Path, data: Data) -> None:
         then = from_before_data(then, path)
     if "data" in then:
         then = then | {"data": data.recognised(then["data"])}
+        then |= {part: part_from(then[part], part, part, str(path)).table()  # with newer fields
+                 for part in ("model", "objective")}
     if then != (there.get("recipe") or {}):
         replace_text(path, json.dumps(there | {"recipe": then}, indent=1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import MISSING, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +28,13 @@ LONGEST = 100  # settings in a list that are kept one by one
 PLAIN = (int, float, str, bool, type(None), tuple, list, dict)
 
 
-def claim(folder: Path, mine: dict) -> None:
+def claim(folder: Path, mine: dict, unsaid: dict) -> None:
     """Writes a run's description to config.json, or makes sure that the one there is the same.
+
+    Args:
+        folder: the run's.
+        mine: the run's description.
+        unsaid: the objective's `defaults_of`, which an older run had where it does not say so.
 
     Raises:
         CheckpointError: if the folder is another run's, naming what differs, or cannot be made.
@@ -37,6 +43,8 @@ def claim(folder: Path, mine: dict) -> None:
     mine = json.loads(json.dumps(mine))  # as it is read back
     if path.exists():
         there = read_config(path)
+        if "objective" in there:
+            there["objective"] = filled(there["objective"], mine["objective"], unsaid)
         differ = differences(there["train"], mine["train"])
         older = "source" not in there
         known = mine | ({"objective": without_lists(mine["objective"])} if older else {})
@@ -63,6 +71,23 @@ def description_of(objective: Objective) -> dict:
              if isinstance(part, Objective) and part is not objective}
     return {"name": type(objective).__name__, **settings_of(objective),
             "weights": objective.weights, **parts}
+
+
+def defaults_of(objective: Objective) -> dict:
+    """The settings that an objective has where nothing is said, and those of the ones within it."""
+    kind = getattr(objective, "config_class", None)
+    settings = {f.name: plain(f.default) for f in (fields(kind) if kind else ())
+                if f.default is not MISSING}
+    return settings | {name: defaults_of(part) for name, part in objective.named_modules()
+                       if isinstance(part, Objective) and part is not objective}
+
+
+def filled(there: dict, mine: dict, unsaid: dict) -> dict:
+    """An older run's description with those of my settings that could not be said then."""
+    new = {name: unsaid[name] for name in mine.keys() & unsaid.keys() - there.keys()}
+    parts = {name: filled(there[name], mine[name], value) for name, value in unsaid.items()
+             if isinstance(value, dict) and name in there and name in mine}
+    return there | new | parts
 
 
 def architecture_of(model: nn.Module) -> dict | None:

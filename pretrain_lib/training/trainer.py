@@ -40,6 +40,7 @@ from .random_state import random_state_kept, seed_dropout
 from .run_folder import (
     architecture_of,
     claim,
+    defaults_of,
     description_of,
     description_of_source,
     library_versions,
@@ -105,7 +106,8 @@ class Trainer:
         self.recipe = recipe
         if self.folder:
             self.description = self._description()
-            self.world.on_first(lambda: claim(self.folder, self.description))
+            self.world.on_first(lambda: claim(self.folder, self.description,
+                                              defaults_of(objective)))
         self.history = History(self.folder if self.world.first else None, config.tensorboard)
 
     @property

@@ -1,6 +1,7 @@
 """Images as a recipe's data: from the recipe to a model that load_pretrained reads."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -72,6 +73,22 @@ def test_a_recipe_of_images_becomes_a_model(model, fields, objective, size, tmp_
     assert (tmp_path / "runs" / "r" / "curves.png").is_file()
     for words, said in ((["--resume"], ""), (["--resume", "--data.margin", "1"], "recipe.data.margin: 0, now 1")):
         assert main(["pretrain", "r.toml", *words]) == bool(said)
+        assert said in capsys.readouterr().err
+
+
+def test_a_run_from_before_a_setting_goes_on_with_its_default_and_no_other(tmp_path, monkeypatch, capsys):
+    """The objective's `normalize` is younger than the objective."""
+    monkeypatch.chdir(tmp_path)
+    text = RECIPE.format(model="MaskedAutoencoder", fields="channels = [4, 8]\npool_size = 2", objective="MaskedImage", size="size = 16")
+    (tmp_path / "r.toml").write_text(text.replace("steps = 20", "steps = 4\ncheckpoint_every = 2"), encoding="utf-8")
+    assert main(["pretrain", "r.toml"]) == 0
+    file = tmp_path / "runs" / "r" / "config.json"
+    then = json.loads(file.read_text(encoding="utf-8"))
+    del then["objective"]["normalize"], then["recipe"]["objective"]["normalize"]
+    for words, said in ((["--objective.normalize"], "recipe.objective.normalize: False, now True"), ([], "")):
+        file.write_text(json.dumps(then), encoding="utf-8")
+        shutil.rmtree(tmp_path / "runs" / "r" / "model", ignore_errors=True)  # so that the run is not finished
+        assert main(["pretrain", "r.toml", "--resume", *words]) == bool(said)
         assert said in capsys.readouterr().err
 
 
