@@ -1,9 +1,9 @@
 """Saved models: a folder with `config.json` and `model.safetensors`, and nothing that is executed.
 
-BERTs and ModernBERTs are saved as Hugging Face's `transformers` saves them, so it reads them, and
-theirs can be read here; other models have a plain format of our own: the class's name and what its
-`to_config` says. The folder is written beside its place and renamed into it, so it is never half
-there.
+BERTs, ModernBERTs, ResNets and ViTs are saved as Hugging Face's `transformers` saves them, so it
+reads them, and theirs can be read here; other models have a plain format of our own: the class's
+name and what its `to_config` says. The folder is written beside its place and renamed into it, so
+it is never half there.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import transformers
 from vits import SHAPES, TINY, as_saved, assert_equal, drawn_anew, gradients, images_for
 
 import pretrain_lib as pl
+from pretrain_lib.training.optimizer import rate_factors
 
 EACH = pytest.mark.parametrize("shape", SHAPES)
 
@@ -90,6 +91,12 @@ def test_a_classifier_starts_at_uniform_on_the_encoders_own_weights():
     assert torch.equal(headed.encode(images), encoder.encode(images))
     again = headed.with_classifier(2)
     assert again.encoder.state_dict().keys() == encoder.state_dict().keys() and again.num_labels == 2
+
+
+def test_the_learning_rate_falls_from_layer_to_layer_towards_the_pixels():
+    factors = rate_factors(pl.ViTForImageClassification(pl.ViTConfig(**TINY), 3), 0.5)
+    assert [factors[name] for name in ("classifier.weight", "encoder.layers.1.attention.qkv.weight", "encoder.layers.0.feed_forward.up.bias",
+                                       "encoder.embeddings.position")] == [1, 0.5, 0.25, 0.125]
 
 
 def test_the_mean_over_patches_is_a_pooling_of_our_own_format(tmp_path):
