@@ -225,6 +225,7 @@ def rewrite_old_description(path: Path, data: Data) -> None:
         then = then | {"data": data.recognised(then["data"])}
         then |= {part: part_from(then[part], part, part, str(path)).table()  # with newer fields
                  for part in ("model", "objective")}
+        then = json.loads(json.dumps(then))  # as it is read back
     if then != (there.get("recipe") or {}):
         replace_text(path, json.dumps(there | {"recipe": then}, indent=1))
 

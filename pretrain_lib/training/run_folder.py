@@ -43,11 +43,11 @@ def claim(folder: Path, mine: dict, unsaid: dict) -> None:
     mine = json.loads(json.dumps(mine))  # as it is read back
     if path.exists():
         there = read_config(path)
-        if "objective" in there:
-            there["objective"] = filled(there["objective"], mine["objective"], unsaid)
         differ = differences(there["train"], mine["train"])
         older = "source" not in there
         known = mine | ({"objective": without_lists(mine["objective"])} if older else {})
+        if "objective" in there:
+            there["objective"] = filled(there["objective"], known["objective"], unsaid)
         for name in ("objective", "model", "architecture", "samples", "source", "held_out",
                      "recipe"):
             if name in there:  # older runs do not say all of it
