@@ -68,36 +68,27 @@ def contrasting(colours: Tensor, background: Tensor, chance: Tensor, gap: float)
     return torch.where(wanted < had, darker, lighter).clamp(0, 1)
 
 
-def areas(owners: Tensor, objects: int) -> Tensor:
-    """How many pixels each object shows.
+def tight_box(shown: Tensor) -> Tensor:
+    """The smallest boxes around what is shown; zeros where nothing is.
 
     Args:
-        owners: (B, H, W) int64, 0 for the background, k for the k-th object.
-        objects: how many there may be, M.
+        shown: (..., H, W) bool.
 
     Returns:
-        (B, M) int64.
+        (..., 4) float32: left, upper, right and lower edge, in pixels from the upper left corner.
     """
-    flat = owners.flatten(1)  # (B, H · W)
-    counts = torch.zeros(len(flat), objects + 1, dtype=torch.int64)
-    return counts.scatter_add_(1, flat, torch.ones_like(flat))[:, 1:]
-
-
-def tight_boxes(owners: Tensor, objects: int) -> Tensor:
-    """The smallest boxes around what is seen of each object; zeros for one that is not seen.
-
-    Args:
-        owners: (B, H, W) int64, 0 for the background, k for the k-th object.
-        objects: how many there may be, M.
-
-    Returns:
-        (B, M, 4) float32: left, upper, right and lower edge, in pixels from the upper left corner.
-    """
-    seen = owners[:, None] == torch.arange(1, objects + 1)[:, None, None]  # (B, M, H, W)
     edges = []
-    for line in (seen.any(2), seen.any(3)):  # (B, M, W), which columns it has; then which rows
-        low = line.int().argmax(2)
-        high = line.shape[2] - line.flip(2).int().argmax(2)
-        edges.append(torch.stack([low, high], dim=2))  # (B, M, 2)
-    boxes = torch.stack(edges, dim=3).flatten(2).float()  # x0, y0, x1, y1
-    return boxes * seen.flatten(2).any(2, keepdim=True)
+    for line in (shown.any(-2), shown.any(-1)):  # (..., W), which columns have some; then rows
+        low = line.int().argmax(-1)
+        high = (line.shape[-1] - line.flip(-1).int().argmax(-1)) * line.any(-1)
+        edges.append(torch.stack([low, high], dim=-1))  # (..., 2)
+    return torch.stack(edges, dim=-1).flatten(-2).float()  # x0, y0, x1, y1
+
+
+def shared(a: Tensor, b: Tensor) -> Tensor:
+    """How much of the smaller of two boxes (..., 4) lies in the other, 0 to 1."""
+    (left, upper), (right, lower) = (
+        torch.maximum(a, b).unbind(-1)[:2], torch.minimum(a, b).unbind(-1)[2:])
+    both = (right - left).clamp(min=0) * (lower - upper).clamp(min=0)
+    smaller = torch.minimum(*((box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)))
+    return both / smaller.clamp(min=1)

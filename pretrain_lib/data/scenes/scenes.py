@@ -7,16 +7,18 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...validation import is_a, require, require_at_least, require_kinds
 from ..keys import Keys
 from ..source import UNSCORED, Samples
-from .draw import areas, between, contrasting, place, tight_boxes
+from .draw import between, contrasting, place, shared, tight_box
 from .glyphs import FRAME, load_glyphs
 from .photographs import SPLITS, parts
 
 GAP = 0.3  # least distance in luminance of an object's colour from the background's
-PLACES = 4  # how many places are tried for an object
+OVERLAP = 0.25  # of the boxes of two objects, the most that one has of the smaller
+PLACES = 8  # how many are tried for an object
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ class Scenes:
 
     A scene is a function of the configuration, the split and its own number: the same in every
     epoch, in every run, and beside any others. Its background is a colour with a faint part of a
-    photograph. Its objects lie wholly within it. Later ones cover earlier ones, by half at most: an
-    object that would cover more is placed anew, up to four times, and then left out, so that a
-    crowded scene may hold fewer than it was meant to.
+    photograph. Its objects lie wholly within it, and later ones cover earlier ones. Of the boxes of
+    two objects, at most a quarter of the smaller one is shared: an object is tried in up to eight
+    places for that, and left out of a scene that is too crowded for it.
 
     A pixel is an object's if half of it or more is ink. Mask and box are those of what is seen.
 
@@ -114,23 +116,23 @@ class Scenes:
         low, high = self.config.objects
         meant = low + (keys.uniform(self.stream("objects")) * (high - low + 1)).long()  # (B,)
         owners = torch.zeros(len(keys), *self.image_shape[1:], dtype=torch.int64)
-        whole = torch.zeros(len(keys), high, dtype=torch.int64)
-        labels = torch.zeros_like(whole)
+        boxes = torch.zeros(len(keys), high, 4)
+        labels = torch.zeros(len(keys), high, dtype=torch.int64)
         for k in range(high):
-            labels[:, k], ink = self.add(k, keys, meant > k, owners, whole)
+            labels[:, k], ink = self.add(k, keys, meant > k, owners, boxes)
             paint = self.paint(k, keys, colour)[:, :, None, None]  # (B, 3, 1, 1)
             images = between(images, paint, ink[:, None])
-        return self.columns(images, owners, torch.where(whole > 0, labels, UNSCORED))
+        return self.columns(images, owners, labels)
 
-    def columns(self, images: Tensor, owners: Tensor, classes: Tensor) -> Samples:
-        """Boxes and masks, by whose each pixel is, (B, S, S), and the objects' classes, (B, M)."""
-        names = torch.cat([torch.full((len(classes), 1), -1), classes], dim=1)  # the background's
-        samples = {"images": images, "boxes": tight_boxes(owners, classes.shape[1]),
-                   "box_labels": classes,
-                   "masks": 1 + names.gather(1, owners.flatten(1)).view_as(owners)}
-        if self.config.objects == (1, 1):
-            samples["labels"] = classes[:, 0]
-        return samples
+    def columns(self, images: Tensor, owners: Tensor, labels: Tensor) -> Samples:
+        """The samples, by whose each pixel is, (B, S, S), and the objects' classes, (B, M)."""
+        objects = torch.arange(1, labels.shape[1] + 1)[:, None, None]
+        boxes = tight_box(owners[:, None] == objects)  # (B, M, 4)
+        values = F.pad(1 + labels, (1, 0))  # (B, 1 + M), those of the mask, first the background's
+        masks = values.gather(1, owners.flatten(1)).view_as(owners)
+        labels = torch.where(boxes[:, :, 2] > 0, labels, UNSCORED)
+        samples = {"images": images, "boxes": boxes, "box_labels": labels, "masks": masks}
+        return samples | ({"labels": labels[:, 0]} if self.config.objects == (1, 1) else {})
 
     def stream(self, use: str) -> str:
         return f"scenes.{self.split}.{use}"
@@ -151,15 +153,15 @@ class Scenes:
         chance = keys.uniform(self.stream(f"paint.{k}"), (4,))
         return contrasting(chance[:, :3], background, chance[:, 3], GAP)
 
-    def add(self, k: int, keys: Keys, wanted: Tensor, owners: Tensor, whole: Tensor):
-        """Adds an object to scenes, where at least half of each other can still be seen.
+    def add(self, k: int, keys: Keys, wanted: Tensor, owners: Tensor, boxes: Tensor):
+        """Adds an object to scenes, where it leaves enough of each other to be seen.
 
         Args:
             k: its number; those before it are there.
             keys: of the scenes.
             wanted: (B,) bool, which scenes are to have it.
             owners: (B, S, S) int64, whose each pixel is; changed in place.
-            whole: (B, M) int64, pixels of each object before it was covered; changed in place.
+            boxes: (B, M, 4), around whole objects; changed in place.
 
         Returns:
             Its class (B,) and its ink (B, S, S) in [0, 1], none where it was left out.
@@ -175,11 +177,11 @@ class Scenes:
         for corners in places.unbind(1):
             pictures = self.glyphs.pictures[which[waiting]].float() / 255
             tried = place(pictures, side[waiting], corners[waiting], self.config.size)
-            covered = torch.where(tried >= 0.5, k + 1, owners[waiting])
-            seen = areas(covered, whole.shape[1])
-            fits = (2 * seen[:, :k] >= whole[waiting, :k]).all(1)
+            box = tight_box(tried >= 0.5)
+            fits = (shared(boxes[waiting, :k], box[:, None]) <= OVERLAP).all(1)
             rows = waiting[fits]
-            ink[rows], owners[rows], whole[rows, k] = tried[fits], covered[fits], seen[fits, k]
+            ink[rows], boxes[rows, k] = tried[fits], box[fits]
+            owners[rows] = torch.where(tried[fits] >= 0.5, k + 1, owners[rows])
             waiting = waiting[~fits]
             if not len(waiting):
                 break
