@@ -9,42 +9,67 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..keys import Keys
-from ..source import Columns, Samples
+from ..source import UNSCORED, Columns, Samples
+from .annotations import check_boxes, check_masks
 
 
 class ImageDataset(Columns):
-    """Images of one size with, where known, their labels.
+    """Images of one size with, where known, their labels, boxes and masks.
 
     Args:
         images: (N, C, H, W), uint8 or float in [0, 1].
         labels: (N,) integers below `len(classes)`, or None.
-        classes: name of each label; its number by default.
+        classes: name of each class; its number by default.
         name: what the data set is called.
         about: one line on where it comes from and under which terms.
+        boxes: (N, M, 4), the left, upper, right and lower edge of each object in pixels from the
+            upper left corner, or None; zeros where an image has fewer than M.
+        box_labels: (N, M), the class of each object, -100 where there is none.
+        masks: (N, H, W), of each pixel 0 for the background, 1 + class for an object's, -100 for
+            one that is not scored; or None.
 
     Raises:
-        ValueError: for images of the wrong shape, type or range (naming the first sample at
-            fault), or labels that do not fit the images or the classes.
+        ValueError: for images of the wrong shape, type or range, or labels, boxes or masks that do
+            not fit the images or the classes, naming the first sample at fault.
     """
 
     def __init__(
-        self, images, labels=None, classes: Sequence[str] | None = None, name="images", about=""
+        self, images, labels=None, classes: Sequence[str] | None = None, name="images", about="",
+        *, boxes=None, box_labels=None, masks=None,
     ):
         images = torch.as_tensor(images)
         check_images(images)
         columns = {"images": images}
         if labels is not None:
             columns["labels"] = torch.as_tensor(labels).long()
+        if (boxes is None) != (box_labels is None):
+            raise ValueError("boxes and box_labels belong together: give both, or neither")
+        if boxes is not None:
+            columns["boxes"] = torch.as_tensor(boxes).float()
+            columns["box_labels"] = torch.as_tensor(box_labels).long()
+        if masks is not None:
+            columns["masks"] = torch.as_tensor(masks)
         super().__init__(**columns)
         self.classes = list(classes) if classes is not None else self.default_classes()
         self.name = name
         self.about = about
         self.check_labels()
+        self.check_annotations()
 
     def default_classes(self) -> list[str]:
-        return (
-            [str(i) for i in range(int(self.labels.max()) + 1)] if "labels" in self.columns else []
-        )
+        """As many numbers as the labels, the boxes and the masks need."""
+        needed = [int(self.columns[name].max()) + offset
+                  for name, offset in (("labels", 1), ("box_labels", 1), ("masks", 0))
+                  if name in self.columns and self.columns[name].numel()]
+        return [str(i) for i in range(max(needed, default=0))]
+
+    def check_annotations(self):
+        height, width = self.image_shape[1:]
+        if "boxes" in self.columns:
+            check_boxes(self.boxes, self.box_labels, len(self.classes), height, width)
+        if "masks" in self.columns:
+            check_masks(self.columns["masks"], len(self.classes), height, width)
+            self.columns["masks"] = self.columns["masks"].short()  # a quarter of the memory
 
     def check_labels(self):
         if "labels" not in self.columns:
@@ -63,25 +88,38 @@ class ImageDataset(Columns):
         return to_float(self.columns["images"])
 
     @property
+    def masks(self) -> Tensor:
+        """All masks as (N, H, W) int64."""
+        return super().__getattr__("masks").long()
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         return tuple(self.columns["images"].shape[1:])
 
     def take(self, keys: Keys) -> Samples:
-        """The samples that the keys name: images (B, C, H, W) and, where known, labels (B,)."""
+        """The samples that the keys name: images (B, C, H, W) and, where known, what belongs to them.
+
+        That is labels (B,), boxes (B, M, 4) with box_labels (B, M), and masks (B, H, W).
+        """
         samples = super().take(keys)
-        return samples | {"images": to_float(samples["images"])}
+        samples["images"] = to_float(samples["images"])
+        if "masks" in samples:
+            samples["masks"] = samples["masks"].long()
+        return samples
 
     def subset(self, ids) -> ImageDataset:
         """The samples `ids`, in that order, as a data set of their own."""
-        columns = super().subset(ids).columns
-        return ImageDataset(
-            columns["images"], columns.get("labels"), self.classes, self.name, self.about
-        )
+        return self.with_columns(super().subset(ids).columns)
+
+    def with_columns(self, columns: Samples) -> ImageDataset:
+        """A data set of these columns, with this one's classes and name."""
+        return ImageDataset(**columns, classes=self.classes, name=self.name, about=self.about)
 
     def __repr__(self) -> str:
         kinds = f"{len(self.classes)} classes"
-        return f"ImageDataset({self.name}: {len(self)} images of {self.image_shape}, {kinds})"
+        more = "".join(f", {name}" for name in ("boxes", "masks") if name in self.columns)
+        return f"ImageDataset({self.name}: {len(self)} images of {self.image_shape}, {kinds}{more})"
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -124,7 +162,8 @@ def check_images(images: Tensor):
 def resize(dataset: ImageDataset, size: int, margin: int = 0) -> ImageDataset:
     """The same data set with images of `size` × `size` pixels, a black margin included.
 
-    Bilinear, with the low-pass filter that shrinking needs.
+    Bilinear, with the low-pass filter that shrinking needs. Boxes are scaled, and a mask has the
+    class of the nearest pixel.
     """
     inner = size - 2 * margin
     if margin < 0 or inner < 1:
@@ -133,6 +172,14 @@ def resize(dataset: ImageDataset, size: int, margin: int = 0) -> ImageDataset:
         )
     images = F.interpolate(dataset.images, size=(inner, inner), mode="bilinear", antialias=True)
     images = F.pad(images.clamp(0, 1), [margin] * 4)  # (N, C, size, size)
-    return ImageDataset(
-        images, dataset.columns.get("labels"), dataset.classes, dataset.name, dataset.about
-    )
+    columns = dataset.columns | {"images": images}
+    if "boxes" in columns:
+        height, width = dataset.image_shape[1:]
+        scale = torch.tensor([inner / width, inner / height]).repeat(2)
+        there = (columns["box_labels"] != UNSCORED)[:, :, None]
+        columns["boxes"] = ((columns["boxes"] * scale).clamp(max=inner) + margin) * there
+    if "masks" in columns:
+        masks = columns["masks"][:, None].float()
+        masks = F.interpolate(masks, size=(inner, inner), mode="nearest-exact")
+        columns["masks"] = F.pad(masks[:, 0].short(), [margin] * 4)  # the margin is background
+    return dataset.with_columns(columns)

