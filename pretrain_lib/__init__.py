@@ -18,6 +18,7 @@ from .data.images.image_data import ImageConfig, ImageData
 from .data.images.load import load_images
 from .data.keys import Keys
 from .data.mixture import Mixture
+from .data.scenes.scenes import SceneConfig, Scenes
 from .data.source import Columns, Source
 from .data.splits import labelled_subset
 from .data.tables.dialect import Dialect
@@ -257,6 +258,8 @@ __all__ = [
     "save_tokenizer",
     "Segmentation",
     "Segmenter",
+    "SceneConfig",
+    "Scenes",
     "SentencePairs",
     "ShardError",
     "Source",

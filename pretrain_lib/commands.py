@@ -96,14 +96,14 @@ def evaluate(words: list[str]) -> None:
     print(evaluate_text(name, on, options.column, options.table))
 
 
-BENCHES = ("steps", "ladder", "ranks", "paper", "int8")
+BENCHES = ("steps", "ladder", "ranks", "paper", "int8", "images")
 
 
 def bench(words: list[str]) -> None:
-    """Times steps, the speed ladder, a step shared among processes (also on paper), or int8."""
+    """Times steps, the speed ladder, a step shared among processes (also on paper), int8, images."""
     import tyro
 
-    from .bench.tables import print_int8, print_ladder, print_paper, print_ranks, print_steps
+    from .bench import tables
 
     what, rest = (words[0], words[1:]) if words and words[0][0] != "-" else (BENCHES[0], words)
     if what not in BENCHES:
@@ -117,6 +117,7 @@ def bench(words: list[str]) -> None:
         loop, in turns. "bench ladder" trains with one change after the other. "bench ranks" shares
         a step among processes. "bench paper" does so on machines that are not here. "bench int8"
         sets the zoo's models in int8 beside fp32, with the instructions of older processors too.
+        "bench images" counts the scenes that are drawn in a second.
 
         Attributes:
             rounds: how often each is timed; medians are printed. Of the ladder: how many seeds.
@@ -136,10 +137,12 @@ def bench(words: list[str]) -> None:
     for field in ("rounds", "updates", "ranks"):
         if getattr(options, field) < 1:
             raise ValueError(f"{field} must be at least 1, got {getattr(options, field)}")
-    {"steps": lambda: print_steps(options.rounds, options.large),
-     "ladder": lambda: print_ladder(read_recipe(options.recipe), options.updates, options.rounds),
-     "ranks": lambda: print_ranks([2**k for k in range(options.ranks.bit_length())]),
-     "paper": print_paper, "int8": lambda: print_int8(options.rounds)}[what]()  # fmt: skip
+    {"steps": lambda: tables.print_steps(options.rounds, options.large),
+     "ladder": lambda: tables.print_ladder(read_recipe(options.recipe), options.updates,
+                                           options.rounds),
+     "ranks": lambda: tables.print_ranks([2**k for k in range(options.ranks.bit_length())]),
+     "paper": tables.print_paper, "int8": lambda: tables.print_int8(options.rounds),
+     "images": lambda: tables.print_images(options.rounds)}[what]()  # fmt: skip
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,

@@ -17,6 +17,7 @@ from .cost_model import (
     tree_all_reduce,
 )
 from .encoder import Size, measure
+from .images import images_per_second
 from .int8 import KINDS, LENGTH, SENTENCES, int8_on
 from .ladder import climb, rungs, task_of
 from .scaling import scaling
@@ -93,6 +94,14 @@ def print_int8(rounds: int) -> None:
           "int8/fp32: seconds of a forward pass over those in fp32, in turns, median of rounds\n"
           f"a batch: {SENTENCES['a batch']} sentences, each of {LENGTH} tokens\n"
           "exact: whether the sums in each layer are those of whole numbers")
+
+
+def print_images(rounds: int) -> None:
+    """How many images a second each source gives."""
+    print(f"{'':32} {'images/s':>9}")
+    for name, speed in images_per_second(rounds).items():
+        print(f"{name:32} {speed:9.0f}")
+    print("\non one thread, as a worker of the loader has")
 
 
 def print_paper() -> None:

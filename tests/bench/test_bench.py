@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pretrain_lib.bench import images
 from pretrain_lib.bench.cost_model import Encoder, ring_all_reduce
 from pretrain_lib.bench.encoder import Size, measure
 from pretrain_lib.bench.int8 import KINDS, compare, int8_on
@@ -181,7 +182,7 @@ def test_more_processes_share_a_step_and_the_model_foretells_it():
 
 
 @pytest.mark.parametrize("words, said", [
-    (["lader"], "must be one of steps, ladder, ranks, paper, int8"),
+    (["lader"], "must be one of steps, ladder, ranks, paper, int8, images"),
     (["ladder", "--updates", "0"], "updates must be at least 1, got 0"),
     (["ladder", "--recipe", "recipes/bert-mini-laptop.toml"], "masked language modelling alone")])
 def test_what_bench_cannot_do_is_said_in_a_line(words, said):
@@ -197,6 +198,23 @@ def test_the_table_on_paper_is_that_of_the_cost_model(capsys):
     for row in rows[1:]:
         ring = 1e3 * ring_all_reduce(4 * base.parameters, int(row[0]), link)
         assert float(row[2]) == pytest.approx(ring, abs=0.006)
+
+
+def test_images_of_each_source_are_timed_on_one_thread(monkeypatch, capsys):
+    threads = []
+
+    class Blank:
+        def take(self, keys):
+            threads.append(torch.get_num_threads())
+            return {"images": torch.zeros(len(keys), 1, 2, 2)}
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(images, "sources", lambda: {"blank": Blank()})
+    found = images.images_per_second(rounds=3)
+    assert found.keys() == {"blank"} and found["blank"] > 0
+    assert threads == [1] * 4 and torch.get_num_threads() == before
+    bench(["images", "--rounds", "1"])
+    assert "blank" in capsys.readouterr().out
 
 
 # --- int8 -------------------------------------------------------------------------------------
