@@ -59,10 +59,11 @@ def contrasting(colours: Tensor, background: Tensor, chance: Tensor, gap: float)
         chance: (B,) uniform in [0, 1), which luminance.
         gap: least distance of the luminances, at most 0.5.
     """
-    below = (luminance(background) - gap).clamp(min=0)  # (B,), luminances 0 to `below` stand out
-    above = (luminance(background) + gap).clamp(max=1)
+    light = luminance(background)  # (B,)
+    below, above = (light - gap).clamp(min=0), (light + gap).clamp(max=1)  # up to, from there on
     at = chance * (below + 1 - above)
-    wanted = torch.where(at < below, at, above + at - below)[:, None]
+    dark = (at < below) | (light + gap > 1)
+    wanted = torch.where(dark, at, above + at - below)[:, None]
     had = luminance(colours)[:, None].clamp(1e-6, 1 - 1e-6)
     darker, lighter = colours * (wanted / had), 1 - (1 - colours) * ((1 - wanted) / (1 - had))
     return torch.where(wanted < had, darker, lighter).clamp(0, 1)

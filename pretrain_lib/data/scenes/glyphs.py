@@ -68,9 +68,9 @@ def draw_letter(letter: str, font: str) -> Tensor:
     from PIL import Image, ImageDraw, ImageFont
 
     large = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/{font}.ttf", size=8 * INK)
-    left, top, right, bottom = large.getbbox(letter)
-    ink = Image.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(ink).text((-left, -top), letter, fill=255, font=large)
+    page = Image.new("L", (16 * INK, 16 * INK))
+    ImageDraw.Draw(page).text((4 * INK, 4 * INK), letter, fill=255, font=large)
+    ink = page.crop(page.getbbox())
     scale = INK / max(ink.size)
     ink = ink.resize([max(1, round(scale * side)) for side in ink.size], Image.Resampling.BOX)
     frame = Image.new("L", (FRAME, FRAME))
