@@ -2,17 +2,21 @@
 
 import pickle
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from pretrain_lib import Keys, SceneConfig, Scenes, load_images
+from pretrain_lib.data.images.drawn import DRAWN, TESTED_ON
 from pretrain_lib.data.scenes import glyphs, photographs
 from pretrain_lib.data.scenes.draw import luminance, place, tight_box
+from pretrain_lib.data.scenes.scenes import GAP, OVERLAP, PLACES
 
 ONE = SceneConfig(size=32, objects=(1, 1), digit=(26, 32))
 CROWD = SceneConfig(size=64, objects=(0, 5), digit=(14, 40))
@@ -271,9 +275,29 @@ def test_every_photograph_is_credited():
     assert photographs.CHINA.licence == photographs.FLOWER.licence == "CC BY 2.0"
 
 
-def test_the_packages_still_say_so():
-    from pathlib import Path
+CARD = Path(__file__).parents[3] / "docs" / "scenes.md"
 
+
+def test_the_data_card_says_what_is_drawn_and_whose_the_photographs_are():
+    card = CARD.read_text(encoding="utf-8")
+    for photo in {photo for photos in photographs.PHOTOGRAPHS.values() for photo in photos}:
+        row = f"| {photo.file} | {photo.author} | {photo.licence} | {photo.package} | <{photo.source}> |"
+        assert row in card
+    digits, scenes = DRAWN["coloured-digits"], DRAWN["scenes"]
+    for config in (digits, scenes):
+        assert f"{config.size} × {config.size}" in card and "{} to {}".format(*config.digit) in card
+    assert f"{digits.number:,} and {scenes.number:,} pictures" in card and f"{TESTED_ON:,} each" in card
+    assert GAP == 0.3 and OVERLAP == 0.25 and PLACES == 8 and SceneConfig().background == 0.25
+
+
+def test_the_card_shows_what_its_code_draws(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(CARD.read_text(encoding="utf-8").split("```python")[1].split("```")[0], {})
+    found, shown = (np.asarray(Image.open(path), dtype=int) for path in ("scenes.png", CARD.with_name("scenes.png")))
+    assert np.abs(found - shown).max() <= 1
+
+
+def test_the_packages_still_say_so():
     import sklearn.datasets
 
     readme = (Path(sklearn.datasets.__file__).parent / "images" / "README.txt").read_text(encoding="utf-8")
