@@ -100,7 +100,7 @@ BENCHES = ("steps", "ladder", "ranks", "paper", "int8", "images")
 
 
 def bench(words: list[str]) -> None:
-    """Times steps, the speed ladder, a step shared among processes (also on paper), int8, images."""
+    """Times steps, the speed ladder, a step shared among processes or on paper, int8, images."""
     import tyro
 
     from .bench import tables

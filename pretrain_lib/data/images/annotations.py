@@ -84,8 +84,8 @@ def check_masks(masks: Tensor, classes: int, height: int, width: int) -> None:
     wrong = ((masks < 0) & (masks != UNSCORED)) | (masks > classes)
     if wrong.any():
         at = first(wrong)
-        raise ValueError(f"masks must hold 0 for the background, 1 to {classes} for the classes, or "
-                         f"{UNSCORED} for what is not scored, sample {at[0]} has {int(masks[at])}")
+        raise ValueError(f"masks must hold 0 for the background, 1 to {classes} for the classes, "
+                         f"or {UNSCORED} for what is not scored, sample {at[0]} has {int(masks[at])}")
 
 
 def first(wrong: Tensor) -> tuple[int, ...]:

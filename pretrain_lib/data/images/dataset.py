@@ -98,9 +98,11 @@ class ImageDataset(Columns):
         return tuple(self.columns["images"].shape[1:])
 
     def take(self, keys: Keys) -> Samples:
-        """The samples that the keys name: images (B, C, H, W) and, where known, what belongs to them.
+        """The samples that the keys name.
 
-        That is labels (B,), boxes (B, M, 4) with box_labels (B, M), and masks (B, H, W).
+        Returns:
+            `images` (B, C, H, W) and, where known, `labels` (B,), `boxes` (B, M, 4) with
+            `box_labels` (B, M), and `masks` (B, H, W).
         """
         samples = super().take(keys)
         samples["images"] = to_float(samples["images"])

@@ -132,7 +132,9 @@ def read_mask(path: Path, shape: tuple[int, int]) -> Tensor:
     """The numbers of a PNG file with a palette or in grey, (H, W) uint8."""
     picture = read_image(path)
     if picture.mode not in ("L", "P"):
-        raise ValueError(f"{path} has mode {picture.mode}: save masks with a palette (P) or grey (L)")
+        raise ValueError(
+            f"{path} has mode {picture.mode}: save masks with a palette (P) or grey (L)"
+        )
     if (picture.height, picture.width) != shape:
         raise ValueError(f"{path} is {picture.width} × {picture.height}, its image {shape[1]} × "
                          f"{shape[0]}: a mask must be as large as its image")

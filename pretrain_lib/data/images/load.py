@@ -32,7 +32,7 @@ def load_images(
     revision: str | None = None,
     fallback: str | None = None,
 ) -> ImageDataset:
-    """Images by name: "mnist", "digits", "coloured-digits", "scenes", "hub:owner/name", or a folder.
+    """Images by name: "mnist", "digits", "coloured-digits", "scenes", "hub:owner/name"; a folder's.
 
     "coloured-digits" has 8 000 pictures of one digit, 32 × 32, and "scenes" 4 000 of one or two,
     48 × 48, with boxes and masks; both are drawn, and have 1 000 in each other split.

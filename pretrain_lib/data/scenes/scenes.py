@@ -48,6 +48,9 @@ class SceneConfig:
     seed: int = 0
 
     def __post_init__(self):
+        for field in ("objects", "digit"):
+            limits = getattr(self, field)
+            object.__setattr__(self, field, tuple(limits) if isinstance(limits, list) else limits)
         require_kinds(self)
         require_at_least(self, FRAME // 2, "size")
         require_at_least(self, 1, "number")
@@ -61,8 +64,9 @@ class SceneConfig:
 def require_range(field: str, limits, least: int, most: int | None) -> None:
     """A field is a lowest and a highest whole number."""
     highest = "" if most is None else f" up to {most}, the scene's size"
-    valid = len(limits) == 2 and all(is_a(int, limit) for limit in limits)
-    valid = valid and least <= limits[0] <= limits[1] <= (limits[1] if most is None else most)
+    valid = isinstance(limits, tuple) and len(limits) == 2
+    valid = valid and all(is_a(int, limit) for limit in limits)
+    valid = valid and least <= limits[0] <= limits[1] and (most is None or limits[1] <= most)
     require(valid, field, limits, f"a lowest and a highest whole number from {least}{highest}")
 
 
@@ -135,10 +139,11 @@ class Scenes:
         return samples | ({"labels": labels[:, 0]} if self.config.objects == (1, 1) else {})
 
     def stream(self, use: str) -> str:
+        """The name of the random numbers for a use; each split has its own."""
         return f"scenes.{self.split}.{use}"
 
     def backgrounds(self, keys: Keys) -> tuple[Tensor, Tensor]:
-        """A colour (B, 3) for each scene, and images (B, 3, S, S) of it and some of a photograph."""
+        """A colour (B, 3) for each scene, and it with some of a photograph, (B, 3, S, S)."""
         size, strength = self.config.size, self.config.background
         colour = keys.uniform(self.stream("background"), (3,))
         windows = self.photographs.unfold(2, size, 1).unfold(3, size, 1)  # (P, 3, rows, columns, …)
@@ -153,7 +158,9 @@ class Scenes:
         chance = keys.uniform(self.stream(f"paint.{k}"), (4,))
         return contrasting(chance[:, :3], background, chance[:, 3], GAP)
 
-    def add(self, k: int, keys: Keys, wanted: Tensor, owners: Tensor, boxes: Tensor):
+    def add(
+        self, k: int, keys: Keys, wanted: Tensor, owners: Tensor, boxes: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Adds an object to scenes, where it leaves enough of each other to be seen.
 
         Args:
@@ -166,17 +173,11 @@ class Scenes:
         Returns:
             Its class (B,) and its ink (B, S, S) in [0, 1], none where it was left out.
         """
-        which, side = keys.uniform(self.stream(f"glyph.{k}"), (2,)).unbind(1)
-        which = (which * len(self.glyphs.labels)).long()
-        low, high = self.config.digit
-        side = low + (side * (high - low + 1)).floor()  # (B,)
-        room = (self.config.size - side + 1)[:, None, None]
-        places = (keys.uniform(self.stream(f"places.{k}"), (PLACES, 2)) * room).floor()
+        labels, pictures, sides, places = self.choices(k, keys)
         ink = torch.zeros(owners.shape)
         waiting = wanted.nonzero()[:, 0]
         for corners in places.unbind(1):
-            pictures = self.glyphs.pictures[which[waiting]].float() / 255
-            tried = place(pictures, side[waiting], corners[waiting], self.config.size)
+            tried = place(pictures[waiting], sides[waiting], corners[waiting], self.config.size)
             box = tight_box(tried >= 0.5)
             fits = (shared(boxes[waiting, :k], box[:, None]) <= OVERLAP).all(1)
             rows = waiting[fits]
@@ -185,4 +186,15 @@ class Scenes:
             waiting = waiting[~fits]
             if not len(waiting):
                 break
-        return self.glyphs.labels[which], ink
+        return labels, ink
+
+    def choices(self, k: int, keys: Keys) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Classes (B,), pictures (B, 28, 28), sides (B,) and places (B, 8, 2) of the objects k."""
+        which, side = keys.uniform(self.stream(f"glyph.{k}"), (2,)).unbind(1)
+        which = (which * len(self.glyphs.labels)).long()
+        low, high = self.config.digit
+        sides = low + (side * (high - low + 1)).floor()
+        room = (self.config.size - sides + 1)[:, None, None]
+        places = (keys.uniform(self.stream(f"places.{k}"), (PLACES, 2)) * room).floor()
+        pictures = self.glyphs.pictures[which].float() / 255
+        return self.glyphs.labels[which], pictures, sides, places

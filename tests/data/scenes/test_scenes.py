@@ -313,7 +313,7 @@ def test_the_packages_still_say_so():
     ({"size": 13}, "size must be an integer of at least 14, got 13"),
     ({"size": 32, "digit": (20, 33)}, r"digit must be a lowest and a highest whole number from 14 up to 32, the scene's size, got \(20, 33\)"),
     ({"digit": (13, 20)}, "digit must be"), ({"digit": (30, 20)}, "digit must be"), ({"digit": (20,)}, "digit must be"),
-    ({"digit": (20.5, 24)}, "digit must be"),
+    ({"digit": (20.5, 24)}, "digit must be"), ({"digit": 20}, "digit must be a lowest and a highest"),
     ({"objects": (2, 1)}, r"objects must be a lowest and a highest whole number from 0, got \(2, 1\)"),
     ({"objects": (-1, 1)}, "objects must be"), ({"objects": (0, 0)}, "objects must be one object or more at most"),
     ({"background": 1.1}, "background must be between 0 and 1, got 1.1"),
@@ -323,6 +323,10 @@ def test_the_packages_still_say_so():
 def test_nonsense_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         SceneConfig(**fields)
+
+
+def test_limits_may_come_as_lists_from_a_file():
+    assert SceneConfig(objects=[1, 1], digit=[24, 30]) == SceneConfig(objects=(1, 1), digit=(24, 30))
 
 
 def test_an_unknown_split_is_refused():
