@@ -85,7 +85,8 @@ def check_masks(masks: Tensor, classes: int, height: int, width: int) -> None:
     if wrong.any():
         at = first(wrong)
         raise ValueError(f"masks must hold 0 for the background, 1 to {classes} for the classes, "
-                         f"or {UNSCORED} for what is not scored, sample {at[0]} has {int(masks[at])}")
+                         f"or {UNSCORED} for what is not scored, sample {at[0]} has "
+                         f"{int(masks[at])}")
 
 
 def first(wrong: Tensor) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ class ImageConfig:
     """Which images, and how large.
 
     Attributes:
-        name: what `load_images` takes: "mnist", "digits", a folder, "hub:owner/name".
+        name: what `load_images` takes: "mnist", "scenes", a folder, "hub:owner/name".
         size: side in pixels that images are resized to; 0 leaves them as they are.
         margin: black pixels on each side within `size`.
 

@@ -32,10 +32,11 @@ def load_images(
     revision: str | None = None,
     fallback: str | None = None,
 ) -> ImageDataset:
-    """Images by name: "mnist", "digits", "coloured-digits", "scenes", "hub:owner/name"; a folder's.
+    """Images by name: packaged, drawn, "hub:owner/name", or the path of a folder.
 
-    "coloured-digits" has 8 000 pictures of one digit, 32 × 32, and "scenes" 4 000 of one or two,
-    48 × 48, with boxes and masks; both are drawn, and have 1 000 in each other split.
+    Packaged are "mnist" and "digits". Drawn, with boxes and masks, are "coloured-digits", 8 000
+    pictures of one digit, 32 × 32, and "scenes", 4 000 of one or two, 48 × 48; each has 1 000 in
+    every other split.
 
     A folder holds PNG or JPEG files of one size and mode. Its sub-folders, if any, are the classes;
     or images/ and masks/ hold files of the same names, whose numbers are the classes of pixels (0

@@ -214,6 +214,7 @@ def test_one_file_says_what_is_in_a_folder(tmp_path):
         load_images(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
 def test_boxes_and_masks_are_what_pycocotools_reads(tmp_path):
     pytest.importorskip("pycocotools")
     from pycocotools.coco import COCO as Reader
