@@ -46,7 +46,7 @@ def average_precision(found: tuple[Tensor, Tensor, Tensor], boxes: Tensor, label
 
     Args:
         found: boxes (N, K, 4), labels (N, K), -100 where there is none, and scores (N, K), as
-            `Detections` are.
+            `models.dense.Detections` are.
         boxes: (N, M, 4) the true ones.
         labels: (N, M) of the true ones, -100 where there is none.
         num_classes: number of classes.

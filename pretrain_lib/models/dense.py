@@ -109,7 +109,7 @@ class Segmenter(DenseModel):
     """A class for every pixel: images (B, C, H, W) to scores (B, num_classes + 1, H, W).
 
     The first score is the background's. Source: Kirillov et al., "Panoptic feature pyramid
-    networks", CVPR 2019, section 3, in small. Arguments are those of `DenseModel`.
+    networks", CVPR 2019, section 3, in small. Arguments are those of `models.dense.DenseModel`.
     """
 
     @property
@@ -149,12 +149,12 @@ class Detections(NamedTuple):
 
 
 class Detector(DenseModel):
-    """Objects as points: images (B, C, H, W) to `CentreMaps` at the finest map.
+    """Objects as points: images (B, C, H, W) to `models.dense.CentreMaps` at the finest map.
 
     Source: Zhou, Wang & Krähenbühl, "Objects as points", 2019, sections 3 and 4, but for the unit
     of the sizes, there pixels. At first every cell is a centre with probability 0.01, or the many that are
     none would be all that the loss sees (Lin et al., "Focal loss for dense object detection", ICCV
-    2017, sections 3.3 and 4.1). Arguments are those of `DenseModel`.
+    2017, sections 3.3 and 4.1). Arguments are those of `models.dense.DenseModel`.
     """
 
     def __init__(self, encoder: nn.Module, num_classes: int, width: int = 48, finest: int = 0,
@@ -188,8 +188,8 @@ def decode(heat: Tensor, sizes: Tensor, offsets: Tensor, image_size: tuple[int, 
 
     Args:
         heat: (B, C, h, w) between 0 and 1.
-        sizes: (B, 2, h, w), as in `CentreMaps`.
-        offsets: (B, 2, h, w), as in `CentreMaps`.
+        sizes: (B, 2, h, w), as in `models.dense.CentreMaps`.
+        offsets: (B, 2, h, w), as in `models.dense.CentreMaps`.
         image_size: height and width of the images, in pixels, to which boxes are cut.
         most: objects that an image has at most.
 

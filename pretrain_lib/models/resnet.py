@@ -174,7 +174,7 @@ class ResNetModel(ResNetBase):
 
     Args:
         config: its shape.
-        seed: of the first weights, normal with variance 2 / (k² · outputs) (He et al., "Delving deep
+        seed: of the first weights, normal of variance 2 / (k² · outputs) (He et al., "Delving deep
             into rectifiers", ICCV 2015, section 2.2, the case of the backward signal).
     """
 
