@@ -152,9 +152,9 @@ class Detector(DenseModel):
     """Objects as points: images (B, C, H, W) to `models.dense.CentreMaps` at the finest map.
 
     Source: Zhou, Wang & Krähenbühl, "Objects as points", 2019, sections 3 and 4, but for the unit
-    of the sizes, there pixels. At first every cell is a centre with probability 0.01, or the many that are
-    none would be all that the loss sees (Lin et al., "Focal loss for dense object detection", ICCV
-    2017, sections 3.3 and 4.1). Arguments are those of `models.dense.DenseModel`.
+    of the sizes, there pixels. At first every cell is a centre with probability 0.01, or the many
+    that are none would be all that the loss sees (Lin et al., "Focal loss for dense object
+    detection", ICCV 2017, sections 3.3 and 4.1). Arguments are those of `models.dense.DenseModel`.
     """
 
     def __init__(self, encoder: nn.Module, num_classes: int, width: int = 48, finest: int = 0,
