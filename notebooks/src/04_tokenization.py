@@ -21,7 +21,7 @@
 #
 # **You need** Python and chapter 00. No network is trained here.
 #
-# **Time** about 3 hours of reading and exercises. Computing takes a minute on a laptop.
+# **Time** about 3½ hours of reading and exercises. Computing takes a minute on a laptop.
 
 # %% tags=["setup"]
 import ast

@@ -16,7 +16,7 @@
 #
 # **You need** chapters 06 and 08, and a little patience with powers of two.
 #
-# **Time** about 3 hours and a half of reading and exercises. Computing takes about two minutes on a laptop.
+# **Time** about 3½ hours of reading and exercises. Computing takes about two minutes on a laptop.
 
 # %% tags=["setup"]
 import copy
