@@ -150,12 +150,15 @@ def verdict(measured: dict) -> str:
     tuned = {name: means[f"{name}, fine-tuned"] for name in PLANS}
     speeches, sequence, docstrings = tuned.values()
     near = {name for name, score in tuned.items() if score < means["scratch"] + 0.03}
+    ahead = ", ".join(f"{100 * (means['scratch'] - score):+.1f}" for score in tuned.values())
     loss = [mean(measured["masked_loss"][name]) for name in ("docstrings", "speeches, then docstrings", "speeches")]
     told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     lead = "; ".join(f"{name} {c['difference']:+.3f} ({c['low']:+.3f} to {c['high']:+.3f})" for name, c in list(measured["lead"].items())[:3])
     return (f"Accuracy with {measured['labels']} labels, means over seeds: {told}. {lead}. "
-            f"1. The sequence beats speeches by 3 points: {said[sequence >= speeches + 0.03]}. "
-            f"2. Docstrings alone beats the sequence: {said[docstrings > sequence]}. "
-            f"3. Scratch comes near speeches only: {said[near == {'speeches'}]}. "
-            f"4. TF-IDF within 5 points of the best: {said[means['TF-IDF'] >= max(tuned.values()) - 0.05]}. "
-            f"5. Masked losses {', '.join(f'{x:.2f}' for x in loss)} in this order: {said[loss == sorted(loss)]}.")  # fmt: skip
+            f"1. By {100 * (sequence - speeches):.1f} points: {said[sequence >= speeches + 0.03]}. "
+            f"2. By {100 * (docstrings - sequence):.1f} points: {said[docstrings > sequence]}. "
+            f"3. Scratch is {ahead} points over the three: "
+            f"{said[near == {'speeches'}]}. "
+            f"4. TF-IDF is {100 * (means['TF-IDF'] - max(tuned.values())):+.1f} points over the best of them: "
+            f"{said[means['TF-IDF'] >= max(tuned.values()) - 0.05]}. "
+            f"5. {', '.join(f'{x:.2f}' for x in loss)} nats: {said[loss == sorted(loss)]}.")  # fmt: skip

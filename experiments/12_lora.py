@@ -142,6 +142,9 @@ def verdict(measured: dict) -> str:
     tasks = measured["tasks"]
     means = {task: {name: mean(runs) for name, runs in found["accuracy"].items()} for task, found in tasks.items()}
     era, docs = means["era"], means["docstring-library"]
+    behind, change = ([100 * (m["full"] - m[name]) for m in means.values()] for name in ("LoRA", "layer-wise"))
+    least = 100 * (min(era[name] for name in ("frozen", "full", "layer-wise", "LoRA")) - era["scratch"])
+    most = 100 * (docs["full"] - min(docs["scratch"], docs["TF-IDF"]))
     near = all(abs(m["LoRA"] - m["full"]) <= 0.015 for m in means.values()) and all(t["trained"]["share"] <= 0.02 for t in tasks.values())
     layers = all(abs(m["layer-wise"] - m["full"]) < 0.02 for m in means.values())
     third = min(era[name] for name in ("frozen", "full", "layer-wise", "LoRA")) >= era["scratch"] + 0.05 and era["frozen"] >= era["full"] - 0.03
@@ -150,7 +153,8 @@ def verdict(measured: dict) -> str:
     told = "; ".join(f"{task} " + ", ".join(f"{name} {value:.3f}" for name, value in m.items()) for task, m in means.items())
     share = ", ".join(f"{100 * t['trained']['share']:.2f} %" for t in tasks.values())
     return (f"Accuracy with {measured['labels']} labels, means over seeds: {told}. LoRA trains {share} of the parameters. "
-            f"1. LoRA within 1.5 points of full fine-tuning on both, with at most 2 %: {said[near]}. 2. Layer-wise rates within 2 points: "
-            f"{said[layers]}. 3. On era pretrained weights beat scratch by 5 points, the probe within 3 of full: {said[third]}. "
-            f"4. On docstrings the probe is 3 points behind full, full not 2 over scratch or TF-IDF: {said[fourth]}. "
-            f"5. Frozen random is the worst: {said[worst]}.")  # fmt: skip
+            f"1. LoRA is behind by {behind[0]:.1f} points on era and by {behind[1]:.1f} on docstrings: {said[near]}. "
+            f"2. They change it by {abs(change[0]):.1f} and {abs(change[1]):.1f} points: {said[layers]}. "
+            f"3. At least {least:.1f} points over scratch; the probe is {100 * (era['full'] - era['frozen']):.1f} behind full: {said[third]}. "
+            f"4. The probe is {100 * (docs['full'] - docs['frozen']):.1f} points behind; full is {most:+.1f} over the lower of the two: {said[fourth]}. "
+            f"5. The worst: {' and '.join(f'{min(m, key=m.get)} on {task}' for task, m in means.items())}: {said[worst]}.")  # fmt: skip

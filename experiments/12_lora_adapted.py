@@ -89,6 +89,7 @@ def verdict(measured: dict) -> str:
     told = ", ".join(f"{name} {means[name]:.3f} ({min(each):.3f} to {max(each):.3f})" for name, each in runs.items())
     within = abs(means["LoRA"] - means["full"]) <= 0.015 and measured["trained"]["share"] <= 0.02
     return (f"Masked loss on unseen modules {measured['masked_loss']['before']:.2f} before reading and {measured['masked_loss']['after']:.2f} after. Accuracy with "
-            f"{measured['labels']} labels: {told}. 1. Full fine-tuning gains 5 points over {unread:.3f}: {said[means['full'] >= unread + 0.05]}. "
-            f"2. LoRA within 1.5 points of full: {said[within]}. 3. LoRA 3 points ahead of scratch: {said[means['LoRA'] >= means['scratch'] + 0.03]}. "
-            f"4. TF-IDF within 5 points of LoRA: {said[means['TF-IDF'] >= means['LoRA'] - 0.05]}.")  # fmt: skip
+            f"{measured['labels']} labels: {told}. 1. It gains {100 * (means['full'] - unread):.1f} points: {said[means['full'] >= unread + 0.05]}. "
+            f"2. LoRA is {100 * (means['full'] - means['LoRA']):.1f} points behind: {said[within]}. "
+            f"3. It is {100 * (means['LoRA'] - means['scratch']):.1f} points ahead: {said[means['LoRA'] >= means['scratch'] + 0.03]}. "
+            f"4. TF-IDF is {100 * (means['LoRA'] - means['TF-IDF']):.1f} points behind LoRA: {said[means['TF-IDF'] >= means['LoRA'] - 0.05]}.")  # fmt: skip

@@ -92,6 +92,8 @@ def verdict(measured: dict) -> str:
     rivals = max(feel["scratch"], feel["frozen random"])
     first = abs(feel["LoRA"] - feel["full"]) <= 0.015 and min(feel["LoRA"], feel["full"]) >= rivals + 0.03
     told = "; ".join(f"{task} " + ", ".join(f"{name} {value:.3f}" for name, value in m.items()) for task, m in means.items())
-    return (f"Accuracy with {measured['labels']} labels: {told} (full, all trained: {full:.3f}). 1. LoRA within 1.5 points on sentiment, both ahead: {said[first]}. "
-            f"2. Frozen embeddings cost 5 points: {said[docs['full, embeddings frozen'] <= full - 0.05]}. "
-            f"3. LoRA with trained embeddings within 3 points: {said[abs(docs['LoRA, embeddings trained'] - full) <= 0.03]}.")  # fmt: skip
+    return (f"Accuracy with {measured['labels']} labels: {told} (full, all trained: {full:.3f}). 1. LoRA is {100 * (feel['LoRA'] - feel['full']):+.1f} points over full, "
+            f"the lower of the two {100 * (min(feel['LoRA'], feel['full']) - rivals):+.1f} over the better rival: {said[first]}. "
+            f"2. It loses {100 * (full - docs['full, embeddings frozen']):.1f} points: {said[docs['full, embeddings frozen'] <= full - 0.05]}. "
+            f"3. It is {100 * (docs['LoRA, embeddings trained'] - full):+.1f} points over it: "
+            f"{said[abs(docs['LoRA, embeddings trained'] - full) <= 0.03]}.")  # fmt: skip

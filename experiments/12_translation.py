@@ -167,7 +167,7 @@ def run(scale: str) -> dict:
 
 def verdict(measured: dict) -> str:
     """chrF of each arm, what pretraining added, and which predictions held: 0 is the headline."""
-    said, held = [], dict.fromkeys(range(5), True)
+    said, held, told = [], dict.fromkeys(range(5), True), []
     for language, found in measured["languages"].items():
         score = {arm: mean(runs) for arm, runs in found["chrf"].items()}
         models = [score[arm] for arm in ARMS]
@@ -178,6 +178,13 @@ def verdict(measured: dict) -> str:
         held[4] &= max(mean(found["exact"][arm]) for arm in ARMS) < 0.2
         said.append(f"{language}, chrF: " + ", ".join(f"{arm} {s:.3f}" for arm, s in score.items())
                     + f"; fine-tuned over scratch {score[TRAINED] - score[SCRATCH]:+.3f}")
-    predicted = ("No gain of 0.03 of chrF over scratch", "Fine-tuned and scratch differ by less than 0.03 of chrF", "Frozen is 0.03 ahead of random, and behind scratch",
-                 "Looking up comes within 0.05 of the best model", "Fewer than 20 of 100 strings are right to the letter")  # fmt: skip
-    return ". ".join(said) + ". " + " ".join(f"{n}. {text}: {'held' if held[n] else 'failed'}." for n, text in enumerate(predicted))
+        told.append((score[TRAINED] - score[SCRATCH], score[FROZEN] - score[RANDOM], score[FROZEN] - score[SCRATCH], score[NEAREST] - max(models),
+                     100 * max(mean(found["exact"][arm]) for arm in ARMS)))  # fmt: skip
+    gain, over_random, over_scratch, memory, exact = zip(*told)
+
+    def both(values, form: str = "+.3f") -> str:
+        return " and ".join(f"{value:{form}}" for value in values)
+
+    parts = ("No gain of 0.03 of chrF over scratch", f"Fine-tuned over scratch {both(gain)}", f"Frozen over random {both(over_random)}, over scratch {both(over_scratch)}",
+             f"Looking up over the best model {both(memory)}", f"At most {both(exact, '.1f')} of 100")  # fmt: skip
+    return ". ".join(said) + ". " + " ".join(f"{n}. {text}: {'held' if held[n] else 'failed'}." for n, text in enumerate(parts))

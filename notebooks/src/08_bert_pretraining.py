@@ -37,7 +37,7 @@ from pretrain_lib import ModernBertForMaskedLM, ModernBertModel, PackedBlocks, S
 from pretrain_lib import load_labelled_text, load_pretrained, load_text, prepare, save_pretrained
 from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch08 import CHOICES, CLS, SEP
-from pretrain_lib.course.results import ROOT
+from pretrain_lib.course.results import ROOT, verdict_table
 from pretrain_lib.data.splits import balanced_ids
 from pretrain_lib.data.text.tokenizer import special_ids
 from pretrain_lib.evaluation.classification import Comparison
@@ -51,15 +51,6 @@ from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.training.muon import orthogonalise as muon_rounds
 from pretrain_lib.transfer.tfidf import TfidfClassifier
 from pretrain_lib.transfer.tuning import fit_tuned
-
-
-def verdicts(*rows):
-    """A table with one row per prediction."""
-    rows = [("predicted", "found", "held"), *((predicted, found, "yes" if held else "no") for predicted, found, held in rows)]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for predicted, found, held in rows:
-        print(f"{predicted:{widths[0]}s}   {found:{widths[1]}s}   {held}")
-
 
 # %% [markdown]
 # ## 1 · Two tasks
@@ -291,10 +282,12 @@ final = {"theirs": np.median([curve[-1][2] for curve in theirs]), "ours": np.med
 passed = np.median([next((point[0] for point in curve if point[2] < final["theirs"]), np.inf) for curve in ours])
 reveal("08.peer", float(final["theirs"]))
 print({name: round(loss, 2) for name, loss in levels.items()}, "\n")
-verdicts(("our recipe at 4.5 nats or less", f"{final['ours']:.2f}", final["ours"] <= 4.5),
-         ("it passes transformers' last loss within 10 s", f"after {passed:.0f} s", passed <= 10),
-         ("it passes the bigram, transformers' BERT does not", f"{final['ours']:.2f} and {final['theirs']:.2f}; bigram {levels['bigram']:.2f}",
-          final["ours"] < levels["bigram"] < final["theirs"]))
+print(verdict_table([
+    ("our recipe at 4.5 nats or less", f"{final['ours']:.2f}", final["ours"] <= 4.5),
+    ("it passes transformers' last loss within 10 s", f"after {passed:.0f} s", passed <= 10),
+    ("it passes the bigram, transformers' BERT does not", f"{final['ours']:.2f} and {final['theirs']:.2f}; bigram {levels['bigram']:.2f}",
+     final["ours"] < levels["bigram"] < final["theirs"]),
+]))  # fmt: skip
 
 # %% [markdown]
 # That comparison was not fair. Our settings are the outcome of a long search on other speeches
@@ -309,8 +302,10 @@ print(f"transformers' BERT on {tokens:,} tokens      updates    rate   loss, see
 for size, found in batches["batches"].items():
     print(f"  batches of {size:>2s} {tokens // (128 * int(size)):26,d} {found['learning_rate']:9g}   " + "  ".join(f"{loss:.2f}" for loss in found["losses"]))
 best = float(np.mean(smallest["losses"]))
-verdicts(("batches of 8 are better than of 32, by 0.1 nats or more", f"{final['theirs'] - best:.2f} nats better", final["theirs"] - best >= 0.1),
-         ("still it stays above the unigram with its own token", f"{best:.2f}; that line {levels['unigram, own token']:.2f}", best > levels["unigram, own token"]))
+print(verdict_table([
+    ("batches of 8 are better than of 32, by 0.1 nats or more", f"{final['theirs'] - best:.2f} nats better", final["theirs"] - best >= 0.1),
+    ("still it stays above the unigram with its own token", f"{best:.2f}; that line {levels['unigram, own token']:.2f}", best > levels["unigram, own token"]),
+]))  # fmt: skip
 
 # %%
 fig, axes = plots.figure(columns=2, width=12, height=3.9)
@@ -385,10 +380,12 @@ mean = {name: losses.mean() for name, losses in loss.items()}
 bert_2018, *_, narrow, muon, last = names
 own_token, bigram = ladder_lines["unigram, own token"], ladder_lines["bigram"]
 large, idle = [added[name].mean() for name in (narrow, muon, last)], [added[name].mean() for name in modern]
-verdicts(("BERT of 2018 above the unigram with its own token", f"{mean[bert_2018]:.2f}; {own_token:.2f}", mean[bert_2018] > own_token),
-         ("narrow layers, Muon, 40 % hidden: over 0.2 each", ", ".join(f"{one:.2f}" for one in large), min(large) > 0.2),
-         ("rotary positions, pre-LN, GeGLU: less than 0.2 each", ", ".join(f"{one:.2f}" for one in idle), max(map(abs, idle)) < 0.2),
-         ("none but the last below the bigram, if any", f"last {mean[last]:.2f}; {bigram:.2f}", min(mean[name] for name in names[:-1]) > bigram))
+print(verdict_table([
+    ("BERT of 2018 above the unigram with its own token", f"{mean[bert_2018]:.2f}; {own_token:.2f}", mean[bert_2018] > own_token),
+    ("narrow layers, Muon, 40 % hidden: over 0.2 each", ", ".join(f"{one:.2f}" for one in large), min(large) > 0.2),
+    ("rotary positions, pre-LN, GeGLU: less than 0.2 each", ", ".join(f"{one:.2f}" for one in idle), max(map(abs, idle)) < 0.2),
+    ("none but the last below the bigram, if any", f"last {mean[last]:.2f}; {bigram:.2f}", min(mean[name] for name in names[:-1]) > bigram),
+]))  # fmt: skip
 
 # %% [markdown]
 # From this table we once concluded that windows, Muon and more masked tokens free the model, and that the architecture
@@ -426,10 +423,12 @@ print(f"{'whole recipe':59s}{rungs[last]['learning_rate']:6g}   {'  '.join(f'{on
 rotary = taken["rotary positions"].mean()
 large = [taken[name].mean() for name in (narrow, muon, last)]
 little = [taken[name].mean() for name in ("pre-LN", "GeGLU, no biases", "output starts at unigram")]
-verdicts(("rotary positions are worth 0.3 nats or more", f"{rotary:.2f}", rotary >= 0.3),
-         ("narrow layers, Muon, 40 % hidden: 0.3 or more each", ", ".join(f"{one:.2f}" for one in large), min(large) >= 0.3),
-         ("pre-LN, GeGLU, the start at unigram: less than 0.1 each", ", ".join(f"{one:.2f}" for one in little), max(map(abs, little)) < 0.1),
-         ("the architecture together: as rotary positions, to 0.1", f"{taken[together].mean():.2f}", abs(taken[together].mean() - rotary) < 0.1))
+print(verdict_table([
+    ("rotary positions are worth 0.3 nats or more", f"{rotary:.2f}", rotary >= 0.3),
+    ("narrow layers, Muon, 40 % hidden: 0.3 or more each", ", ".join(f"{one:.2f}" for one in large), min(large) >= 0.3),
+    ("pre-LN, GeGLU, the start at unigram: less than 0.1 each", ", ".join(f"{one:.2f}" for one in little), max(map(abs, little)) < 0.1),
+    ("the architecture together: as rotary positions, to 0.1", f"{taken[together].mean():.2f}", abs(taken[together].mean() - rotary) < 0.1),
+]))  # fmt: skip
 claim(abs(added["rotary positions"].mean()) < 0.2 < min(taken["rotary positions"]), "rotary positions: little when added, much when taken away")
 claim(min(min(taken[name]) for name in (narrow, muon, last)) > 0.2, "narrow layers, Muon and 40 % hidden are worth much either way")
 claim(min(map(min, loss.values())) > ladder_lines["bigram"], "so few tokens do not beat counting neighbours")
@@ -758,17 +757,19 @@ def points(found):
     return ", ".join(f"{one:.0f}" for one in found)
 
 
-verdicts(("era, 50 labels: zoo about 68, TF-IDF 58, scratch 50", points(three), np.allclose(three, (68, 58, 50), atol=5)),
-         ("so it leads scratch by some 18, TF-IDF by 10", points(over[50]), np.allclose(over[50], (18, 10), atol=5)),
-         ("three minutes lie between TF-IDF and the zoo's", f"{minutes:.0f}", three[1] < minutes < three[0]),
-         ("1,000 labels: less than 12 over scratch, 5 over TF-IDF", points(over[1000]), over[1000][0] < 12 and over[1000][1] < 5),
-         ("frozen random below scratch from 200 labels on", points(random), max(random) < 0),
-         ("20 and 50 labels: frozen within 3 of fine-tuned", points(frozen[:2]), max(map(abs, frozen[:2])) <= 3),
-         ("1,000 labels: fine-tuned ahead of frozen", f"{-frozen[2]:.1f}", frozen[2] < 0),
-         ("party, 50 labels: nobody above 60", f"{best_party:.0f}", best_party <= 60),
-         ("party, 50 labels: no lead is significant", f"least p {least:.3f}, of {len(leads)} comparisons", least > threshold),
-         ("library, 200 labels: zoo 10 or more over scratch", f"{library:.0f}", library >= 10),
-         ("library: TF-IDF over the zoo's from 200 labels on", points(counted), min(counted) > 0))
+print(verdict_table([
+    ("era, 50 labels: zoo about 68, TF-IDF 58, scratch 50", points(three), np.allclose(three, (68, 58, 50), atol=5)),
+    ("so it leads scratch by some 18, TF-IDF by 10", points(over[50]), np.allclose(over[50], (18, 10), atol=5)),
+    ("three minutes lie between TF-IDF and the zoo's", f"{minutes:.0f}", three[1] < minutes < three[0]),
+    ("1,000 labels: less than 12 over scratch, 5 over TF-IDF", points(over[1000]), over[1000][0] < 12 and over[1000][1] < 5),
+    ("frozen random below scratch from 200 labels on", points(random), max(random) < 0),
+    ("20 and 50 labels: frozen within 3 of fine-tuned", points(frozen[:2]), max(map(abs, frozen[:2])) <= 3),
+    ("1,000 labels: fine-tuned ahead of frozen", f"{-frozen[2]:.1f}", frozen[2] < 0),
+    ("party, 50 labels: nobody above 60", f"{best_party:.0f}", best_party <= 60),
+    ("party, 50 labels: no lead is significant", f"least p {least:.3f}, of {len(leads)} comparisons", least > threshold),
+    ("library, 200 labels: zoo 10 or more over scratch", f"{library:.0f}", library >= 10),
+    ("library: TF-IDF over the zoo's from 200 labels on", points(counted), min(counted) > 0),
+]))  # fmt: skip
 
 # %%
 STYLES = {"scratch": (plots.ORANGE, "-"), "TF-IDF": (plots.GREY, "-"), "frozen random": (plots.SKY, "-"), "live, fine-tuned": (plots.BLUE, "-"),
@@ -912,10 +913,12 @@ def change(one, other):
 best = max(np.mean([s["accuracy"] for s in arm["sentences"]]) for arm in arms.values() if arm["sentences"])
 nsp, words = change("BERT, next sentence", "BERT, pairs"), change("modern, whole words", "modern, tokens")
 electra = change("modern, ELECTRA", "modern, tokens")[2]
-verdicts(("sentence tasks: less than 60 % right, means over seeds", f"{best:.1%}", best < 0.6),
-         ("next sentence: within 0.1 nats, 3 points of era", "{:+.2f}; {:+.1f}, {:+.1f}".format(*nsp), abs(nsp[0]) < 0.1 and max(map(abs, nsp[1:])) < 3),
-         ("whole words: 0.05 to 0.3 nats worse, within 3 points", "{:+.2f}; {:+.1f}, {:+.1f}".format(*words), 0.05 <= words[0] <= 0.3 and max(map(abs, words[1:])) < 3),
-         ("ELECTRA, fine-tuned, ahead by 2 points or more", f"{electra:+.1f}", electra >= 2))
+print(verdict_table([
+    ("sentence tasks: less than 60 % right, means over seeds", f"{best:.1%}", best < 0.6),
+    ("next sentence: within 0.1 nats, 3 points of era", "{:+.2f}; {:+.1f}, {:+.1f}".format(*nsp), abs(nsp[0]) < 0.1 and max(map(abs, nsp[1:])) < 3),
+    ("whole words: 0.05 to 0.3 nats worse, within 3 points", "{:+.2f}; {:+.1f}, {:+.1f}".format(*words), 0.05 <= words[0] <= 0.3 and max(map(abs, words[1:])) < 3),
+    ("ELECTRA, fine-tuned, ahead by 2 points or more", f"{electra:+.1f}", electra >= 2),
+]))  # fmt: skip
 
 # %% [markdown]
 # * **A mean hides two regimes.** "Less than 60 % right" held, by the mean. But look at the seeds, and at the two
@@ -958,10 +961,12 @@ for found in measured["steps"].values():
     print(f"{found['size']:34s}{speed['ours']:10,.0f}{speed[found['their_best']]:10,.0f}{found['speedup']:8.2f}{found['products_share']:10.2f}")
 print()
 main, trainers = measured["steps"]["main"], measured["trainers"]
-verdicts(("a step 1.8 times as fast as transformers'", f"{main['speedup']:.2f}", main["speedup"] >= 1.8),
-         ("the trainer twice as fast", f"{trainers['speedup']:.2f}", trainers["speedup"] >= 2),
-         ("the trainer within 2 % of a bare loop", f"{trainers['over_bare_loop'] - 1:+.1%}", trainers["over_bare_loop"] <= 1.02),
-         ("products at least 0.85 of a step at 4 × 256", f"{main['products_share']:.2f}", main["products_share"] >= 0.85))
+print(verdict_table([
+    ("a step 1.8 times as fast as transformers'", f"{main['speedup']:.2f}", main["speedup"] >= 1.8),
+    ("the trainer twice as fast", f"{trainers['speedup']:.2f}", trainers["speedup"] >= 2),
+    ("the trainer within 2 % of a bare loop", f"{trainers['over_bare_loop'] - 1:+.1%}", trainers["over_bare_loop"] <= 1.02),
+    ("products at least 0.85 of a step at 4 × 256", f"{main['products_share']:.2f}", main["products_share"] >= 0.85),
+]))  # fmt: skip
 
 # %% [markdown]
 # At 12 × 768 the advantage is small: there the layers are most of the work, and both libraries do the same products.

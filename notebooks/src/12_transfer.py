@@ -14,10 +14,9 @@
 #
 # **You need** chapters 06 to 08 (the encoder, its pre-training, its first tasks); from chapter 01 the two uncertainties of a lead, from 02 singular values and equations (2.1) and (2.2), from 09 AdamW.
 #
-# **Time** about three and a half hours of reading and exercises. Computing takes about two minutes on a laptop.
+# **Time** about 3½ hours of reading and exercises. Computing takes about two minutes on a laptop.
 
 # %% tags=["setup"]
-import re
 import tempfile
 import warnings
 from copy import deepcopy
@@ -59,6 +58,7 @@ from pretrain_lib import (
 )
 from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch12 import CHOICES, DIAGNOSES, LOGS
+from pretrain_lib.course.results import verdict_table
 from pretrain_lib.evaluation.classification import Comparison, accuracy, majority_class
 from pretrain_lib.evaluation.spans import span_scores
 from pretrain_lib.evaluation.translation import chrf, exact_matches
@@ -454,14 +454,8 @@ claim(moved["layer-wise"][0] < moved["one rate"][0], "with layer-wise rates the 
 # trained on the labels alone, with more passes over them. *Frozen random* is a probe on an untrained encoder of that size. In `12-lora` every way chose between two settings, on a third of the first seed's labels.
 
 # %%
-def verdicts(ledger):
-    """One line per prediction, as it was written down, and whether it held."""
-    for number, predicted, found in re.findall(r"(?<!\S)(\d)\. ([^:]+): (held|failed)", ledger["verdict"]):
-        print(f"  {number}  {predicted:88s}{found}")
-
-
 ledger = results("12-lora")
-verdicts(ledger)
+print(verdict_table(ledger))
 ways = ledger["measured"]["tasks"]
 
 # %%
@@ -487,11 +481,11 @@ plots.show(fig, alt="On era every way that uses the pretrained weights is far ah
 rates, where, tuned = (results(f"12-lora-{name}") for name in ("rate", "where", "scratch"))
 for entry in (rates, where, tuned):
     print(entry["id"])
-    verdicts(entry)
+    print(verdict_table(entry), "\n")
 rates, where, tuned = (entry["measured"] for entry in (rates, where, tuned))
 again = tuned["accuracy"] | {"LoRA": rates["accuracy"]["LoRA, 0.003"]} | {name: where["tasks"]["docstring-library"]["accuracy"][name] for name in ("LoRA, embeddings trained", "full, embeddings frozen")}
 columns = {"era": ways["era"]["accuracy"], "docstrings": ways["docstring-library"]["accuracy"], "docstrings, again": again}
-print(f"\n{'accuracy (least to most)':26s}" + "".join(f"{name:>24s}" for name in columns))
+print(f"{'accuracy (least to most)':26s}" + "".join(f"{name:>24s}" for name in columns))
 for name in [*ORDER[:5], "LoRA, embeddings trained", "layer-wise", "full, embeddings frozen", "full"]:
     cells = [f"{np.mean(runs[name]):.3f} ({min(runs[name]):.3f} to {max(runs[name]):.3f})" if name in runs else "" for runs in columns.values()]
     print(f"{name:26s}" + "".join(f"{cell:>24s}" for cell in cells))
@@ -672,7 +666,7 @@ design = check("12.7", design)
 
 # %%
 ledger = results("12-domain-adaptive")
-verdicts(ledger)
+print(verdict_table(ledger))
 domain = ledger["measured"]
 
 # %%
@@ -712,7 +706,7 @@ claim(max(mean_of[f"{plan}, fine-tuned"] for plan in PLANS) < mean_of["scratch"]
 
 # %%
 ledger = results("12-lora-adapted")
-verdicts(ledger)
+print(verdict_table(ledger))
 read = ledger["measured"]
 print(f"{read['tokens']:,} tokens of docstrings: masked loss on other modules {read['masked_loss']['before']:.2f} before, {read['masked_loss']['after']:.2f} after")
 for name in ("TF-IDF", "scratch", "frozen random", "frozen", "full", "LoRA"):
@@ -969,7 +963,7 @@ for language, found in told.items():
         print(f"  {f'{name}, {steps} updates' + ', French' * (steps == short):44s}{rate:.4f}{then['validation']:12.3f}{then['test']:12.3f}")
 
 # %%
-verdicts(ledger)
+print(verdict_table(ledger))
 reveal("12.translation", 100 * (np.mean(told["fr-FR"]["chrf"][TRAINED]) - np.mean(told["fr-FR"]["chrf"][SCRATCH])))
 ENCODERS = [TRAINED, SCRATCH, HASTY, FROZEN, RANDOM]
 limit = 1.2 * max(run for found in told.values() for name in (*ENCODERS, NEAREST) for run in found["chrf"][name])

@@ -45,17 +45,29 @@ def results(id: str) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def verdict_table(entry: dict) -> str:
-    """What was predicted, what was found, and whether it held: a row for each number of the prediction."""
-    predicted, found = numbered(entry["prediction"]), numbered(entry["verdict"])
-    lines = [f"{'predicted':{COLUMN}}   {'found':{COLUMN}}   held"]
-    for number, said in predicted.items():
-        came = found.get(number, "")
-        held = next((answer for word, answer in (("held", "yes"), ("failed", "no")) if came.rstrip(".").endswith(word)), "")
-        came = came.rstrip(".").removesuffix("held").removesuffix("failed").rstrip(" ,;:")
-        cells = [wrap(f"{number}. {said.rstrip(' ;,.')}", COLUMN), wrap(came, COLUMN), [held]]
-        lines += [f"{a:{COLUMN}}   {b:{COLUMN}}   {c}".rstrip() for a, b, c in zip_longest(*cells, fillvalue="")]
+def verdict_table(found: dict | list[tuple[str, str, bool]]) -> str:
+    """What was predicted, what was found, and whether it held: a row for each prediction.
+
+    Args:
+        found: an entry of the ledger with a numbered prediction, or rows (predicted, found, held).
+    """
+    rows = judged(found) if isinstance(found, dict) else [(said, came, "yes" if held else "no") for said, came, held in found]
+    table = [("predicted", "found", "held"), *rows]
+    widths = [min(COLUMN, max(len(row[column]) for row in table)) for column in (0, 1)]
+    lines = []
+    for said, came, held in table:
+        cells = wrap(said, widths[0]), wrap(came, widths[1]), [held]
+        lines += [f"{a:{widths[0]}}   {b:{widths[1]}}   {c}".rstrip() for a, b, c in zip_longest(*cells, fillvalue="")]
     return "\n".join(lines)
+
+
+def judged(entry: dict) -> list[tuple[str, str, str]]:
+    """The numbered predictions of an entry: what was said, what its verdict says, and "yes", "no" or "" where that does not judge."""
+    found, rows = numbered(entry["verdict"]), []
+    for number, said in numbered(entry["prediction"]).items():
+        came, word = (re.split(r"[,:;]? (held|failed)\b(?! out|-out)", found.get(number, ""), maxsplit=1) + [""])[:2]
+        rows.append((f"{number}. {said.rstrip(' ;,.')}", came.rstrip(" .,;:"), {"held": "yes", "failed": "no"}.get(word, "")))
+    return rows
 
 
 def numbered(text: str) -> dict[int, str]:

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 
 import pytest
 
@@ -116,9 +117,34 @@ def test_a_machine_in_words(hardware, words):
     assert module.machine(hardware) == words
 
 
+def cells(table: str) -> list[list[str]]:
+    """The words of a table below its head, row by row."""
+    return [re.split(r"\s{3,}", line.strip()) for line in table.splitlines()[1:]]
+
+
 def test_a_table_of_verdicts_has_a_row_for_each_prediction():
-    entry = {"prediction": "(Trial.) Said: 1. it grows by a factor of 2. 2. It\nfalls below 1.5.",
-             "verdict": "1. It grew by 2.1, held. 2. It fell to 1.6, failed."}
-    rows = [line.split("   ") for line in verdict_table(entry).splitlines()[1:]]
-    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert cells == [["1. it grows by a factor of 2", "It grew by 2.1", "yes"], ["2. It falls below 1.5", "It fell to 1.6", "no"]]
+    entry = {"prediction": "(Trial.) Said: 1. it grows by a factor of 2. 2. It\nfalls below 1.5; 3. nothing else. 4. It is fast.",
+             "verdict": "1. It grew by 2.1, held. 2. It fell to 1.6 on held-out text: failed. 3. Nothing: held. And more. 4. In 3 s."}
+    table = [["1. it grows by a factor of 2", "It grew by 2.1", "yes"], ["2. It falls below 1.5", "It fell to 1.6 on held-out text", "no"],
+             ["3. nothing else", "Nothing", "yes"], ["4. It is fast", "In 3 s"]]
+    assert cells(verdict_table(entry)) == table
+
+
+def test_a_chapters_own_rows_are_the_same_table():
+    entry = {"prediction": "1. it grows. 2. It falls.", "verdict": "1. By 2, held. 2. Not, failed."}
+    rows = [("1. it grows", "By 2", True), ("2. It falls", "Not", False)]
+    assert verdict_table(rows) == verdict_table(entry)
+    assert cells(verdict_table(rows)) == [["1. it grows", "By 2", "yes"], ["2. It falls", "Not", "no"]]
+
+
+def test_a_long_cell_of_a_verdict_is_broken_within_its_column():
+    long = "word " * 30
+    lines = verdict_table([(long, "short", True)]).splitlines()
+    assert max(map(len, lines)) < 80 and sum(line.count("word") for line in lines) == 30
+    assert [line for line in lines[1:] if "yes" in line] == lines[1:2]
+
+
+@pytest.mark.parametrize("id", sorted(path.stem for path in (ROOT / "results").glob("12-*.json")))
+def test_every_prediction_of_chapter_12_has_a_number_found_and_a_judgement(id):
+    for predicted, found, held in module.judged(results(id)):
+        assert held in ("yes", "no") and (re.search(r"\d", found) or found.startswith("The worst")), predicted
