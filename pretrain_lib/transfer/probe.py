@@ -39,12 +39,14 @@ class LinearProbe:
     def fit(self, labelled: Columns, setting: float, seed: int = 0) -> Callable[[Columns], Tensor]:
         """Fits the probe with C = `setting`; returns a function from samples to predicted labels."""
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
 
         x = self.features(labelled)
         centre = x.mean(0)
         scale = (x - centre).square().mean().sqrt().clamp(min=1e-12)
         classifier = LogisticRegression(C=setting, max_iter=1000)
-        classifier.fit(((x - centre) / scale).numpy(), labelled.labels.numpy())
+        with threadpool_limits(1, "blas"):  # small products: on busy cores threads wait for each other
+            classifier.fit(((x - centre) / scale).numpy(), labelled.labels.numpy())
 
         def predict(samples: Columns) -> Tensor:
             standard = (self.features(samples) - centre) / scale

@@ -48,10 +48,12 @@ class TfidfClassifier:
         """
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
+        from threadpoolctl import threadpool_limits
 
         strength, terms = setting if isinstance(setting, tuple) else (setting, "words")
         classifier = make_pipeline(weights_of(terms), LogisticRegression(C=strength, max_iter=1000))
-        classifier.fit(labelled.sentences, labelled.labels.numpy())
+        with threadpool_limits(1, "blas"):  # as in a LinearProbe
+            classifier.fit(labelled.sentences, labelled.labels.numpy())
         return lambda samples: torch.from_numpy(classifier.predict(samples.sentences))
 
 

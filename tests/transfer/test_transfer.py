@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from pretrain_lib.data.source import Columns
+from pretrain_lib.data.tasks.encoded import EncodedText
 from pretrain_lib.models.base import Classifier, ModelBase
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.transfer.features import features
@@ -14,6 +16,7 @@ from pretrain_lib.transfer.few_labels import few_label_curve
 from pretrain_lib.transfer.fine_tune import FineTuning, fine_tune
 from pretrain_lib.transfer.probe import LinearProbe
 from pretrain_lib.data.splits import stratified_folds
+from pretrain_lib.transfer.tfidf import TfidfClassifier
 from pretrain_lib.transfer.tuning import choose_setting
 
 CLASSES = 3
@@ -70,6 +73,23 @@ def test_probe_is_invariant_to_the_scale_of_the_features():
     larger = [Columns(images=1000 * d.images, labels=d.labels) for d in (train, test)]
     same = LinearProbe().fit(train, 1.0)(test) == LinearProbe().fit(larger[0], 1.0)(larger[1])
     assert same.float().mean() > 0.99
+
+
+@pytest.mark.parametrize("learner", [LinearProbe(), TfidfClassifier()], ids=lambda learner: type(learner).__name__)
+def test_scikit_learn_fits_with_one_thread_and_the_others_come_back(learner, monkeypatch):
+    """Threads of small products wait for each other where cores are busy."""
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    during, fit = [], LogisticRegression.fit
+    monkeypatch.setattr(LogisticRegression, "fit", lambda *arguments: during.append(threads()) or fit(*arguments))
+    train = blobs(20)
+    words = EncodedText([f"word{label}" for label in train.labels.tolist()], labels=train.labels)
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        learner.fit(train if isinstance(learner, LinearProbe) else words, learner.grid[0])
+        assert threads() == before
+    assert during == [[1] * len(before)] and before
 
 
 def test_folds_are_disjoint_complete_and_stratified():
