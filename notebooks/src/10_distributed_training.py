@@ -628,8 +628,10 @@ for ranks, colour in [(2, plots.BLUE), (4, plots.ORANGE)]:
     ax.plot(sizes, 1e3 * measured[ranks], "o", color=colour, markersize=5)
     plots.label_line(ax, line, foretold, f"{ranks} ranks", colour)
 ax.set(xscale="log", yscale="log", xlabel="bytes of the tensor", ylabel="all-reduce (ms)", title="points: measured; lines: equation (10.1), fitted on 2 ranks")
-plots.show(fig, alt="The formula, fitted to two ranks, foretells too little for four. Milliseconds of an all-reduce against the size of the tensor, both axes logarithmic: "
-           "points and lines are flat, then rise in proportion.", number="10.3")
+plots.show(fig, alt="A point above its line took longer than was foretold. Milliseconds of an all-reduce on this machine against the size of the tensor, both axes logarithmic: "
+           "points are measured, lines are equation (10.1), fitted on two ranks.", number="10.3")
+off = [ring_seconds(size, 4, here) / own for size, own in zip(sizes, measured[4])]
+print(f"four ranks, foretold over measured: {min(off):.2f} to {max(off):.2f}")
 
 # %%
 ledger = results("10-cost-model")
@@ -645,7 +647,7 @@ for ranks, rows in ratios.items():
 print("\n" + verdict_table(ledger))
 
 # %% [markdown]
-# On two ranks the second and the last ratio are 1 by construction, and the sizes in between test $s$. Four ranks test $N$: the formula foretells about
+# In the ledger, on two ranks, the second and the last ratio are 1 by construction, and the sizes in between test $s$. Four ranks test $N$: the formula foretells about
 # half of what they take, or less. Four ranks share two cores, and it does not know. Even doubling it (prediction 3) falls short for
 # the smallest messages. A fit at one $N$ says nothing about another: measure on as many ranks as you can get before you trust a forecast for more.
 #
@@ -681,10 +683,9 @@ messages = 1e3 * ring_seconds(gradient_bytes, 2, here)
 print(f"64 samples on one rank {alone:.1f} ms; on two: foretold {step_seconds(alone / 2, messages):.1f} ms, measured {slowest['passes'] + slowest['sum']:.1f} ms")
 print(f"half of the samples: {half:.1f} ms on a rank alone, {slowest['passes']:.1f} ms with both at work")
 print(f"the sum: foretold {messages:.1f} ms, measured {slowest['sum']:.1f} ms, after a barrier {slowest['sum after a barrier']:.1f} ms")
-claim(slowest["sum after a barrier"] < slowest["sum"], "a part of the sum was waiting for the other rank")
 
 # %% [markdown]
-# Most of the sum was no message: it was **waiting for the other rank** to finish its backward pass, and the barrier takes it away (prediction 4).
+# What a barrier takes away was no message: it was **waiting for the other rank** to finish its backward pass. In the ledger that is most of the sum (prediction 4).
 # Slow ranks are not in the formula. A cost model says how things ought to be, and where
 # to look if they are not.
 #
