@@ -43,6 +43,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from pretrain_lib import Keys, load_text, train_tokenizer
 from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results
 from pretrain_lib.course import reveal
+from pretrain_lib.course.results import verdict_table
 from pretrain_lib.course.exercises.ch04 import CHOICES, our_ids, reports
 from pretrain_lib.data.text.document import split_sentences
 
@@ -1170,11 +1171,9 @@ rows = [("words, 8,192: unknown", "1 to 4 %", words[at, 1], 0.01, 0.04),
         ("characters: unknown", "under 0.01 %", chars[1], 0, 1e-4),
         ("BPE, all sizes: unknown", "under 0.01 %", bpe[:, 1].max(), 0, 1e-4),
         ("words learned before 1946", "twice as many", later["words"][at][1], 2 * words[at, 1], 1)]
-print(f"{'':29s} {'predicted':>14s} {'found':>9s}")
-for what, predicted, found, low, high in rows:
-    print(f"{what:29s} {predicted:>14s} {found:9.4%}  {'held' if low <= found <= high else 'failed'}")
-held = "held" if 1.1 <= bpe[at, 0] <= 1.25 else "failed"
-print(f"{'BPE, 8,192: tokens per word':29s} {'1.10 to 1.25':>14s} {bpe[at, 0]:9.3f}  {held}")
+length = bpe[at, 0]
+print(verdict_table([(f"{what}, {predicted}", f"{found:.4%}", low <= found <= high) for what, predicted, found, low, high in rows]
+                    + [("BPE, 8,192: tokens per word, 1.10 to 1.25", f"{length:.3f}", 1.1 <= length <= 1.25)]))
 
 # %%
 fig, ax = plots.figure(width=7.5, height=3.8)

@@ -40,6 +40,7 @@ from pretrain_lib import Keys, MaskedLM, ModernBertConfig, ModernBertForMaskedLM
 from pretrain_lib import SentencePairs, TokenDataset, load_text, load_tokenizer, prepare
 from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results
 from pretrain_lib.course import reveal
+from pretrain_lib.course.results import verdict_table
 from pretrain_lib.course.exercises.ch05 import hash_functions, pair_makers, samples, splits
 from pretrain_lib.course.exercises.ch05 import keep as their_filter
 from pretrain_lib.data.text.dedup import deduplicate
@@ -754,8 +755,7 @@ rows = [("padding, one text per row", "over 50 %", f"{alone:.1%}", alone > 0.5),
         ("padding, packed and cut", "under 0.1 %", f"{in_parts:.3%}", in_parts < 0.001),
         ("tokens, against one per row", "at least × 3", f"× {min(least):.2f}", min(least) >= 3),
         ("outputs change by", "under 1e-12", f"{inside:.0e}", inside < 1e-12)]
-for what, predicted, found, held in rows:
-    print(f"{what:28s} {predicted:>13s} {found:>9s}  {'held' if held else 'failed'}")
+print(verdict_table([(f"{what}: {predicted}", found, held) for what, predicted, found, held in rows]))
 print(f"tokens, against sorted batches: × {min(gain):.3f} to {max(gain):.3f}")
 claim(min(least) > 3, "sentences: a packed row carries over three times as much, in every sample")
 headline("packing sentences: tokens per row, against one text per row", min(least), 3, at_most=False)
@@ -987,9 +987,7 @@ rows = [("one era, over the mixture", "0.1 to 0.5", f"{min(costs):.2f} to {max(c
         ("copies, over the quarter once", "0 or more", f"{once:.2f}", once >= 0),
         ("thinned copies, over plain ones", "-0.05 or more", f"{-thin:.2f}", -thin >= -0.05),
         ("half in random order, over half", "above 0", f"{noise:.2f}", noise > 0)]
-print(f"{'nats':33s} {'predicted':>13s} {'found':>13s}")
-for what, predicted, found, held in rows:
-    print(f"{what:33s} {predicted:>13s} {found:>13s}  {'held' if held else 'failed'}")
+print(verdict_table([(f"{what}: {predicted} nats", found, held) for what, predicted, found, held in rows]))
 
 # %%
 fig, ax = plots.figure(width=8, height=3.8)

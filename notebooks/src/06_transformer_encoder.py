@@ -33,6 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pretrain_lib import BertConfig, BertForMaskedLM, BertModel, initialise, load_pretrained, load_tokenizer
 from pretrain_lib.course import check, claim, diagrams, explore, headline, plots, predict, results, reveal
+from pretrain_lib.course.results import verdict_table
 from pretrain_lib.course.exercises.ch06 import CHOICES
 from pretrain_lib.models.layers import Attention, visible
 from pretrain_lib.models.outputs import outputs_of
@@ -803,9 +804,10 @@ for ax, norm in zip(axes, ("post", "pre")):
     ax.set(xlabel="layer (1 is next to the input)", ylabel="norm of the gradient of W₂", title=f"{norm}-LN", xlim=(0, 30))
 limit = 1.1 * max(max(run) for norm in xavier for depth in depths for run in xavier[norm][str(depth)])
 [ax.set_ylim(0, limit) for ax in axes]
-plots.show(fig, alt="Post-LN gradients are level in the mean, pre-LN gradients fall towards the output. Norm of the gradient by layer, in encoders of 2, 6, "
-           "12 and 24 layers; means and ranges of five starts. Left, post-LN: all lines run level at one height, with wide bands in all but the last "
-           "layers. Right, pre-LN: all lines begin at one height in the first layer and fall, the further, the more layers there are.", number="6.5")
+ends = {norm: [sum(run[layer] for run in xavier[norm]["24"]) / len(xavier[norm]["24"]) for layer in (0, -1)] for norm in xavier}
+plots.show(fig, alt="Towards the output the gradient shrinks with pre-LN; with post-LN it hardly does in the mean, but starts differ widely. Norm of a gradient "
+           "by layer, a line per encoder: the mean of five starts, in a band from the least to the largest. In 24 layers the mean goes from "
+           f"{ends['pre'][0]:.2f} to {ends['pre'][1]:.2f} with pre-LN, from {ends['post'][0]:.2f} to {ends['post'][1]:.2f} with post-LN.", number="6.5")
 
 # %%
 last = {norm: torch.tensor([[run[-1] for run in xavier[norm][str(depth)]] for depth in depths]) for norm in xavier}
@@ -821,20 +823,16 @@ first_over_last = {norm: torch.tensor([run[0] / run[-1] for run in xavier[norm][
 reveal("06.depth", deep_over_shallow["pre"])
 reveal("06.first", first_over_last["post"].mean().item())
 small = torch.tensor([[run[-1] for run in ledger["gradients"]["truncated_normal"]["pre"][str(depth)]] for depth in (6, 24)]).mean(1)
-
-
-def print_found(what, found, held, each=()):
-    print(f"{what:62s} {found:>10s}   {'held' if held else 'failed':6s}  " + " ".join(f"{one:.2f}" for one in each))
-
-
-print("\npredicted                                                           found           each start")
+rows = []
 for norm, (low, high) in {"post": (0.75, 1.25), "pre": (0.4, 0.7)}.items():
     ratio = deep_over_shallow[norm]
-    print_found(f"{norm}-LN, last layer, 24 layers over 6: {low} to {high}", f"{ratio:.2f}", low <= ratio <= high)
+    rows.append((f"{norm}-LN, last layer, 24 layers over 6: {low} to {high}", f"{ratio:.2f}", low <= ratio <= high))
 for norm, (low, high) in {"post": (0, 0.5), "pre": (0.5, 2)}.items():
     ratios = first_over_last[norm]
-    print_found(f"{norm}-LN of 24 layers, first layer over last: {low} to {high}", f"{ratios.mean():.2f}", low <= ratios.mean() <= high, ratios)
-print_found("pre-LN, last layer, 24 over 6: larger with weights of 0.02", f"{small[1] / small[0]:.2f}", small[1] / small[0] > deep_over_shallow["pre"])
+    found = f"{ratios.mean():.2f}; each start {' '.join(f'{one:.2f}' for one in ratios)}"
+    rows.append((f"{norm}-LN of 24 layers, first layer over last: {low} to {high}", found, low <= ratios.mean() <= high))
+rows.append(("pre-LN, last layer, 24 over 6: larger with weights of 0.02", f"{small[1] / small[0]:.2f}", small[1] / small[0] > deep_over_shallow["pre"]))
+print("\n" + verdict_table(rows))
 claim(min(first_over_last["pre"]) > 1, "with pre-LN the first layer's gradient is larger than the last's in every start")
 headline("last layer's gradient at 24 layers over 6: pre-LN's ratio over post-LN's",
          deep_over_shallow["pre"] / deep_over_shallow["post"], 0.7)
@@ -894,14 +892,16 @@ fig, ax = plots.figure(width=8, height=3.4)
 plots.bars(ax, names, runs, colours=[plots.ORANGE] * 4 + [plots.SKY] * 4)
 ax.axvline(math.log(10), color=plots.GREY, ls="--")
 ax.set(xlabel=f"held-out loss after {training['steps']} updates (nats); dashed: ln 10, knowing nothing", xlim=(0, 2.9))
-plots.show(fig, alt="Post-LN needs warm-up at the smaller rate and fails at the larger; pre-LN learns in every case, and best with warm-up. Held-out loss "
-           "of encoders at two learning rates, with and without warm-up, three starts each.", number="6.7")
+plots.show(fig, alt="At the smaller rate warm-up about halves post-LN's loss, at the larger post-LN hardly learns; pre-LN always learns, and better with warm-up. "
+           "A bar is the mean held-out loss of three starts, each a dot: shorter is better, and at the dashed line nothing is known.", number="6.7")
 losses, (slow, fast), on = ledger["losses"], map(str, training["learning_rates"]), str(training["warm_up"])
 mean = {(norm, rate, w): sum(losses[norm][rate][w]) / 3 for norm in losses for rate in (slow, fast) for w in ("0", on)}
 cost = {norm: mean[norm, slow, "0"] - mean[norm, slow, on] for norm in losses}
-print_found(f"at {slow} no warm-up costs post-LN over 0.3, pre-LN below 0.1", f"{cost['post']:.2f}, {cost['pre']:.2f}", cost["post"] > 0.3 and cost["pre"] < 0.1)
 ends = [mean[norm, fast, "0"] for norm in losses]
-print_found(f"at {fast} without it post-LN ends above 2, pre-LN below 1.5", f"{ends[0]:.2f}, {ends[1]:.2f}", ends[0] > 2 and ends[1] < 1.5)
+print(verdict_table([
+    (f"at {slow} no warm-up costs post-LN over 0.3, pre-LN below 0.1", f"{cost['post']:.2f}, {cost['pre']:.2f}", cost["post"] > 0.3 and cost["pre"] < 0.1),
+    (f"at {fast} without it post-LN ends above 2, pre-LN below 1.5", f"{ends[0]:.2f}, {ends[1]:.2f}", ends[0] > 2 and ends[1] < 1.5),
+]))  # fmt: skip
 claim(max(losses["post"][slow][on]) < min(losses["post"][slow]["0"]),
       f"at {slow} every post-LN run with warm-up ends below every one without")
 claim(min(losses["post"][fast]["0"] + losses["post"][fast][on]) > 2 and max(losses["pre"][fast]["0"] + losses["pre"][fast][on]) < 1.5,
