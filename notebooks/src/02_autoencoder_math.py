@@ -1450,11 +1450,13 @@ reveal("02.deep", ratio)
 claim(ratio < 1, "on images it never saw, your deep code of 30 numbers beats PCA's 30")
 
 # %%
-chosen = test.images[:10]
-rows = [chosen, linear.reconstruct(chosen, 30), deep(chosen)]
-fig = plots.image_grid(rows, row_labels=["held-out", "PCA, 30 numbers", "deep, 30 numbers"])
-plots.show(fig, alt="Of 30 numbers the deep decoder makes strokes on black, PCA strokes with grey halos. Ten held-out digits; below "
-           "them their reconstructions from 30 principal components and from your network.", number="2.11")
+chosen = test.images[:8]
+rows = [chosen]
+for drawn in (linear.reconstruct(chosen, 30).view_as(chosen), deep(chosen)):
+    rows += [drawn, (drawn - chosen).abs()]
+fig = plots.image_grid(rows, row_labels=["held-out", "PCA", "its error", "deep", "its error"], scale=1)
+plots.show(fig, alt="From 30 numbers PCA draws strokes with grey halos, the deep network strokes on black. Eight held-out digits; below them "
+           "their reconstructions from 30 principal components and from your network, each with its error, pixel by pixel.", number="2.11")
 
 # %% [markdown]
 # In Figure 2.11 PCA's strokes wear grey halos, for it can only add up fixed patterns. In the table
@@ -1480,11 +1482,10 @@ def on_the_way(a, b, share=0.5):
 def draw_walk(start, end, shares):
     a, b = (test.images[test.labels == digit][:1] for digit in (start, end))
     steps = torch.cat([on_the_way(a, b, share / 100) for share in shares], dim=1)  # (3, steps, 784)
-    fig = plots.image_grid(steps.unflatten(2, (28, 28)), [f"{share} %" for share in shares],
+    fig = plots.image_grid(steps.unflatten(2, (28, 28)), [f"a {start}", *(f"{share} %" for share in shares[1:-1]), f"a {end}"],
                            ["pixels", "PCA's code", "deep code"], scale=1.1)
-    plots.show(fig, alt=f"The way from a {start} to a {end}, mixed in pixels, in PCA's code and in the deep code: in the pixels both "
-               "digits show through each other, and so they do, blurred, in PCA's code. "
-               f"Steps of {shares} per cent.", number="2.12")
+    plots.show(fig, alt=f"In mixed pixels and in PCA's code the {start} fades out while the {end} fades in; the deep code bends one into the other. "
+               "A row for each kind of mixture, the way from left to right in per cent.", number="2.12")
 
 
 # %% [markdown]
@@ -1563,13 +1564,16 @@ for exponent in (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5, -1.0):
 best_rate = min(ends, key=ends.get)
 
 # %%
-fig, (left, right) = plots.figure(columns=2, width=10, height=3.2)
-left.plot(growing, losses, color=plots.BLUE)
-left.set(xscale="log", xlabel="learning rate, grows with every update", ylabel="loss of a batch", ylim=(0, 61), title="range test")
-right.plot(list(ends), list(ends.values()), "o-", color=plots.ORANGE)
-right.set(xscale="log", xlabel="learning rate, kept", ylabel="mean loss of the last ten batches", ylim=(0, 61), title="runs at one rate")
-plots.show(fig, alt="The range test is lowest at a rate at which a run that keeps it ends badly. Left: the loss of one run whose rate "
-           "grows; it falls, lies flat, and rises raggedly. Right: where runs end that keep one rate.", number="2.13")
+fig, ax = plots.figure(width=8, height=3.8)
+for rates, values, style, colour, said, at in ((growing, losses, "-", plots.BLUE, "range test: one run, its rate grows", lowest),
+                                               (list(ends), list(ends.values()), "o-", plots.ORANGE, "where a run ends that keeps its rate", best_rate)):
+    ax.plot(rates, values, style, color=colour, label=said)
+    ax.axvline(at, color=colour, ls=":")
+    ax.annotate(f"lowest: {at:.2g}", (at, 62), color=colour, ha="center", annotation_clip=False)
+ax.set(xscale="log", xlabel="learning rate", ylabel="loss of batches", ylim=(0, 61))
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=2, frameon=False)
+plots.show(fig, alt="The range test is lowest at a rate at which a run that keeps it ends badly. Loss against learning rate: of one run whose rate "
+           "grows with every update, and the mean of the last ten batches of runs that each keep one rate. Dotted: where each is lowest.", number="2.13")
 print(f"the test is lowest at {lowest:.2g}, {lowest / best_rate:.0f} times the best of the rates kept, {best_rate:.2g}")
 claim(lowest > 3 * best_rate, "the test's lowest point lies far above the best rate")
 

@@ -308,7 +308,7 @@ print(verdict_table([
 ]))  # fmt: skip
 
 # %%
-fig, axes = plots.figure(columns=2, width=12, height=3.9)
+fig, axes = plots.figure(columns=2, width=11, height=4.6)
 arms = [("transformers, batches of 32", plots.ORANGE, [[(point[0], point[1] * 32 * T, point[2]) for point in curve] for curve in theirs]),
         ("our recipe", plots.BLUE, [[(point[0], point[1] * 16 * T, point[2]) for point in curve] for curve in ours]),
         ("transformers, batches of 8", plots.RED, [[(np.nan, point[0] * 8 * T, point[1]) for point in curve] for curve in smallest["curves"]])]
@@ -317,14 +317,16 @@ for label, colour, curves in arms:
         seconds, read, loss = np.array(curve).T
         axes[0].plot(seconds, loss, color=colour, lw=1.4)
         axes[1].plot(read / 1e6, loss, color=colour, lw=1.4)
-    at = len(read) // 3
-    axes[1].annotate(label, (read[at] / 1e6, loss[at]), xytext=(8, -16 if label.endswith(" 8") else 10), textcoords="offset points", color=colour)
+    at, shift = (len(read) // 3, (8, 8)) if label == "our recipe" else (-1, (5, 0))
+    axes[1].annotate(label.removeprefix("transformers, "), (read[at] / 1e6, loss[at]), xytext=shift, textcoords="offset points", va="center", color=colour)
+    axes[0].plot([], [], color=colour, label=label)
+axes[0].legend(loc="upper right", frameon=False)
 for ax in axes:
     for name, loss in levels.items():
         ax.axhline(loss, color=plots.GREY, lw=1, ls="--" if "own" in name else "-")
         ax.annotate(name, (1, loss), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", va="center",
-                    fontsize=8, color=plots.GREY)
-    ax.set(ylabel="held-out masked loss (nats)", ylim=(3.2, 8))
+                    fontsize=9, color=plots.GREY)
+    ax.set(ylabel="held-out masked loss (nats)", ylim=(3.4, 7.6))
 axes[0].set_xlabel(f"seconds of training, {measured['threads']} threads")
 axes[1].set_xlabel("million tokens read")
 plots.show(fig, "transformers' BERT stays near the unigram lines, against the clock as against tokens, and our recipe goes on to the bigram lines. Left: "
@@ -713,11 +715,11 @@ axes[0].set(xlim=(0, 0.8), xlabel=f"accuracy on {len(test)} sentences of unseen 
 plots.leads(axes[1], leads)
 axes[1].set_title("lead over scratch", pad=24)
 plots.show(fig, "With 50 labels of era the zoo's frozen model is right most often, and its lead over scratch is clear of 0 over other test speeches. Left: "
-           "accuracy of five ways, a dot per draw. Right: each lead over scratch, with an interval over test speeches and one over draws.", number="8.6")
+           "accuracy of five ways, a dot per seed. Right: each lead over scratch, with an interval over test speeches and one over seeds.", number="8.6")
 claim(leads["the zoo's, frozen"].over_samples.low > 0, "with fifty labels pretraining leads scratch, whichever test speeches are drawn")
 
 # %% [markdown]
-# Three draws say little about other draws: that interval is wide. The ledger has five draws, 20 to 1,000 labels, and
+# A seed draws the labels. Three say little about others: that interval is wide. The ledger has five, 20 to 1,000 labels, and
 # three tasks, with two settings for every way. Scratch may train there until a fifth of the labels, kept aside, is
 # predicted no better. *Live* is a model of the whole laptop recipe, three minutes, not your shorter one.
 
@@ -785,7 +787,7 @@ for ax, (task, found) in zip(axes, few["tasks"].items()):
     ax.set(xscale="log", xticks=few["labels"], xticklabels=[f"{n:,}" for n in few["labels"]], xlabel="labels", ylim=(0.1, 0.8),
            title=f"{task.split('-')[-1]} ({len(found['classes'])} classes)")
     ax.minorticks_off()
-axes[0].set_ylabel("accuracy, mean of five draws")
+axes[0].set_ylabel("accuracy, mean of five seeds")
 plots.show(fig, "The pretrained models lead at every number of labels on era; on party all ways lie close together, and on library, whose text they have "
            "not read, they fall behind. The dotted line is the majority class.", number="8.7")
 
@@ -793,8 +795,8 @@ plots.show(fig, "The pretrained models lead at every number of labels on era; on
 fig, ax = plots.figure(width=9, height=4.6)
 plots.leads(ax, leads)
 plots.show(fig, "With 50 labels the leads on era are clear of 0 in both intervals, those on party and library are small. One row per lead, with an interval"
-           " over test speeches and one over draws.", number="8.8")
-print(f"{'':34s}{'lead':>5s}   p over speeches   p over draws   (of {len(leads)} comparisons each p must be below {threshold:.4f})")
+           " over test speeches and one over seeds.", number="8.8")
+print(f"{'':34s}{'lead':>5s}   p over speeches   p over seeds   (of {len(leads)} comparisons each p must be below {threshold:.4f})")
 for name, one in leads.items():
     print(f"{name:34s}{100 * one.difference:5.1f}   {one.over_samples.p:15.4f}   {one.over_seeds.p:12.4f}")
 
@@ -822,7 +824,7 @@ claim(all(score(LIBRARY, way, 1000) < score(LIBRARY, "scratch", 1000) for way in
 # * **On era pretraining decides, and the lead lasts.** With 50 labels neither scratch nor counting words gets far above
 #   the majority class. The pretrained models do, and *three minutes* bring most of what the zoo's longer training
 #   brings. The lead is still there with 1,000 labels, where we had predicted less. Frozen or fine-tuned hardly matters.
-#   (Over test speeches all four p-values stand the correction. Over five draws most do not: five are few.)
+#   (Over test speeches all four p-values stand the correction. Over five seeds most do not: five are few.)
 # * **On party it helps little.** These are the same speeches, so matching text is not enough. No method is right much
 #   more often than six times in ten. Four p-values look small, but with twelve comparisons none of them stands. With
 #   1,000 labels counting words has caught up, and the zoo's fine-tuned model is *worse* than with 200. We do not know

@@ -624,14 +624,16 @@ whole_looked, whole_others = (logits(teacher, some) for some in (looked_at, othe
 harm = scan(list(parts.values()), [lambda w, bits=bits: coarse(w, bits) for bits in WIDTHS], lambda: harm_to(tried, looked_at, whole_looked))
 at_three = harm[:, WIDTHS.index(3)]
 reveal("13.scan", (at_three.max() / at_three.min()).item())
-fig, ax = plots.figure(width=8, height=4)
-shades = [plots.BLACK, *(colour for _ in range(4) for colour in (plots.BLUE, plots.ORANGE))]
-for name, line, colour in zip(parts, harm, shades):
-    ax.plot(WIDTHS, line.clamp(min=1e-7), "o-", color=colour, markersize=3)
-    plots.label_line(ax, WIDTHS, line.clamp(min=1e-7), name, colour)
-ax.set(xlabel="bits per weight of one part", ylabel="harm to the answers (nats)", yscale="log", xlim=(8.2, 1.8), xticks=WIDTHS)
+fig, axes = plots.figure(columns=2, width=9, height=4)
+for ax, kind in zip(axes, ("attention", "feed-forward")):
+    shown = [(name.replace(kind, "layer"), line) for name, line in zip(parts, harm.clamp(min=1e-7)) if name.startswith((kind, "word"))]
+    for (name, line), colour in zip(shown, (plots.BLACK, plots.BLUE, plots.ORANGE, plots.GREEN, plots.RED)):
+        ax.plot(WIDTHS, line, "o-", color=colour, markersize=4)
+        plots.label_line(ax, WIDTHS, line, name, colour)
+    ax.set(xlabel="bits per weight of one part", yscale="log", xlim=(8.2, 1.8), xticks=WIDTHS, ylim=(5e-8, 2 * harm.max()), title=f"{kind} of a layer")
+axes[0].set_ylabel("harm to the answers (nats)")
 worst, least = (list(parts)[int(pick(at_three))] for pick in (torch.argmax, torch.argmin))
-plots.show(fig, alt=f"Parts bear few bits unequally. Harm to the answers against bits per weight, a line per part, the others whole. At 3 bits the most sensitive part ({worst}) does {at_three.max() / at_three.min():.0f} times as much harm as the least ({least}).", number="13.6")
+plots.show(fig, alt=f"Parts bear few bits unequally. Harm to the answers, on a logarithmic scale, against bits per weight: a line per part, when the others are whole. At 3 bits the most sensitive part ({worst}) does {at_three.max() / at_three.min():.0f} times as much harm as the least ({least}).", number="13.6")
 claim(max((a - b).abs().max().item() for a, b in zip(teacher.parameters(), tried.parameters())) == 0, "after the scan the model is as it was")
 
 # %% [markdown] tags=["exercise"]
@@ -718,7 +720,7 @@ explained = check("13.7", explained)
 # %%
 fig, axes = plots.figure(columns=2, width=11, height=4)
 colours = {"teacher": plots.BLACK, "student": plots.BLUE, "pruned": plots.GREEN, "int8": plots.ORANGE, "half zeros": plots.GREY}
-places = {"teacher": (-62, 24), "student": (10, -12), "pruned": (8, -18), "int8": (-4, 26)}
+places = {"teacher": (0, 6, "center"), "student": (14, -4, "left"), "pruned": (0, -14, "center"), "int8": (-8, -4, "right")}
 seen_by = []
 for ax, (task_name, found) in zip(axes, {"era": tasks["era"], "docstring-library, adapted teacher": adapted}.items()):
     for form, colour in colours.items():
@@ -727,15 +729,20 @@ for ax, (task_name, found) in zip(axes, {"era": tasks["era"], "docstring-library
         seen_by.append(f"{task_name}, {form}: {at[0]:.1f} MB, {at[1]:.0f} %, {speed:.1f} times as fast")
         if form == "half zeros":
             continue
-        ax.errorbar(*at, yerr=100 * np.std(found["accuracy"][form], ddof=1), color=colour, linewidth=1)
+        deviation, (right_by, up_by, side) = 100 * np.std(found["accuracy"][form], ddof=1), places[form]
+        ax.errorbar(*at, yerr=deviation, color=colour, linewidth=1)
         ax.plot(*at, "o", color=colour, markersize=6 * speed**0.5)
-        ax.annotate(f"{form}, {speed:.1f}×", at, xytext=places[form], textcoords="offset points", color=colour)
+        end = at[0], at[1] + (side == "center") * np.sign(up_by) * deviation  # of the error bar
+        ax.annotate(f"{form}, {speed:.1f}×", end, xytext=(right_by, up_by), textcoords="offset points", ha=side, color=colour)
         if task_name == "era":
             ax.plot(size[form] / 1e6, 100 * right[form], "o", markerfacecolor="none", color=colour, markersize=6 * faster[form] ** 0.5)
     near = [100 * run for form in colours if form != "half zeros" for run in found["accuracy"][form]] + [100 * right[form] for form in colours if form != "half zeros" and ax is axes[0]]
     low, high = min(near) - 4, max(near) + 4
     ax.annotate("half zeros,\nfar below", (found["bytes"]["half zeros"] / 1e6, low), xytext=(0, 4), textcoords="offset points", color=plots.GREY, ha="center", fontsize=9)
-    ax.set(xlabel="bytes on disk, MB", ylabel="accuracy, %" if ax is axes[0] else "", title=task_name, xlim=(0, 23), ylim=(low, high))
+    ax.set(xlabel="size on disk (MB)", ylabel="accuracy (%)", title=task_name, xlim=(0, 23), ylim=(low, high))
+axes[0].plot([], [], "o", color=plots.GREY, label="the ledger, mean and deviation of five seeds")
+axes[0].plot([], [], "o", color=plots.GREY, markerfacecolor="none", label="this run")
+fig.legend(loc="outside upper center", ncols=2, frameon=False)
 rings = ", ".join(f"{form} {100 * right[form]:.0f} %" for form in colours if form != "half zeros")
 plots.show(fig, alt="Int8 keeps the accuracy with a quarter of the bytes, and the student is the fastest. Accuracy against bytes for each form of the model, on two tasks; dots are larger where the model is faster. Means over seeds: " + "; ".join(seen_by) + f". On the left, rings of this run: {rings}.", number="13.7")
 
