@@ -75,7 +75,7 @@ colours = [plots.GREY, plots.SKY, plots.ORANGE, plots.BLUE, plots.GREEN]
 plots.bars(ax, list(ways), [accuracy[way][0].tolist() for way in ways], colours)
 ax.set(xlim=(0, 1), title="Fifty labels, five of each digit, 150 updates", xlabel="test accuracy; guessing gives 0.1")
 plots.show(fig, alt="With fifty labels and 150 updates, fine-tuning a pretrained network is the most accurate of five ways. The untrained "
-                    "code is lowest; raw pixels, the frozen code and training from scratch lie between. One dot per seed, which draws the labels.",
+                    "code is lowest; raw pixels, the frozen code and training from scratch lie between. One dot per seed.",
            number="0.2")
 
 # %%
@@ -94,8 +94,7 @@ claim(gain > 0.02, "with fifty labels and as many updates, fine-tuning a pretrai
 #
 # The chart holds what you should ask of every such chart: **the rivals that could explain the gain away**. Perhaps
 # any network of this shape would do? The untrained code says no. Perhaps the fifty labels alone would do, if the
-# network is also told that a turned 3 is still a 3? From scratch comes much closer. A weaker version of that rival
-# nearly fooled us. And perhaps scratch was merely not finished after 150 updates? Chapter 01 gives both sides more,
+# network is also told that a turned 3 is still a 3? From scratch comes much closer. And perhaps scratch was merely not finished after 150 updates? Chapter 01 gives both sides more,
 # and in the mean most of the lead goes: what pretraining saved was mostly training.
 
 # %% [markdown]
@@ -186,8 +185,8 @@ print(f"raw pixels: {ten['raw pixels'].mean():.2f} on average")
 # %% [markdown]
 # ## Exercises answer back
 #
-# Each exercise gives you a stub and ends in `check`. (Its number is a name: a chapter may show 01.7 before 01.1.) It tells three things apart. Here is a stub that nobody
-# has filled in:
+# Each exercise gives you a stub and ends in `check`. (Numbers are names: 01.7 may stand before 01.1.) It tells three
+# things apart. Here is a stub that nobody has filled in:
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 def share_right(predicted, labels):

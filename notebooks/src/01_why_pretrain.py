@@ -56,7 +56,7 @@ from pretrain_lib.transfer.features import features
 # | **self-supervised** | data alone; the target is made from the input | an autoencoder, BERT |
 # | **supervised** | data and labels, of *another* task | a ResNet trained to name ImageNet's classes, then used to find tumours |
 #
-# Both work, and they cost very different things. We measure both.
+# We measure both.
 
 # %% [markdown]
 # ## 2 · What a label costs

@@ -1485,7 +1485,7 @@ def draw_walk(start, end, shares):
     fig = plots.image_grid(steps.unflatten(2, (28, 28)), [f"a {start}", *(f"{share} %" for share in shares[1:-1]), f"a {end}"],
                            ["pixels", "PCA's code", "deep code"], scale=1.1)
     plots.show(fig, alt=f"In mixed pixels and in PCA's code the {start} fades out while the {end} fades in; the deep code bends one into the other. "
-               "A row for each kind of mixture, the way from left to right in per cent.", number="2.12")
+               "A row per kind of mixture.", number="2.12")
 
 
 # %% [markdown]
@@ -1573,7 +1573,7 @@ for rates, values, style, colour, said, at in ((growing, losses, "-", plots.BLUE
 ax.set(xscale="log", xlabel="learning rate", ylabel="loss of batches", ylim=(0, 61))
 ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=2, frameon=False)
 plots.show(fig, alt="The range test is lowest at a rate at which a run that keeps it ends badly. Loss against learning rate: of one run whose rate "
-           "grows with every update, and the mean of the last ten batches of runs that each keep one rate. Dotted: where each is lowest.", number="2.13")
+           "grows with every update, and the mean of the last ten batches of runs that each keep one rate.", number="2.13")
 print(f"the test is lowest at {lowest:.2g}, {lowest / best_rate:.0f} times the best of the rates kept, {best_rate:.2g}")
 claim(lowest > 3 * best_rate, "the test's lowest point lies far above the best rate")
 

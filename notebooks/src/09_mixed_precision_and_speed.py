@@ -518,14 +518,14 @@ headline("of the activations' gradients that fp16 loses at BERT's batch size, th
 claim(recovered > 0.9, "a loss scale brings nearly all lost gradients back")
 
 # %% [markdown]
-# * **Unscaled fp16 does not fail, it learns less.** No nan, no warning, a loss that falls: and every seed ends far above float32 (Figure 9.5).
+# * **Unscaled fp16 does not fail, it learns less.** No nan, no warning: and every seed ends far above float32 (Figure 9.5).
 #   Without a float32 run beside it nobody would know. With a scale the difference is gone, to the size of chance.
 # * **The size of the gradients decides**, not the model. The same network with the same data needs no scale at the small batch: "it depends" on how
 #   many tokens a mean is taken over.
 # * **Prediction 4 failed.** bf16 loses a few gradients in a thousand of the trained model: gradients of tokens that the
 #   model has learned to exclude. The lowest bar of Figure 9.5 does not miss them. So bf16 needs no scale, which is what it was made for (Kalamkar et al. 2019).
 #
-# All of it is emulated and short. The sign and the shape are the paper's.
+# All of it is emulated and short.
 #
 # ## 3 · Updates that fall through the floor
 #
@@ -923,7 +923,7 @@ share = dict(sorted(share.items(), key=lambda item: -item[1]))
 fig, ax = plots.figure(width=8, height=2.8)
 plots.bars(ax, list(share), [[value] for value in share.values()], unit=" %")
 ax.set(xlabel="share of a training step's time (%), fp32", xlim=(0, 100))
-plots.show(fig, alt="What is not a product costs time, too. A bar is a part's share of the time of a training step, on this machine; a faster format shortens the products' bar alone.", number="9.8")
+plots.show(fig, alt="What is no product costs time, too. Each part's share of a training step's time, on this machine.", number="9.8")
 print(f"largest: {max(share, key=share.get)}; products {share['products']:.0f} %, everything else {100 - share['products']:.0f} %")
 
 # %% [markdown]
@@ -966,8 +966,8 @@ for name in calls:
     ax.plot(i, speeds[name] / 1e9, "o", color=plots.BLUE if "×" in name else plots.RED)
     ax.annotate(name, (i, speeds[name] / 1e9), xytext=(5, -10), textcoords="offset points", fontsize=9)
 ax.set(xscale="log", yscale="log", xlabel="arithmetic intensity (FLOPs per byte)", ylabel="GFLOP/s")
-plots.show(fig, alt="Left of the knee memory decides how fast an operation can be, right of it the processor. Speed against arithmetic intensity, both axes logarithmic: element-wise operations red, products blue, "
-           "and the roof of this machine, which rises with the memory's bandwidth and is level at the processor's peak.", number="9.9")
+plots.show(fig, alt="Left of the knee memory bounds the speed, right of it the processor. Speed against arithmetic intensity, both axes logarithmic: element-wise operations red, products blue, "
+           "below the roof of this machine.", number="9.9")
 print("left of the knee:", ", ".join(name for name in calls if flops[name] / moved[name] < P / M))
 
 # %% [markdown]
@@ -1080,7 +1080,7 @@ reveal("09.rung", 2 + gain.index(max(gain)))
 fig, ax = plots.figure(width=8, height=2.4)
 plots.bars(ax, list(kept), [[r / 1000 for r in runs] for runs in kept.values()])
 ax.set(xlabel=f"thousand tokens per second, here (threads: {torch.get_num_threads()})")
-plots.show(fig, alt="A bar that is longer than the one above it is a change that helped. Tokens per second on this machine for four rungs, from the plainest to the one with all changes, a dot per round; numbers are below.", number="9.10")
+plots.show(fig, alt="A bar that is longer than the one above shows a change that helped. Tokens per second on this machine for four rungs, a dot per round.", number="9.10")
 for (name, value), times in zip(middle.items(), [1.0, *gain]):
     print(f"{name:30s} {value:8,.0f} tokens/s   × {times:.2f}" + "   ← helped most" * (times == max(gain)))
 claim(middle["masked positions only"] > middle["every token, AdamW in a loop"], "not computing what nobody asks for is faster")
@@ -1095,7 +1095,7 @@ for name, times in [(f"products {bf16_speed / fp32_speed:.2g} times as fast (bf1
     print(f"{name:48s} a step at most {1 / (1 - p + p / times):.2f} times as fast")
 
 # %% [markdown]
-# The wider a model, the larger the share of products: on a large model on a GPU the format is the first thing to change, here it may be the last. A
+# The wider a model, the larger the share of products. A
 # step can even get slower, if one kernel (such as attention's backward pass) is slow in the new format: time the *step* both ways.
 #
 # ## 8 · Activation checkpoints

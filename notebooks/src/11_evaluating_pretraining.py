@@ -772,14 +772,14 @@ for (name, found), colour, below in zip(drawn.items(), (plots.ORANGE, plots.BLUE
 ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
 ax.set(xlabel="lead of the zoo's frozen model over TF-IDF (points)", ylabel="resamples")
 narrow, wide = (high - low for low, high in ends.values())
-plots.show(fig, alt=f"Single sentences make a lead look surer than it is. Histograms of 2,000 resampled leads in common bins, each with its 95 % interval as a bar below: drawn by sentence the interval is {narrow:.1f} points wide, drawn by speech {wide:.1f}.", number="11.6")
+plots.show(fig, alt=f"Single sentences make a lead look surer than it is. Two histograms of resampled leads, with 95 % intervals below: drawn by sentence the interval is {narrow:.1f} points wide, drawn by speech {wide:.1f}.", number="11.6")
 library = paired_bootstrap(*pair, test_text.sources, resamples=2000)
 print(f"{len(test_text)} sentences of {len(set(test_text.sources))} speeches: yours {ends['whole speeches'][0]:.1f} to {ends['whole speeches'][1]:.1f} points, the library's {100 * library.low:.1f} to {100 * library.high:.1f}")
 claim(wide > narrow, "single sentences make the interval look too narrow")
 claim(abs(wide - 100 * (library.high - library.low)) < 0.15 * wide, "your interval is as wide as the library's")
 
 # %% [markdown]
-# This is *one* of two uncertainties (chapter 01). Other speeches could have been tested on; other labels could have been drawn, and of that more sentences say nothing. Figure 11.7 has both intervals for each number of labels: that of the bootstrap, and that of a paired $t$-test over seeds, which draw the labels (`over_seeds`). It compares the fine-tuned model of the zoo with the *better* of scratch and counted words.
+# This is *one* of two uncertainties (chapter 01). Other speeches could have been tested on; other labels could have been drawn, and of that more sentences say nothing. Figure 11.7 has both intervals for each number of labels: that of the bootstrap, and that of a paired $t$-test over seeds (`over_seeds`). It compares the fine-tuned model of the zoo with the *better* of scratch and counted words.
 
 # %%
 rows = {}
@@ -792,7 +792,7 @@ fig, ax = plots.figure(width=9, height=7.5)
 plots.leads(ax, rows)
 clear = {sign: [name for name, one in rows.items() if one.is_clear and sign * one.difference > 0] for sign in (1, -1)}
 half = [name for name, one in rows.items() if not one.is_clear and any(part.low > 0 or part.high < 0 for part in one)]
-plots.show(fig, alt=f"The two uncertainties do not always agree. {len(rows)} leads of the fine-tuned model, each with its interval over test sources and over seeds, which draw the labels: {len(clear[1])} clearly above 0 by both, {len(clear[-1])} clearly below, {len(half)} by one of the two only.", number="11.7")
+plots.show(fig, alt=f"The two uncertainties do not always agree. {len(rows)} leads of the fine-tuned model, each with its interval over test sources and over seeds: {len(clear[1])} clearly above 0 by both, {len(clear[-1])} clearly below, {len(half)} by one of the two only.", number="11.7")
 for said, names in [("ahead by both", clear[1]), ("behind by both", clear[-1]), ("by one only", half)]:
     print(f"{said}: {'; '.join(names)}")
 for word, names in (("era at 20", clear[1]), ("docstring-library at 1000", clear[-1])):

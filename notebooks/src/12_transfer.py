@@ -142,11 +142,11 @@ for name, start in (("pretrained", zoo), ("random weights", untrained)):
     score = span_scores(found_tags, true_tags)
     recall[name], error = score.recall, (score.recall * (1 - score.recall) / asked_names) ** 0.5
     print(f"{name:15s} precision {score.precision:.2f}   recall {score.recall:.2f} ± {error:.2f} (standard error)   F1 {score.f1:.2f}")
-claim(recall["pretrained"] > recall["random weights"] + 3 * (0.25 / asked_names) ** 0.5, "a pretrained tagger finds more of the countries that were never tagged for it, by three standard errors and more")
+claim(recall["pretrained"] > recall["random weights"] + 3 * (0.25 / asked_names) ** 0.5, "the pretrained tagger finds more of the countries that were never tagged for it, by over three standard errors")
 
 # %% [markdown]
 # Most of what it calls a country is one, and it finds fewer than half of them. But the model was never told that *these* are countries; it has filled blanks in sentences about treaties with them, and that carries over. (One run each, on a few dozen names, at one rate. Random weights might learn more in more
-# updates, such as which words come before a country.)
+# updates.)
 #
 # ## 2 · LoRA
 #
@@ -561,7 +561,7 @@ reveal("12.sentiment", 100 * np.mean(sentiment["frozen"]))
 claim(np.mean(sentiment["frozen"]) > np.mean(sentiment["frozen random"]) + 0.02, "pretrained features say more about a hidden word's sentiment than untrained ones")
 
 # %% [markdown]
-# Something, and not much: guessing is right half of the time. `12-lora-where` asked it with 1,000 labels, five seeds, and more than a probe (each rate the better of two, tried on two thirds of the labels, so in two thirds of the updates):
+# Something, and not much: guessing is right half of the time. `12-lora-where` asked it with 1,000 labels, five seeds, and more than a probe (each rate the better of two, in two thirds of the updates):
 
 # %%
 feeling = where["tasks"]["sentiment"]

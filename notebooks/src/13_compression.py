@@ -633,7 +633,7 @@ for ax, kind in zip(axes, ("attention", "feed-forward")):
     ax.set(xlabel="bits per weight of one part", yscale="log", xlim=(8.2, 1.8), xticks=WIDTHS, ylim=(5e-8, 2 * harm.max()), title=f"{kind} of a layer")
 axes[0].set_ylabel("harm to the answers (nats)")
 worst, least = (list(parts)[int(pick(at_three))] for pick in (torch.argmax, torch.argmin))
-plots.show(fig, alt=f"Parts bear few bits unequally. Harm to the answers, on a logarithmic scale, against bits per weight: a line per part, when the others are whole. At 3 bits the most sensitive part ({worst}) does {at_three.max() / at_three.min():.0f} times as much harm as the least ({least}).", number="13.6")
+plots.show(fig, alt=f"Parts bear few bits unequally. Harm to the answers against bits per weight, a line per part, the others whole. At 3 bits the most sensitive part ({worst}) does {at_three.max() / at_three.min():.0f} times as much harm as the least ({least}).", number="13.6")
 claim(max((a - b).abs().max().item() for a, b in zip(teacher.parameters(), tried.parameters())) == 0, "after the scan the model is as it was")
 
 # %% [markdown] tags=["exercise"]
@@ -715,7 +715,7 @@ explained = check("13.7", explained)
 # ## 6 · The frontier
 #
 # All in one picture, Figure 13.7: how large, how fast, how accurate. Better is up and to the left, and larger dots are faster. The filled dots are the ledger's means over five seeds, with a standard deviation up and
-# down, and the speed of a batch in `13-latency`; the rings, on the left, are what you have just measured, with fewer labels and a weaker teacher. "Pruned" was trained on afterwards, and the teacher was not: so the picture flatters pruning. "Half zeros" was not trained on, and its file is not packed.
+# down, and the speed of a batch in `13-latency`; the rings are yours, with fewer labels and a weaker teacher. "Pruned" was trained on afterwards, and the teacher was not: so the picture flatters pruning. "Half zeros" was not trained on, and its file is not packed.
 
 # %%
 fig, axes = plots.figure(columns=2, width=11, height=4)
@@ -740,7 +740,7 @@ for ax, (task_name, found) in zip(axes, {"era": tasks["era"], "docstring-library
     low, high = min(near) - 4, max(near) + 4
     ax.annotate("half zeros,\nfar below", (found["bytes"]["half zeros"] / 1e6, low), xytext=(0, 4), textcoords="offset points", color=plots.GREY, ha="center", fontsize=9)
     ax.set(xlabel="size on disk (MB)", ylabel="accuracy (%)", title=task_name, xlim=(0, 23), ylim=(low, high))
-axes[0].plot([], [], "o", color=plots.GREY, label="the ledger, mean and deviation of five seeds")
+axes[0].plot([], [], "o", color=plots.GREY, label="ledger, five seeds")
 axes[0].plot([], [], "o", color=plots.GREY, markerfacecolor="none", label="this run")
 fig.legend(loc="outside upper center", ncols=2, frameon=False)
 rings = ", ".join(f"{form} {100 * right[form]:.0f} %" for form in colours if form != "half zeros")
