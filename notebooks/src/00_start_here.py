@@ -94,8 +94,9 @@ claim(gain > 0.02, "with fifty labels and as many updates, fine-tuning a pretrai
 #
 # The chart holds what you should ask of every such chart: **the rivals that could explain the gain away**. Perhaps
 # any network of this shape would do? The untrained code says no. Perhaps the fifty labels alone would do, if the
-# network is also told that a turned 3 is still a 3? From scratch comes much closer. And perhaps scratch was merely not finished after 150 updates? Chapter 01 gives both sides more,
-# and in the mean most of the lead goes: what pretraining saved was mostly training.
+# network is also told that a turned 3 is still a 3? From scratch comes much closer. And perhaps
+# scratch was merely not finished after 150 updates? Chapter 01 gives both sides more, and in the mean most of the lead
+# goes: what pretraining saved was mostly training.
 
 # %% [markdown]
 # ## What you will be able to do after this chapter
