@@ -145,7 +145,7 @@ for name, start in (("pretrained", zoo), ("random weights", untrained)):
 claim(recall["pretrained"] > recall["random weights"] + 3 * (0.25 / asked_names) ** 0.5, "the pretrained tagger finds more of the countries that were never tagged for it, by over three standard errors")
 
 # %% [markdown]
-# Most of what it calls a country is one, and it finds fewer than half of them. But the model was never told that *these* are countries; it has filled blanks in sentences about treaties with them, and that carries over. (One run each, on a few dozen names, at one rate. Random weights might learn more in more
+# Most of what it calls a country is one; how many it finds depends much on the seed. But the model was never told that *these* are countries; it has filled blanks in sentences about treaties with them, and that carries over. (One run each, on a few dozen names, at one rate. Random weights might learn more in more
 # updates.)
 #
 # ## 2 · LoRA
