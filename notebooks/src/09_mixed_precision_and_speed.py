@@ -957,14 +957,14 @@ print(f"at best {P / 1e9:.0f} GFLOP/s and {M / 1e9:.0f} GB/s")
 
 # %%
 fig, ax = plots.figure(width=8, height=3.6)
-roof = [2.0**k for k in range(-5, 12)]
+roof = sorted([*(2.0**k for k in range(-5, 12)), P / M])
 ax.plot(roof, [min(P, i * M) / 1e9 for i in roof], color=plots.GREY)
 ax.axvline(P / M, color=plots.ORANGE, ls="--", lw=1.2)
 ax.annotate("knee", (P / M, P / 1e9), xytext=(4, 6), textcoords="offset points", color=plots.ORANGE)
 for name in calls:
     i = flops[name] / moved[name]
     ax.plot(i, speeds[name] / 1e9, "o", color=plots.BLUE if "×" in name else plots.RED)
-    ax.annotate(name, (i, speeds[name] / 1e9), xytext=(5, -10), textcoords="offset points", fontsize=9)
+    ax.annotate(name, (i, speeds[name] / 1e9), xytext=(5, 4 if name == "GELU" else -10), textcoords="offset points", fontsize=9)
 ax.set(xscale="log", yscale="log", xlabel="arithmetic intensity (FLOPs per byte)", ylabel="GFLOP/s")
 plots.show(fig, alt="Left of the knee memory bounds the speed, right of it the processor. Speed against arithmetic intensity, both axes logarithmic: element-wise operations red, products blue, "
            "below the roof of this machine.", number="9.9")
