@@ -71,39 +71,41 @@ def _digit(width: float):
 HIDDEN = (0, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15)  # twelve of sixteen patches
 
 
-def _picture(ax, x, y, pixels, covered=(), cover="#9A9A9A", size=1.5) -> Box:
+def _picture(ax, x, y, pixels, covered=(), cover="black", size=1.4) -> Box:
     """An image about (x, y) and the edges of its 4 × 4 patches, some of them covered."""
-    ax.imshow(pixels, cmap="gray_r", vmin=0, vmax=1, extent=(x - size / 2, x + size / 2, y + size / 2, y - size / 2))
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=(x - size / 2, x + size / 2, y + size / 2, y - size / 2))
     ax.set(xlim=(0, WIDTH), ylim=(ax.figure.get_figheight(), 0), aspect="auto")
     for i in range(16):
         row, column = divmod(i, 4)
         ax.add_patch(Rectangle((x + (column / 4 - 0.5) * size, y + (row / 4 - 0.5) * size), size / 4, size / 4, zorder=2,
-                               facecolor=cover if i in covered else "none", edgecolor=MUTED, linewidth=0.8))
+                               facecolor=cover if i in covered else "none", edgecolor="#9A9A9A", linewidth=0.8))
     return Box(x, y, size, size)
 
 
 def masked_autoencoder():
-    """A masked autoencoder sees a quarter of the patches, and its loss compares the hidden ones only."""
-    ax = page(5.5)
-    label(ax, 1.0, 0.22, "image", MEDIUM, weight="bold")
-    label(ax, 4.0, 0.22, "what it sees", MEDIUM, weight="bold")
-    image = _picture(ax, 1.0, 1.2, _digit(1.6))
-    seen = _picture(ax, 4.0, 1.2, _digit(1.6), HIDDEN)
+    """A masked autoencoder sees a quarter of the patches and the mask, and its loss compares the hidden patches only."""
+    ax = page(5.7)
+    image = _picture(ax, 0.85, 1.3, _digit(1.6))
+    seen = _picture(ax, 2.6, 1.3, _digit(1.6), HIDDEN)
+    mask = _picture(ax, 4.15, 1.3, np.zeros((28, 28)), HIDDEN, cover="white")
+    for picture, name in [(image, "image"), (seen, "pixels"), (mask, "mask")]:
+        label(ax, picture.x, 0.42, name, MEDIUM, weight="bold")
+    label(ax, 3.38, 0.15, "what it sees: two channels", colour=MUTED)
     arrow(ax, image.right, seen.left)
-    label(ax, 2.5, 1.0, "hide 12 of")
-    label(ax, 2.5, 1.4, "16 patches")
-    encoder = box(ax, 4.0, 2.8, 1.5, 0.62, "encoder")
-    decoder = box(ax, 4.0, 4.4, 1.5, 0.62, "decoder")
-    arrow(ax, seen.bottom, encoder.top)
+    encoder = box(ax, 3.38, 2.9, 1.5, 0.62, "encoder")
+    decoder = box(ax, 3.38, 4.5, 1.5, 0.62, "decoder")
+    for channel, x in [(seen, 3.0), (mask, 3.76)]:
+        arrow(ax, channel.bottom, (x, encoder.top[1]))
     arrow(ax, encoder.bottom, decoder.top)
-    label(ax, 3.9, 3.6, "features", ha="right")
+    label(ax, 3.28, 3.7, "features", ha="right")
     visible = set(range(16)) - set(HIDDEN)
-    guess = _picture(ax, 1.0, 4.4, 0.75 * _digit(3.2), visible, cover="white")
+    guess = _picture(ax, 0.85, 4.5, 0.75 * _digit(3.2), visible, cover="#BBBBBB")
     arrow(ax, decoder.left, guess.right)
-    label(ax, 1.0, 5.32, "prediction", MEDIUM, weight="bold")
-    loss = box(ax, 1.2, 2.8, 2.1, 0.62, "loss: hidden\npatches only", RED)
-    arrow(ax, image.bottom, (1.0, loss.top[1]))
-    arrow(ax, guess.top, (1.0, loss.bottom[1]))
+    label(ax, guess.x, 5.4, "prediction", MEDIUM, weight="bold")
+    label(ax, 1.7, 5.4, "(grey: not compared)", colour=MUTED, ha="left")
+    loss = box(ax, 1.15, 2.9, 1.9, 0.62, "loss: hidden\npatches only", RED)
+    arrow(ax, image.bottom, (image.x, loss.top[1]))
+    arrow(ax, guess.top, (guess.x, loss.bottom[1]))
     return ax.figure
 
 

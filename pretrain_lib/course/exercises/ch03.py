@@ -424,6 +424,6 @@ EXERCISES = [
     Exercise("03.4", "a mask of patches", 2, 10, hide_patches, grade_hide_patches),
     Exercise("03.5", "a loss that counts hidden pixels only", 2, 10, masked_loss, grade_masked_loss),
     Exercise("03.6", "which controls does the claim need?", 2, 10, {"a", "b", "c", "d"}, grade_design),
-    Exercise("03.7", "the iterated denoiser", 2, 20, iterate, grade_iterate),
-    Exercise("03.8", "one step of a masked autoencoder", 3, 30, masked_step, grade_masked_step),
+    Exercise("03.7", "the iterated denoiser", 1, 10, iterate, grade_iterate),
+    Exercise("03.8", "one step of a masked autoencoder", 2, 20, masked_step, grade_masked_step),
 ]
