@@ -50,8 +50,8 @@ WELL = f"{COPIES}, both estimated without copies"
 PARTLY = {f"{COPIES}, the weight so": ONCE, f"{COPIES}, the discount so": COPIES}
 LEADS = {"copies over fresh text": (WELL, "all eras"), "copies over the quarter once": (WELL, ONCE),
          "copies as evidence over the quarter once": (COPIES, ONCE),
-         "copies as evidence, the weight without": (f"{COPIES}, the weight so", WELL),
-         "copies as evidence, the discount without": (f"{COPIES}, the discount so", WELL),
+         "only the weight without, over copies": (f"{COPIES}, the weight so", WELL),
+         "only the discount without, over copies": (f"{COPIES}, the discount so", WELL),
          "thinned over copies as evidence": (THIN, COPIES), "thinned over copies": (THIN, WELL),
          "half in random order over the good half": ("half in random order", "the good half alone")}
 
@@ -186,9 +186,9 @@ def verdict(measured: dict) -> str:
         f"{said[all(0.1 <= cost <= 0.5 for cost in costs)]}. (2) Docstrings "
         f"{over.get('docstrings', float('nan')):.2f} ({said[foreign >= 1]}). (3) A quarter four "
         f"times {repeated:.2f}, {fresh:+.2f} over fresh text ({said[fresh >= 0.3]}), the quarter "
-        f"once {once:.2f} (copies no better: {said[repeated >= once]}). (4) Thinned copies gain "
-        f"{repeated - thin:+.2f} over plain ones ({said[repeated - thin <= 0.05]}); where copies "
-        f"pass for evidence {naive - thin:+.2f}. (5) Half in random order {noisy:.2f}, the good half alone "
+        f"once {once:.2f} (copies no better: {said[repeated >= once]}). (4) Where copies "
+        f"pass for evidence, thinned ones gain {naive - thin:+.2f} over plain ones "
+        f"({said[naive - thin <= 0.05]}); over copies estimated well {repeated - thin:+.2f}. (5) Half in random order {noisy:.2f}, the good half alone "
         f"{clean:.2f} ({said[noisy > clean]}). (6) Copies within 0.1 of the quarter once: "
         f"{said[abs(repeated - once) <= 0.1]}. (7) Where copies pass for evidence {naive:.2f}, "
         f"a harm of {harm:.2f}: mending the discount alone takes {of_discount:.2f} away, the weight alone "

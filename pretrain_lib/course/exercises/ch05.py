@@ -597,10 +597,16 @@ BANDING: dict[str, Callable] = {
 }
 
 
+def crossed() -> tuple:
+    """Two sets that share nothing; the second band of one equals the first band of the other."""
+    (numbers, _), (a, b), shift = sets_alike([0], 7), hash_functions(4, 8), np.uint64(2**40 + 1)
+    return [numbers, numbers + shift], np.concatenate([a, a]), np.concatenate([b, b - a * shift]), 4
+
+
 def copy_cases() -> list[tuple]:
     """Sets, functions and rows: some pairs of known resemblance among many that share nothing."""
     alike = sets_alike([0.95, 0.8, 0.6, 0.4, 0.2, 0.1, 0, 0], 0)
-    return [(alike, *hash_functions(64, 1), 4), (alike, *hash_functions(60, 2), 2), (alike[::-1], *hash_functions(60, 3), 5)]
+    return [(alike, *hash_functions(64, 1), 4), (alike, *hash_functions(60, 2), 2), (alike[::-1], *hash_functions(60, 3), 5), crossed()]
 
 
 def grade_near_copies(answer) -> str:

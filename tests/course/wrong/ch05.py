@@ -1,12 +1,14 @@
 """Wrong answers to the exercises of chapter 05, each with a word that its message must hold."""
 
 import unicodedata
+from itertools import combinations
 
 from pretrain_lib.course.exercises.ch05 import (
     BANDING,
     containment,
     dice,
     keep,
+    minima,
     near_copies,
     next_fit,
     of_characters,
@@ -106,6 +108,15 @@ def two_bands(sets, a, b, rows):
     return {pair: J for pair, J in near_copies(sets, a, b, rows).items() if pair in found}
 
 
+def one_table(sets, a, b, rows):
+    signatures, buckets = minima(sets, a, b), {}
+    for i, bands in enumerate(signatures.reshape(len(sets), -1, rows)):
+        for band in bands:
+            buckets.setdefault(band.tobytes(), set()).add(i)
+    pairs = {pair for bucket in buckets.values() for pair in combinations(sorted(bucket), 2)}
+    return {(i, j): float((signatures[i] == signatures[j]).mean()) for i, j in pairs}
+
+
 WRONG = {
     "05.1": [
         (with_repetitions, "sets"),
@@ -158,6 +169,7 @@ WRONG = {
         (lambda sets, a, b, rows: list(near_copies(sets, a, b, rows)), "dictionary"),
         (lambda sets, a, b, rows: near_copies(sets, a, b, rows) | {(0, 0): 1.0}, "paired with itself"),
         (two_bands, "every band"),
+        (one_table, "at the same place"),
         (lambda sets, a, b, rows: dict.fromkeys(near_copies(sets, a, b, rows), 1.0), "minima equal"),
     ],
 }
