@@ -388,7 +388,7 @@ for strength, colour, _ in [(0.3, plots.BLUE, 60), (0.8, plots.ORANGE, 0), (2.0,
     ax.plot(grid, guess, color=colour)
     plots.label_line(ax, grid, guess, f"σ = {strength}", colour, dy=6 if strength < 0.5 else -6)
 ax.plot(grid, grid.clamp(-1.6, 1.6), color=plots.GREY, ls="--", lw=1)
-ax.annotate("copying", (1.3, 1.2), color=plots.GREY)
+ax.annotate("copying", (1.4, 1.13), color=plots.GREY)
 ax.set(xlabel="corrupted input x̃", ylabel="best answer", ylim=(-1.3, 1.3))
 plots.show(fig, alt="The best denoiser of two points snaps to the nearer one under little noise, and hedges under much. The answer "
                     "is a steep step, or a gentle S; copying is a straight line.", number="3.3")
