@@ -21,7 +21,7 @@ the start at unigram are worth less than 0.1 each; 4. rotary positions, pre-LN a
 
 SEEDS = (51, 52, 53)
 RATES = (3e-3, 1e-2)
-WHOLE = (1e-2,)  # the rate of the whole recipe, and one seed, where little is at stake
+WHOLE = (1e-2,)  # the rate of the whole recipe, where little is at stake
 TOGETHER = "rotary positions, pre-LN, GeGLU, no biases"
 PARTS = {
     "two narrow layers": ({"narrow": 0}, RATES),
@@ -53,7 +53,7 @@ def run(scale: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         task, measured = ladder.Task.open(Path(folder), small), {}
         for name, (change, rates) in PARTS.items():
-            measured[name] = measure(task, replace(rungs[LAST], **change), rates, steps, seeds if rates == RATES else seeds[:1])
+            measured[name] = measure(task, replace(rungs[LAST], **change), rates, steps, seeds)
             print(name, measured[name], flush=True)
         again = masked_scores(task.train(rungs[LAST], WHOLE[0], seeds[0], steps), task.blanks).loss
     measured[LAST] = on_ladder["Muon"]

@@ -540,8 +540,8 @@ design = check("07.3", design)
 # **What is equal, then?** The training FLOPs, counted by the rule of chapter 06: two for each entry
 # of a matrix that a token is multiplied with, twice as many going back. A token that is read costs
 # the encoder; a token that is *predicted* costs the projection onto 8,192 tokens. All networks are trained
-# by AdamW, each at the best of three learning rates, and each rate was tried in a run of the *full*
-# length (but for Bengio's network of 2003, whose rate comes from shorter runs). 40 % of the tokens are hidden; networks that look back read the same damaged text, and are
+# by AdamW, each at the best of four learning rates, and each rate was tried in a run of the *full*
+# length. 40 % of the tokens are hidden; networks that look back read the same damaged text, and are
 # asked for every token of it. For the transformer of our experiment, 4 layers of width 128:
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
@@ -639,8 +639,7 @@ claim(max(masked) < counted["unigram, own token"] - 0.4, "the masked transformer
 # **We fell into our own trap here.** An earlier version of this experiment chose rates in runs of a fifth of the
 # length. For the masked transformer that chose the highest rate, its full runs ended behind the causal ones, and our
 # prediction that looking both ways pays counted as failed. The search in the table shows what went wrong:
-# in full runs the highest rate is never best. (For three of them the *lowest* is the best, so that still
-# lower ones might do better.) **What is best for a short run need not be best for a
+# in full runs neither the highest rate nor the lowest is ever best. **What is best for a short run need not be best for a
 # long one**, and a comparison of architectures is no better than the tuning of each.
 #
 # How a small transformer gets past the bigram in minutes is the story of chapter 08.

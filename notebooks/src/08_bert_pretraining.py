@@ -393,8 +393,8 @@ print(verdict_table([
 # From this table we once concluded that windows, Muon and more masked tokens free the model, and that the architecture
 # does little. **We had fallen into our own trap.** "Worth" is there *worth, given all rungs above it*, and the order
 # was our choice. A part that is worthless on one rung may be what a later one stands on. So ask a second question: what
-# is lost when one part is **taken away from the whole recipe**? For parts with a large loss we searched the learning
-# rate again and ran three seeds; the others have one. (40 % hidden is the last rung: its two bars are one measurement.)
+# is lost when one part is **taken away from the whole recipe**? Three seeds each; for parts with a large loss we
+# searched the learning rate again. (40 % hidden is the last rung: its two bars are one measurement.)
 
 # %%
 measured = results("08-taken-away")["measured"]
