@@ -10,12 +10,16 @@ from .data.images.augment import (
     Noise,
     RandomCrop,
     RandomFlip,
+    RandomResizedCrop,
     RandomRotate,
     RandomScale,
 )
 from .data.images.dataset import ImageDataset
 from .data.images.image_data import ImageConfig, ImageData
 from .data.images.load import load_images
+from .data.images.photometric import Blur, ColourJitter, RandomGrey, RandomInvert
+from .data.images.view_data import ImageViews, ImageViewsConfig
+from .data.images.views import TwoViews
 from .data.keys import Keys
 from .data.mixture import Mixture
 from .data.scenes.scenes import SceneConfig, Scenes
@@ -47,6 +51,7 @@ from .data.text.tokenizer import (
     train_tokenizer,
 )
 from .evaluation.average_precision import average_precision
+from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.masked import MaskedSet, masked_scores
@@ -85,6 +90,7 @@ from .models.modern import (
     ModernBertForTokenClassification,
     ModernBertModel,
 )
+from .models.projection import ProjectionHead
 from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetModel
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
 from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
@@ -103,9 +109,12 @@ from .objectives.reconstruction import Denoising, Reconstruction
 from .objectives.regression import Regression
 from .objectives.replaced_token import ReplacedTokenDetection
 from .objectives.segmentation import Segmentation
+from .objectives.rotation import RotationPrediction
+from .objectives.self_distillation import SelfDistillation
 from .objectives.tagging import Tagging
 from .objectives.text import token_loss
 from .objectives.translation import Translation
+from .objectives.vicreg import VICReg
 from .pretrained import load_pretrained, save_pretrained
 from .training.checkpoint import CheckpointError
 from .training.config import TrainConfig
@@ -152,11 +161,13 @@ __all__ = [
     "BertPretraining",
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
+    "Blur",
     "box_iou",
     "CausalLM",
     "CheckpointError",
     "Classification",
     "Classifier",
+    "ColourJitter",
     "Columns",
     "continues_word",
     "Contrastive",
@@ -168,8 +179,10 @@ __all__ = [
     "Detection",
     "Detector",
     "Dialect",
+    "direction_spread",
     "distill",
     "Distillation",
+    "effective_rank",
     "encode_labelled",
     "encode_pairs",
     "encode_tagged",
@@ -193,6 +206,8 @@ __all__ = [
     "ImageConfig",
     "ImageData",
     "ImageDataset",
+    "ImageViews",
+    "ImageViewsConfig",
     "importance",
     "initialise",
     "Keys",
@@ -239,11 +254,15 @@ __all__ = [
     "predicted_tags",
     "prepare",
     "PreTrainingLogits",
+    "ProjectionHead",
     "prune",
     "prune_weights",
     "quantize",
     "RandomCrop",
     "RandomFlip",
+    "RandomGrey",
+    "RandomInvert",
+    "RandomResizedCrop",
     "RandomRotate",
     "RandomScale",
     "Reconstruction",
@@ -252,6 +271,7 @@ __all__ = [
     "ResNetConfig",
     "ResNetForImageClassification",
     "ResNetModel",
+    "RotationPrediction",
     "save_compressed",
     "save_lora",
     "save_pretrained",
@@ -260,6 +280,7 @@ __all__ = [
     "Scenes",
     "Segmentation",
     "Segmenter",
+    "SelfDistillation",
     "SentencePairs",
     "ShardError",
     "Source",
@@ -275,8 +296,10 @@ __all__ = [
     "Trainer",
     "Translation",
     "TwoSidedBigram",
+    "TwoViews",
     "Unigram",
     "unmerge_lora",
+    "VICReg",
     "ViTConfig",
     "ViTForImageClassification",
     "ViTMAEConfig",

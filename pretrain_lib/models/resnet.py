@@ -7,7 +7,9 @@ of Hugging Face's `transformers`, where the stem is that of ImageNet.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from itertools import pairwise
+from math import gcd
 from typing import Literal, get_args
 
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from .protocol import HuggingFaceFormat
 
 Block = Literal["basic", "bottleneck"]
 Stem = Literal["imagenet", "cifar"]
+Norm = Literal["batch", "group"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class ResNetConfig:
         layer_type: "basic", two 3 × 3 convolutions; "bottleneck", a 3 × 3 one between two of 1 × 1.
         stem: "imagenet", 7 × 7 and a pooling that leave a quarter of the sides; "cifar", a 3 × 3
             convolution that keeps them, for small images (section 4.2 of the paper).
+        norm: "batch", over the samples of a batch, which so see each other; "group", within each
+            sample, over groups of feature maps, as many of 32 as come out even (Wu & He, "Group
+            normalization", ECCV 2018, section 3).
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -45,6 +51,7 @@ class ResNetConfig:
     depths: tuple[int, ...] = (2, 2, 2, 2)
     layer_type: Block = "basic"
     stem: Stem = "imagenet"
+    norm: Norm = "batch"
 
     def __post_init__(self):
         object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
@@ -56,7 +63,7 @@ class ResNetConfig:
             require(valid, field, sizes, "whole numbers of at least 1, one for each stage")
         require(len(self.depths) == len(self.hidden_sizes), "depths", self.depths,
                 f"one for each of hidden_sizes={self.hidden_sizes}")
-        for field, kinds in (("layer_type", Block), ("stem", Stem)):
+        for field, kinds in (("layer_type", Block), ("stem", Stem), ("norm", Norm)):
             require(getattr(self, field) in get_args(kinds), field, getattr(self, field),
                     "one of " + ", ".join(get_args(kinds)))
         narrow = self.layer_type == "basic" or all(size % 4 == 0 for size in self.hidden_sizes)
@@ -65,7 +72,7 @@ class ResNetConfig:
     def to_hugging_face(self) -> dict:
         """The fields in `transformers`' terms."""
         return {name: list(value) if isinstance(value, tuple) else value
-                for name, value in asdict(self).items() if name != "stem"}
+                for name, value in asdict(self).items() if name not in ("stem", "norm")}
 
     @classmethod
     def from_hugging_face(cls, config: dict) -> ResNetConfig:
@@ -92,13 +99,19 @@ HUGGING_FACE = HuggingFaceFormat(
 )
 
 
-class NormedConvolution(nn.Module):
-    """A convolution without bias, batch normalisation, and ReLU unless it is left out."""
+def normed_by(norm: Norm, channels: int) -> nn.Module:
+    """The layer that centres and scales feature maps, (B, channels, H, W)."""
+    return BatchNorm(channels) if norm == "batch" else nn.GroupNorm(gcd(32, channels), channels)
 
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, relu: bool = True):
+
+class NormedConvolution(nn.Module):
+    """A convolution without bias, a normalisation, and ReLU unless it is left out."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, relu: bool = True,
+                 norm: Norm = "batch"):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
-        self.norm = BatchNorm(outputs)
+        self.norm = normed_by(norm, outputs)
         self.activation = nn.ReLU() if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,20 +121,19 @@ class NormedConvolution(nn.Module):
 class ResidualBlock(nn.Module):
     """relu(f(x) + x), where x is brought to the shape of f(x) by a 1 × 1 convolution if need be."""
 
-    def __init__(self, kind: Block, inputs: int, outputs: int, stride: int):
+    def __init__(self, kind: Block, inputs: int, outputs: int, stride: int, norm: Norm):
         super().__init__()
+        layer = partial(NormedConvolution, norm=norm)
         if kind == "basic":
-            convolutions = [NormedConvolution(inputs, outputs, 3, stride),
-                            NormedConvolution(outputs, outputs, 3, relu=False)]
+            convolutions = [layer(inputs, outputs, 3, stride),
+                            layer(outputs, outputs, 3, relu=False)]
         else:
             narrow = outputs // 4
-            convolutions = [NormedConvolution(inputs, narrow, 1),
-                            NormedConvolution(narrow, narrow, 3, stride),
-                            NormedConvolution(narrow, outputs, 1, relu=False)]
+            convolutions = [layer(inputs, narrow, 1), layer(narrow, narrow, 3, stride),
+                            layer(narrow, outputs, 1, relu=False)]
         self.convolutions = nn.Sequential(*convolutions)
         same = inputs == outputs and stride == 1
-        self.shortcut = (nn.Identity() if same
-                         else NormedConvolution(inputs, outputs, 1, stride, relu=False))
+        self.shortcut = nn.Identity() if same else layer(inputs, outputs, 1, stride, relu=False)
         self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,18 +143,22 @@ class ResidualBlock(nn.Module):
 class Stage(nn.Module):
     """Blocks of one size; the first may halve the sides."""
 
-    def __init__(self, kind: Block, inputs: int, outputs: int, stride: int, depth: int):
+    def __init__(self, kind: Block, inputs: int, outputs: int, stride: int, depth: int,
+                 norm: Norm):
         super().__init__()
         self.blocks = nn.Sequential(
-            ResidualBlock(kind, inputs, outputs, stride),
-            *(ResidualBlock(kind, outputs, outputs, 1) for _ in range(depth - 1)))
+            ResidualBlock(kind, inputs, outputs, stride, norm),
+            *(ResidualBlock(kind, outputs, outputs, 1, norm) for _ in range(depth - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(x)
 
 
 class ResNetBase(EncoderModel):
-    """What ResNets with and without a head share; `transformers` has no stem for small images."""
+    """What ResNets with and without a head share.
+
+    `transformers` has neither the stem for small images nor group normalisation.
+    """
 
     config_class = ResNetConfig
     hugging_face = HUGGING_FACE
@@ -150,7 +166,7 @@ class ResNetBase(EncoderModel):
     def __init__(self, config: ResNetConfig):
         super().__init__()
         self.config = config
-        if config.stem != "imagenet":
+        if (config.stem, config.norm) != ("imagenet", "batch"):
             self.hugging_face = None
 
     @property
@@ -182,11 +198,12 @@ class ResNetModel(ResNetBase):
         super().__init__(config)
         small = config.stem == "cifar"
         self.stem = NormedConvolution(config.num_channels, config.embedding_size,
-                                      *((3, 1) if small else (7, 2)))
+                                      *((3, 1) if small else (7, 2)), norm=config.norm)
         self.pool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
         sizes = pairwise((config.embedding_size, *config.hidden_sizes))
         self.stages = nn.ModuleList(
-            Stage(config.layer_type, inputs, outputs, 1 if number == 0 else 2, depth)
+            Stage(config.layer_type, inputs, outputs, 1 if number == 0 else 2, depth,
+                  config.norm)
             for number, ((inputs, outputs), depth) in enumerate(zip(sizes, config.depths)))
         with drawn_with(seed):
             for module in self.modules():

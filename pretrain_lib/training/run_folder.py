@@ -34,7 +34,8 @@ def claim(folder: Path, mine: dict, unsaid: dict) -> None:
     Args:
         folder: the run's.
         mine: the run's description.
-        unsaid: the objective's `defaults_of`, which an older run had where it does not say so.
+        unsaid: `defaults_of` "objective" and "architecture", which an older run had where it
+            does not say so.
 
     Raises:
         CheckpointError: if the folder is another run's, naming what differs, or cannot be made.
@@ -46,8 +47,9 @@ def claim(folder: Path, mine: dict, unsaid: dict) -> None:
         differ = differences(there["train"], mine["train"])
         older = "source" not in there
         known = mine | ({"objective": without_lists(mine["objective"])} if older else {})
-        if "objective" in there:
-            there["objective"] = filled(there["objective"], known["objective"], unsaid)
+        for part in ("objective", "architecture"):
+            if there.get(part) and known[part]:
+                there[part] = filled(there[part], known[part], unsaid[part])
         for name in ("objective", "model", "architecture", "samples", "source", "held_out",
                      "recipe"):
             if name in there:  # older runs do not say all of it
@@ -73,13 +75,16 @@ def description_of(objective: Objective) -> dict:
             "weights": objective.weights, **parts}
 
 
-def defaults_of(objective: Objective) -> dict:
-    """The settings that an objective has where nothing is said, and those of the ones within it."""
-    kind = getattr(objective, "config_class", None)
+def defaults_of(module: nn.Module) -> dict:
+    """The settings that a model or an objective has where nothing is said.
+
+    Of an objective also those of the ones within it.
+    """
+    kind = getattr(module, "config_class", None)
     settings = {f.name: plain(f.default) for f in (fields(kind) if kind else ())
                 if f.default is not MISSING}
-    return settings | {name: defaults_of(part) for name, part in objective.named_modules()
-                       if isinstance(part, Objective) and part is not objective}
+    return settings | {name: defaults_of(part) for name, part in module.named_modules()
+                       if isinstance(part, Objective) and part is not module}
 
 
 def filled(there: dict, mine: dict, unsaid: dict) -> dict:

@@ -106,8 +106,8 @@ class Trainer:
         self.recipe = recipe
         if self.folder:
             self.description = self._description()
-            self.world.on_first(lambda: claim(self.folder, self.description,
-                                              defaults_of(objective)))
+            unsaid = {"objective": defaults_of(objective), "architecture": defaults_of(model)}
+            self.world.on_first(lambda: claim(self.folder, self.description, unsaid))
         self.history = History(self.folder if self.world.first else None, config.tensorboard)
 
     @property

@@ -72,6 +72,20 @@ def test_the_form_for_small_images_keeps_their_sides_and_is_saved_in_our_format(
     assert back.config == config and torch.equal(back(images), model(images))
 
 
+def test_with_group_norm_a_sample_does_not_see_the_others(tmp_path):
+    config = pl.ResNetConfig(**BASIC, norm="group")
+    model = drawn_anew(pl.ResNetModel(config)).double().train()
+    images = torch.rand(5, 3, 20, 20, dtype=torch.float64)
+    together = model.encode(images)
+    for one, image in zip(together, images, strict=True):
+        torch.testing.assert_close(model.encode(image[None])[0], one, rtol=0, atol=1e-12)
+    assert [m.num_groups for m in model.modules() if isinstance(m, torch.nn.GroupNorm)][:3] == [2, 2, 2]  # of 6 maps
+    pl.save_pretrained(model.float(), tmp_path / "m")
+    assert "model_type" not in json.loads((tmp_path / "m/config.json").read_text())
+    back = pl.load_pretrained(tmp_path / "m")
+    assert back.config == config and torch.equal(back.encode(images.float()), model.eval().encode(images.float()))
+
+
 def test_resnet_18_and_50_have_their_published_sizes():
     """11,689,512 and 25,557,032 parameters with 1,000 classes, as torchvision lists them."""
     eighteen = pl.ResNetForImageClassification(pl.ResNetConfig(), 1000)
@@ -95,6 +109,7 @@ def test_a_classifier_starts_at_uniform_on_the_encoders_own_weights():
     ({"hidden_sizes": (6, 0, 8)}, "hidden_sizes must be whole numbers of at least 1"),
     ({"layer_type": "wide"}, "layer_type must be one of basic, bottleneck"),
     ({"stem": "none"}, "stem must be one of imagenet, cifar"),
+    ({"norm": "layer"}, "norm must be one of batch, group"),
     ({"hidden_sizes": (6, 8, 12), "layer_type": "bottleneck"}, "hidden_sizes must be multiples of 4"),
     ({"num_channels": 0}, "num_channels"),
 ])

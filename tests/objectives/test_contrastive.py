@@ -1,14 +1,20 @@
 """The contrastive loss against its sum written out, and what it teaches."""
 
+import json
 import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
+from two_views import VIEWS, TinyTransformer, pairs, simclr
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
 from pretrain_lib.objectives.contrastive import Contrastive, info_nce
+from pretrain_lib.training.checkpoint import CheckpointError
 from pretrain_lib.training.config import TrainConfig
 from pretrain_lib.training.trainer import Trainer
 
@@ -30,6 +36,15 @@ def written_out(first: list[list[float]], second: list[list[float]], temperature
     return total
 
 
+def written_out_nt_xent(first: list[list[float]], second: list[list[float]], temperature: float) -> float:
+    """N times equation 1 of Chen et al.: the rows of both views in one list, positives N apart."""
+    rows, n, total = first + second, len(first), 0.0
+    for i, row in enumerate(rows):
+        scores = {k: math.exp(cosine(row, other) / temperature) for k, other in enumerate(rows) if k != i}
+        total -= 0.5 * math.log(scores[(i + n) % (2 * n)] / sum(scores.values()))
+    return total
+
+
 def step(objective: Contrastive, model: nn.Module, source: Columns) -> float:
     keys = Keys.of(0, len(source))
     batch = objective.batch(source.take(keys), keys)
@@ -44,9 +59,93 @@ def test_the_loss_is_its_definition():
     assert step(objective, nn.Identity(), source) == pytest.approx(expected, rel=1e-7)
 
 
-def test_vectors_that_say_nothing_lose_the_logarithm_of_the_batch():
+@given(st.integers(2, 9), st.integers(1, 6), st.floats(0.05, 3.0))
+@settings(max_examples=25, deadline=None)
+def test_both_kinds_of_negatives_are_their_definitions(n, width, temperature):
+    a, b = (F.normalize(normal(n, width, seed=seed), dim=1) for seed in (n, n + 1))
+    for negatives, definition in (("other view", written_out), ("both views", written_out_nt_xent)):
+        expected = definition(a.tolist(), b.tolist(), temperature)
+        assert info_nce(a, b, 1 / temperature, negatives).item() == pytest.approx(expected, rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("negatives, places", [("other view", 8), ("both views", 15)])
+def test_vectors_that_say_nothing_lose_the_logarithm_of_the_places(negatives, places):
     same = torch.ones(8, 3, dtype=torch.float64)
-    assert info_nce(same, same, 1.0).item() == pytest.approx(8 * math.log(8), rel=1e-12)
+    assert info_nce(same, same, 1.0, negatives).item() == pytest.approx(8 * math.log(places), rel=1e-12)
+
+
+def test_the_gradient_is_what_is_expected_less_what_is_there():
+    """∂/∂sᵢⱼ of one softmax is its share less 1 at the positive; for a of "other view" both directions add up."""
+    a, b, scale = normal(5, 3).requires_grad_(), normal(5, 3, seed=1), 2.0
+    info_nce(a, b, scale).backward()
+    scores = scale * a.detach() @ b.T
+    by_scores = 0.5 * (scores.softmax(1) + scores.softmax(0)) - torch.eye(5)
+    torch.testing.assert_close(a.grad, scale * by_scores @ b, rtol=0, atol=1e-12)
+
+
+def test_the_gradient_with_negatives_of_both_views():
+    z, scale = normal(10, 3).requires_grad_(), 2.0
+    info_nce(z[:5], z[5:], scale, "both views").backward()
+    scores = (scale * z.detach() @ z.detach().T).masked_fill(torch.eye(10, dtype=torch.bool), -math.inf)
+    by_scores = 0.5 * (scores.softmax(1) - torch.eye(10).roll(5, 1))
+    torch.testing.assert_close(z.grad, scale * (by_scores + by_scores.T) @ z.detach(), rtol=0, atol=1e-12)
+
+
+def test_logits_are_float32_under_autocast():
+    a, b = (F.normalize(normal(8, 16, seed=seed).float(), dim=1) for seed in (0, 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = info_nce(a, b, 10.0, "both views")
+        model = TinyTransformer()
+        assert step(simclr(), model, pairs()) > 0
+    assert torch.equal(inside, info_nce(a, b, 10.0, "both views"))
+
+
+# ------------------------------------------------------------------------- projection, temperature
+
+
+def test_features_go_through_the_head_that_the_objective_owns():
+    objective, model, source = simclr().double(), TinyTransformer().double(), pairs(dtype=torch.float64)
+    first, second = objective.head(model.encode(torch.cat([source.images, source.other_images]))).chunk(2)
+    assert step(objective, model, source) == pytest.approx(written_out_nt_xent(first.tolist(), second.tolist(), 0.3), rel=1e-7)
+    assert {name.split(".")[0] for name, _ in objective.named_parameters()} == {"log_scale", "head"}
+
+
+def test_a_projection_of_one_size_is_the_features():
+    objective, model, source = simclr(projection=(12,)).double(), TinyTransformer().double(), pairs(dtype=torch.float64)
+    first, second = model.encode(source.images), model.encode(source.other_images)
+    assert step(objective, model, source) == pytest.approx(written_out_nt_xent(first.tolist(), second.tolist(), 0.3), rel=1e-7)
+    assert [name for name, _ in objective.named_parameters()] == ["log_scale"]
+
+
+def test_a_temperature_that_is_not_learned_stays():
+    source = pairs()
+    for learned in (True, False):
+        objective = simclr(learned=learned)
+        Trainer(TinyTransformer(), objective, source, TrainConfig(steps=3, batch_size=8, learning_rate=0.01, device="cpu")).fit()
+        assert (objective.log_scale.exp().item() == pytest.approx(1 / 0.3, rel=1e-6)) is not learned
+
+
+def test_seeds_draw_the_heads_first_weights():
+    one, same, other = (simclr(seed=seed).head.state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_from_before_there_were_projections_goes_on(tmp_path):
+    def trainer(**settings):
+        return Trainer(nn.Flatten(), Contrastive(VIEWS, **settings), pairs(), TrainConfig(steps=4, batch_size=4, device="cpu"), folder=tmp_path)
+
+    trainer().fit()
+    described = json.loads((tmp_path / "config.json").read_text())
+    for name in ("projection", "learned", "negatives", "norm", "seed", "head"):
+        described["objective"].pop(name, None)
+    assert described["objective"].keys() == {"name", "views", "weights"}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    with pytest.raises(CheckpointError, match="objective.negatives: 'other view', now 'both views'"):
+        trainer(negatives="both views")
+    again = trainer()
+    again.fit()
+    assert again.step == 4
 
 
 def test_each_view_may_have_a_model_and_several_columns():
@@ -92,6 +191,17 @@ def test_the_scale_stays_below_100_and_may_fall_again():
     assert objective.log_scale.exp().item() == pytest.approx(100)
     Trainer(nn.Linear(4, 4).requires_grad_(False), objective, Columns(a=same, b=-same), settings).fit()
     assert objective.log_scale.exp().item() < 1
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ({"projection": (8, 0)}, r"projection must be whole numbers of at least 1.*got \(8, 0\)"),
+    ({"projection": (8, 2.5)}, "projection must be whole numbers"),
+    ({"negatives": "all"}, "negatives must be one of other view, both views, got 'all'"),
+    ({"norm": "group"}, "norm must be one of batch, layer, got 'group'"),
+])
+def test_other_settings_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Contrastive(VIEWS, **wrong)
 
 
 @pytest.mark.parametrize("views, temperature, message", [

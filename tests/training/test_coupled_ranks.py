@@ -80,7 +80,7 @@ def test_pruned_zeros_stay_zero(runs, ranks, kind, parallel):
 def test_activations_computed_twice_move_running_averages_once(runs, ranks):
     for parallel in ("ddp", "fsdp"):
         plain, twice = (runs[ranks][f"{kind} {parallel}"] for kind in ("contrast", "recomputed"))
-        assert plain["buffers"][0]["model.layers.0.norm.num_batches_tracked"] == 8 * 2  # updates, views
+        assert plain["buffers"][0]["model.layers.0.norm.num_batches_tracked"] == 8  # updates, of both views together
         assert apart(plain["buffers"][0], twice["buffers"][0]) <= 1e-12
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
-from math import isfinite, radians
+from math import isfinite, log, radians
 
 import torch
 from torch import Tensor
@@ -35,12 +35,18 @@ class Transform:
 class Affine(Transform):
     """A transform that moves pixels: each output position reads the input at matrix · position."""
 
-    def matrix(self, keys: Keys, stream: str) -> Tensor:
-        """(B, 3, 3), acting on (x, y, 1) in pixels from the image's centre, y downwards."""
+    def matrix(self, keys: Keys, stream: str, sides: tuple[int, int]) -> Tensor:
+        """(B, 3, 3), acting on (x, y, 1) in pixels from the image's centre, y downwards.
+
+        Args:
+            keys: of B samples.
+            stream: where the random numbers come from.
+            sides: the images' height and width, in pixels.
+        """
         raise NotImplementedError
 
     def __call__(self, images: Tensor, keys: Keys, stream: str) -> Tensor:
-        return warp(images, self.matrix(keys, stream))
+        return warp(images, self.matrix(keys, stream, tuple(images.shape[-2:])))
 
 
 def affine(a: Tensor, b: Tensor, c: Tensor, d: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -105,11 +111,59 @@ class RandomCrop(Affine):
         valid = isinstance(self.padding, int) and self.padding >= 0
         require(valid, "padding", self.padding, "a whole number of pixels, at least 0")
 
-    def matrix(self, keys: Keys, stream: str) -> Tensor:
+    def matrix(self, keys: Keys, stream: str, sides: tuple[int, int]) -> Tensor:
         places = 2 * self.padding + 1
         shift = (keys.uniform(stream, (2,)) * places).floor() - self.padding  # (B, 2)
         one, zero = torch.ones(len(keys)), torch.zeros(len(keys))
         return affine(one, zero, zero, one, *shift.unbind(1))
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(Affine):
+    """Enlarges a random window of the image to the size of the whole.
+
+    The window's area is uniform between two shares of the image's, the logarithm of its aspect
+    ratio uniform as well, its place anywhere inside: black from outside the image never shows. The
+    centres of the corner pixels count as the image's corners. Where a window of that area would not
+    fit, the range of ratios is narrowed until it does.
+
+    Attributes:
+        smallest: least area of the window, as a share of the image's, above 0.
+        largest: greatest area, at most 1.
+        stretch: how many times as wide, against its height, as the image a window may be, or the
+            other way round; at least 1.
+
+    Source: Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6; with these
+    numbers Chen et al., "A simple framework for contrastive learning", ICML 2020, appendix A.
+    """
+
+    smallest: float = 0.08
+    largest: float = 1.0
+    stretch: float = 4 / 3
+    name = "resized crop"
+
+    def __post_init__(self):
+        require(0 < self.smallest <= 1, "smallest", self.smallest, "above 0 and at most 1")
+        require(
+            self.smallest <= self.largest <= 1,
+            "largest",
+            self.largest,
+            f"between smallest, {self.smallest}, and 1",
+        )
+        valid = self.stretch >= 1 and isfinite(self.stretch)
+        require(valid, "stretch", self.stretch, "at least 1")
+
+    def matrix(self, keys: Keys, stream: str, sides: tuple[int, int]) -> Tensor:
+        of_area, of_ratio, *of_place = keys.uniform(stream, (4,)).double().unbind(1)  # (B,) each
+        area = self.smallest + (self.largest - self.smallest) * of_area
+        widest = (-area.log()).clamp(max=log(self.stretch))  # a window as wide as the image
+        half = widest * (of_ratio - 0.5)
+        zoom = [area.sqrt() * half.exp(), area.sqrt() / half.exp()]  # of x and y, at most 1
+        shift = [
+            (1 - z) * (side - 1) * (u - 0.5) for z, side, u in zip(zoom, reversed(sides), of_place)
+        ]
+        zero = torch.zeros_like(area)
+        return affine(zoom[0], zero, zero, zoom[1], *shift).float()
 
 
 @dataclass(frozen=True)
@@ -134,7 +188,7 @@ class RandomScale(Affine):
             f"at least low, {self.low}",
         )
 
-    def matrix(self, keys: Keys, stream: str) -> Tensor:
+    def matrix(self, keys: Keys, stream: str, sides: tuple[int, int]) -> Tensor:
         inverse = 1 / (self.low + (self.high - self.low) * keys.uniform(stream))  # (B,)
         zero = torch.zeros_like(inverse)
         return affine(inverse, zero, zero, inverse, zero, zero)
@@ -154,7 +208,7 @@ class RandomRotate(Affine):
     def __post_init__(self):
         require(0 <= self.degrees <= 180, "degrees", self.degrees, "between 0 and 180")
 
-    def matrix(self, keys: Keys, stream: str) -> Tensor:
+    def matrix(self, keys: Keys, stream: str, sides: tuple[int, int]) -> Tensor:
         return rotation_matrix(radians(self.degrees) * (2 * keys.uniform(stream) - 1))
 
 
@@ -229,13 +283,28 @@ class Augmented:
     def take(self, keys: Keys) -> Samples:
         """The source's samples that the keys name, augmented."""
         samples = self.source.take(keys)
-        images = samples[self.column]
-        named = [(t, f"{self.stream}.{i}.{t.name}") for i, t in enumerate(self.transforms)]
-        for moves, group in groupby(named, key=lambda pair: isinstance(pair[0], Affine)):
-            if moves:
-                matrices = [transform.matrix(keys, stream) for transform, stream in group]
-                images = warp(images, reduce(compose, matrices))
-            else:
-                for transform, stream in group:
-                    images = transform(images, keys, stream)
+        images = augmented(samples[self.column], self.transforms, keys, self.stream)
         return samples | {self.column: images}
+
+
+def augmented(
+    images: Tensor, transforms: Sequence[Transform], keys: Keys, stream: str
+) -> Tensor:
+    """Images (B, C, H, W) after transforms in turn; moves in a row interpolate once.
+
+    Args:
+        images: of the B samples that the keys name.
+        transforms: what to do, in this order.
+        keys: what the random numbers are a function of.
+        stream: name of this use of them.
+    """
+    sides = tuple(images.shape[-2:])
+    named = [(t, f"{stream}.{i}.{t.name}") for i, t in enumerate(transforms)]
+    for moves, group in groupby(named, key=lambda pair: isinstance(pair[0], Affine)):
+        if moves:
+            matrices = [transform.matrix(keys, own, sides) for transform, own in group]
+            images = warp(images, reduce(compose, matrices))
+        else:
+            for transform, own in group:
+                images = transform(images, keys, own)
+    return images

@@ -114,14 +114,14 @@ def test_scaling_is_scipys():
 
 
 def test_scaling_covers_its_range():
-    matrices = RandomScale(0.5, 2.0).matrix(Keys.of(0, 2000), "s")
+    matrices = RandomScale(0.5, 2.0).matrix(Keys.of(0, 2000), "s", (28, 28))
     factors = 1 / matrices[:, 0, 0]
     assert 0.5 <= factors.min() < 0.51 and 1.99 < factors.max() <= 2.0
     assert torch.equal(matrices[:, 0, 0], matrices[:, 1, 1])
 
 
 def test_rotation_covers_its_range():
-    matrices = RandomRotate(20).matrix(Keys.of(0, 2000), "r")
+    matrices = RandomRotate(20).matrix(Keys.of(0, 2000), "r", (28, 28))
     degrees = torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0]).rad2deg()
     assert -20 <= degrees.min() < -19.9 and 19.9 < degrees.max() <= 20
 
