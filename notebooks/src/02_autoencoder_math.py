@@ -1601,7 +1601,7 @@ print("\n" + verdict_table(results("02-ladder-rates")))
 
 # %%
 fig, ax = plots.figure(width=8, height=3)
-plots.bars(ax, rungs, errors[0], colours=plots.SKY)
+plots.bars(ax, rungs, errors[0], colours=plots.SKY, form=".2f")
 ax.plot([sum(before) / 3 for before in errors[1]], range(len(rungs))[::-1], "|", color=plots.RED, markersize=22, markeredgewidth=2)
 ax.axvline(1, color=plots.GREY, ls="--")
 ax.set(xlabel="held-out error, PCA with 30 components = 1 (dashed); red: before the rates were tuned")
