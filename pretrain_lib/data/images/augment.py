@@ -21,11 +21,18 @@ from ...validation import require
 from ..keys import Keys
 from ..source import Samples, Source
 
+PLACES = ("boxes", "box_labels", "masks")  # columns that say where in an image something is
+
 
 class Transform:
-    """A random change of images; its `name` is part of the stream that its numbers come from."""
+    """A random change of images; its `name` is part of the stream that its numbers come from.
+
+    Attributes:
+        moves_pixels: whether what the image shows lies elsewhere afterwards.
+    """
 
     name = "transform"
+    moves_pixels = False
 
     def __call__(self, images: Tensor, keys: Keys, stream: str) -> Tensor:
         """Images (B, C, H, W), changed as the keys of the B samples say, in the same shape."""
@@ -34,6 +41,8 @@ class Transform:
 
 class Affine(Transform):
     """A transform that moves pixels: each output position reads the input at matrix · position."""
+
+    moves_pixels = True
 
     def matrix(self, keys: Keys, stream: str, sides: tuple[int, int]) -> Tensor:
         """(B, 3, 3), acting on (x, y, 1) in pixels from the image's centre, y downwards.
@@ -228,6 +237,7 @@ class RandomFlip(Transform):
 
     rate: float = 0.5
     name = "flip"
+    moves_pixels = True
 
     def __post_init__(self):
         require(0 <= self.rate <= 1, "rate", self.rate, "between 0 and 1")
@@ -258,6 +268,8 @@ class Noise(Transform):
 class Augmented:
     """A view of a source in which the images of each sample are changed at random.
 
+    Boxes and masks do not follow: where a transform moves pixels, they are left out.
+
     Args:
         source: any source with images.
         transforms: what to do, in this order.
@@ -284,7 +296,13 @@ class Augmented:
         """The source's samples that the keys name, augmented."""
         samples = self.source.take(keys)
         images = augmented(samples[self.column], self.transforms, keys, self.stream)
-        return samples | {self.column: images}
+        return still_true(samples, self.transforms) | {self.column: images}
+
+
+def still_true(samples: Samples, transforms: Sequence[Transform]) -> Samples:
+    """Samples without the columns that are wrong once transforms have moved pixels."""
+    moved = PLACES if any(transform.moves_pixels for transform in transforms) else ()
+    return {name: column for name, column in samples.items() if name not in moved}
 
 
 def augmented(
@@ -297,7 +315,13 @@ def augmented(
         transforms: what to do, in this order.
         keys: what the random numbers are a function of.
         stream: name of this use of them.
+
+    Raises:
+        ValueError: if the images are of another shape or type.
     """
+    if images.ndim != 4 or images.dtype != torch.float32:
+        raise ValueError("images must be (B, C, H, W) and float32 to be augmented, as those of an "
+                         f"ImageDataset are, got {tuple(images.shape)} and {images.dtype}")
     sides = tuple(images.shape[-2:])
     named = [(t, f"{stream}.{i}.{t.name}") for i, t in enumerate(transforms)]
     for moves, group in groupby(named, key=lambda pair: isinstance(pair[0], Affine)):

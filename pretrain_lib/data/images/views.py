@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from ..keys import Keys
 from ..source import Samples, Source
-from .augment import Transform, augmented
+from .augment import Transform, augmented, still_true
 
 
 class TwoViews:
     """A view of a source in which each sample's images are changed twice, independently.
 
     The first view takes the place of the images; the second is a column besides, whose name is
-    "other_" and that of the first. All other columns stay.
+    "other_" and that of the first. Other columns stay, but boxes and masks only where no transform
+    moves pixels.
 
     Args:
         source: any source with images.
@@ -40,4 +41,5 @@ class TwoViews:
         samples = self.source.take(keys)
         first, second = (augmented(samples[self.column], self.transforms, keys,
                                    f"{self.stream}.{which}") for which in ("first", "second"))
-        return samples | {self.column: first, f"other_{self.column}": second}
+        views = {self.column: first, f"other_{self.column}": second}
+        return still_true(samples, self.transforms) | views

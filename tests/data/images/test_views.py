@@ -51,6 +51,23 @@ def test_a_view_does_not_depend_on_its_batch_to_the_last_bit(ids, epoch):
     assert all(torch.equal(some[name], whole[name][ids]) for name in ("images", "other_images"))
 
 
+@pytest.mark.parametrize("view", [TwoViews, Augmented])
+def test_boxes_and_masks_go_where_pixels_move(view):
+    places = Columns(images=noise(), boxes=torch.ones(20, 1, 4), box_labels=torch.zeros(20, 1), masks=torch.ones(20, 12, 9), labels=torch.arange(20))
+    for moves in ([RandomFlip()], [ColourJitter(), RandomResizedCrop()]):
+        assert set(view(places, moves).take(Keys.of(0, 4))) - {"other_images"} == {"images", "labels"}
+    kept = view(places, [ColourJitter()]).take(Keys.of(0, 4))
+    assert kept["masks"].shape == (4, 12, 9) and {"boxes", "box_labels", "labels"} < set(kept)
+
+
+@pytest.mark.parametrize("images, said", [
+    ((255 * noise()).byte(), r"\(4, 3, 12, 9\) and torch.uint8"), (noise()[:, 0], r"\(4, 12, 9\) and torch.float32"), (noise().half(), "torch.float16")])
+def test_images_of_another_kind_are_refused(images, said):
+    for moves in MOVES:
+        with pytest.raises(ValueError, match=r"images must be \(B, C, H, W\) and float32 to be augmented, .*" + said):
+            TwoViews(Columns(images=images), [moves]).take(Keys.of(0, 4))
+
+
 def test_another_column_has_another_name():
     samples = TwoViews(Columns(photos=noise()), MOVES, column="photos").take(Keys.of(0, 4))
     assert list(samples) == ["photos", "other_photos"]
