@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...validation import is_a
 from ..source import UNSCORED
 from .annotations import polygon_mask, stack_objects
 from .dataset import ImageDataset
@@ -35,8 +36,12 @@ def read_coco(path: Path) -> dict | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
-    is_coco = isinstance(content, dict) and all(part in content for part in PARTS)
-    return content if is_coco else None
+    there = [part for part in PARTS if isinstance(content, dict) and part in content]
+    if len(there) == 2:
+        missing = next(part for part in PARTS if part not in there)
+        raise ValueError(f"{path} has {' and '.join(there)} and no {missing}: COCO's format has "
+                         "all three")
+    return content if len(there) == 3 else None
 
 
 def load_coco(path: Path) -> ImageDataset:
@@ -55,14 +60,14 @@ def load_coco(path: Path) -> ImageDataset:
     images, categories = (by_id(content[part], part, path) for part in ("images", "categories"))
     classes = {number: i for i, number in enumerate(sorted(categories))}
     of_image = {number: [] for number in images}
-    for annotation in content["annotations"]:
+    for annotation in records(content["annotations"], "annotations", path):
         where = f"{path}: annotation {annotation.get('id', '')}".rstrip()
         for key, known, part in (("image_id", images, "images"),
                                  ("category_id", categories, "categories")):
-            if annotation.get(key) not in known:
-                raise ValueError(f"{where} has {key} {annotation.get(key)}, which is not among "
-                                 f"the {part}")
-        if len(annotation.get("bbox", ())) != 4:
+            number = annotation.get(key)
+            if not is_a(int, number) or number not in known:
+                raise ValueError(f"{where} has {key} {number}, which is not among the {part}")
+        if not are_numbers(annotation.get("bbox")) or len(annotation["bbox"]) != 4:
             raise ValueError(f"{where} has no bbox of x, y, width and height")
         of_image[annotation["image_id"]].append(annotation)
     if not images:
@@ -77,25 +82,46 @@ def load_coco(path: Path) -> ImageDataset:
     if outlined(objects, path):
         columns["masks"] = np.stack([fill(annotations, classes, height, width)
                                      for annotations in of_image.values()])
-    names = [categories[number]["name"] for number in classes]
+    names = [name_of(categories[number], "name", f"{path}: category {number}")
+             for number in classes]
     return ImageDataset(pixels, None, names, path.parent.name, f"folder {path.parent}", **columns)
 
 
-def by_id(entries: list[dict], part: str, path: Path) -> dict:
+def records(entries, part: str, path: Path) -> list[dict]:
+    """A part of the file; raises where it is no list of records."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{path}: {part} must be a list of records, in braces")
+    return entries
+
+
+def by_id(entries, part: str, path: Path) -> dict[int, dict]:
     """Entries by their id, in their order."""
     found = {}
-    for entry in entries:
-        if entry.get("id") in found:
-            raise ValueError(f"{path}: two of the {part} have the id {entry['id']}")
-        found[entry.get("id")] = entry
+    for entry in records(entries, part, path):
+        number = entry.get("id")
+        if not is_a(int, number):
+            raise ValueError(f"{path}: one of the {part} has the id {number!r}: ids are integers")
+        if number in found:
+            raise ValueError(f"{path}: two of the {part} have the id {number}")
+        found[number] = entry
     return found
+
+
+def are_numbers(values) -> bool:
+    """Whether values are a list of finite numbers."""
+    return isinstance(values, list) and all(is_a(float, value) for value in values)
+
+
+def name_of(entry: dict, field: str, where: str) -> str:
+    """The text that a field of an entry holds."""
+    if not isinstance(entry.get(field), str) or not entry[field]:
+        raise ValueError(f"{where} has no {field}")
+    return entry[field]
 
 
 def find(path: Path, image: dict) -> Path:
     """Where an image lies: beside the annotations, or in images/ there."""
-    name = image.get("file_name")
-    if not name:
-        raise ValueError(f"{path}: image {image['id']} has no file_name")
+    name = name_of(image, "file_name", f"{path}: image {image['id']}")
     for place in (path.parent / name, path.parent / "images" / name):
         if place.is_file():
             return place
@@ -135,7 +161,7 @@ def outlined(objects: list[list[dict]], path: Path) -> bool:
         if isinstance(outline, dict):
             raise ValueError(f"{path}: annotation {annotation.get('id')} has its mask in run "
                              "lengths (RLE), which are not read: give polygons, or masks as PNG")
-        if outline and any(len(polygon) < 6 or len(polygon) % 2 for polygon in outline):
+        if outline and not (isinstance(outline, list) and all(map(is_polygon, outline))):
             raise ValueError(f"{path}: annotation {annotation.get('id')} has a polygon that is not "
                              "x and y of at least 3 corners")
     with_outline = [bool(outline) for outline in polygons]
@@ -144,6 +170,11 @@ def outlined(objects: list[list[dict]], path: Path) -> bool:
         raise ValueError(f"{path}: annotation {without} has no polygon, others have: outline "
                          "every object, or none")
     return any(with_outline)
+
+
+def is_polygon(points) -> bool:
+    """Whether points are x and y of at least 3 corners, one after the other."""
+    return are_numbers(points) and len(points) >= 6 and len(points) % 2 == 0
 
 
 def fill(annotations: list[dict], classes: dict, height: int, width: int) -> np.ndarray:

@@ -194,6 +194,18 @@ def changed(part, i, **fields):
     (changed("images", 1, file_name=None), "image 3 has no file_name"),
     (changed("images", 1, id=7), "two of the images have the id 7"),
     (changed("categories", 1, id=20), "two of the categories have the id 20"),
+    (changed("annotations", 1, segmentation=[1, 2, 4, 2, 4, 6]), "annotation 2 has a polygon that is not"),
+    (changed("annotations", 1, segmentation=[[1, 2, 4, 2, float("nan"), 6]]), "annotation 2 has a polygon that is not"),
+    (changed("annotations", 1, segmentation=[[[1, 2], [4, 2], [4, 6], [1, 6], [1, 5], [1, 4]]]), "annotation 2 has a polygon that is not"),
+    (changed("annotations", 1, bbox=None), "annotation 2 has no bbox"), (changed("annotations", 1, bbox=["0", "0", "8", "6"]), "annotation 2 has no bbox"),
+    (changed("annotations", 1, bbox=[0, 0, float("nan"), 6]), "annotation 2 has no bbox"),
+    (changed("annotations", 1, category_id=[5]), r"annotation 2 has category_id \[5\], which is not among"),
+    (changed("categories", 1, id="5"), "one of the categories has the id '5': ids are integers"),
+    (changed("categories", 1, name=None), "category 5 has no name"), (changed("images", 1, file_name=3), "image 3 has no file_name"),
+    (COCO | {"categories": None}, "categories must be a list of records"), (COCO | {"annotations": {"1": {}}}, "annotations must be a list"),
+    (COCO | {"images": ["a.png"]}, "images must be a list of records"),
+    ({k: v for k, v in COCO.items() if k != "categories"}, "instances.json has images and annotations and no categories"),
+    ({k: v for k, v in COCO.items() if k != "annotations"}, "has images and categories and no annotations"),
     (changed("images", 0, width=16), "image 7 is said to be 16 × 6, b.png is 8 × 6"),
     (COCO | {"images": [], "annotations": []}, "names no image")])
 def test_what_is_wrong_in_annotations_is_said_in_a_line(tmp_path, content, message):
