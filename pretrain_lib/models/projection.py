@@ -15,11 +15,12 @@ from .init import drawn_with
 Norm = Literal["batch", "layer"]
 
 
-def require_projection(sizes: Sequence[int], field: str = "projection") -> None:
-    """Raises unless sizes are whole numbers of at least 1."""
-    valid = all(is_a(int, size) and size >= 1 for size in sizes)
-    require(valid, field, tuple(sizes),
+def projection_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """The sizes as a tuple; raises unless they are whole numbers of at least 1."""
+    listed = isinstance(sizes, (list, tuple))
+    require(listed and all(is_a(int, size) and size >= 1 for size in sizes), "projection", sizes,
             "whole numbers of at least 1: the model's features, hidden layers, numbers to compare")
+    return tuple(sizes)
 
 
 class ProjectionHead(nn.Module):
@@ -39,11 +40,11 @@ class ProjectionHead(nn.Module):
     """
 
     def __init__(self, sizes: Sequence[int], norm: Norm = "batch", seed: int = 0):
-        require_projection(sizes)
-        require(len(sizes) > 0, "projection", tuple(sizes), "at least one size")
+        sizes = projection_sizes(sizes)
+        require(len(sizes) > 0, "projection", sizes, "at least one size")
         require(norm in get_args(Norm), "norm", norm, "one of " + ", ".join(get_args(Norm)))
         super().__init__()
-        self.sizes = tuple(sizes)
+        self.sizes = sizes
         normed = BatchNorm if norm == "batch" else nn.LayerNorm
         with drawn_with(seed):
             layers = [part for inputs, outputs in pairwise(self.sizes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from ..data.keys import Keys
 from ..data.source import Samples
 from ..models.coupled import first_row, gathered
-from ..models.projection import Norm, ProjectionHead, require_projection
-from ..validation import require
+from ..models.projection import Norm, ProjectionHead, projection_sizes
+from ..validation import require, require_kinds
 from .base import Batch, Objective, take_column
 from .views import both_views, projected, require_several, vectors_of
 
@@ -58,17 +58,17 @@ class ContrastiveConfig:
     seed: int = 0
 
     def __post_init__(self):
-        views = {name: tuple(columns) for name, columns in dict(self.views).items()}
+        listed = isinstance(self.views, Mapping) and all(
+            isinstance(columns, (list, tuple)) and columns for columns in self.views.values())
+        require(listed, "views", self.views, "two names, each with a list of columns")
+        views = {name: tuple(columns) for name, columns in self.views.items()}
         object.__setattr__(self, "views", views)
-        object.__setattr__(self, "projection", tuple(self.projection))
+        object.__setattr__(self, "projection", projection_sizes(self.projection))
+        require_kinds(self)
         if len(views) != 2:
             raise ValueError(f"there must be two views, got {len(views)}: {', '.join(views)}")
-        if not 1 / LARGEST <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be at least {1 / LARGEST}, got {self.temperature}")
-        require_projection(self.projection)
-        for field, kinds in (("negatives", Negatives), ("norm", Norm)):
-            require(getattr(self, field) in get_args(kinds), field, getattr(self, field),
-                    "one of " + ", ".join(get_args(kinds)))
+        require(self.temperature >= 1 / LARGEST, "temperature", self.temperature,
+                f"at least {1 / LARGEST}")
 
 
 class Contrastive(Objective):

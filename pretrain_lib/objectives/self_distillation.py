@@ -17,7 +17,7 @@ from ..data.keys import Keys
 from ..data.source import Samples
 from ..models.coupled import gathered, number_of_ranks
 from ..models.init import drawn_with
-from ..models.projection import Norm, ProjectionHead
+from ..models.projection import Norm, ProjectionHead, projection_sizes
 from ..validation import is_a, require
 from .base import Batch, Objective
 from .views import TWO, batch_of_two_views, both_views, projected
@@ -81,12 +81,12 @@ class SelfDistillation(Objective):
         for name, value in (("teacher_temperature", teacher_temperature),
                             ("student_temperature", student_temperature)):
             require(is_a(float, value) and value > 0, name, value, "above 0")
-        self.projection = tuple(projection)
+        self.projection = projection_sizes(projection)
         self.momentum = momentum
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.centre_momentum = centre_momentum
-        self.head = PrototypeHead(projection, prototypes, norm, seed)
+        self.head = PrototypeHead(self.projection, prototypes, norm, seed)
         self.teacher = copy.deepcopy(model).requires_grad_(False)
         self.teacher_head = copy.deepcopy(self.head).requires_grad_(False)
         self.register_buffer("centre", torch.zeros(prototypes))

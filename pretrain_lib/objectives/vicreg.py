@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from ..data.keys import Keys
 from ..data.source import Samples
 from ..models.coupled import first_row, gathered
-from ..models.projection import Norm, ProjectionHead, require_projection
-from ..validation import is_a, require
+from ..models.projection import Norm, ProjectionHead, projection_sizes
+from ..validation import require, require_kinds
 from .base import Batch, Objective
 from .views import TWO, batch_of_two_views, both_views, projected, require_several
 
@@ -49,14 +48,12 @@ class VICRegConfig:
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "projection", tuple(self.projection))
-        require_projection(self.projection)
+        object.__setattr__(self, "projection", projection_sizes(self.projection))
+        require_kinds(self)
         require(len(self.projection) > 0, "projection", self.projection, "at least one size")
         for term in TERMS:
             weight = getattr(self, term)
-            require(is_a(float, weight) and weight >= 0, term, weight, "a number of at least 0")
-        require(self.norm in get_args(Norm), "norm", self.norm,
-                "one of " + ", ".join(get_args(Norm)))
+            require(weight >= 0, term, weight, "at least 0")
 
 
 class VICReg(Objective):

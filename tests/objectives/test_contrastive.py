@@ -195,7 +195,8 @@ def test_the_scale_stays_below_100_and_may_fall_again():
 
 @pytest.mark.parametrize("wrong, message", [
     ({"projection": (8, 0)}, r"projection must be whole numbers of at least 1.*got \(8, 0\)"),
-    ({"projection": (8, 2.5)}, "projection must be whole numbers"),
+    ({"projection": (8, 2.5)}, "projection must be whole numbers"), ({"projection": 8}, "projection must be whole numbers.*got 8"),
+    ({"learned": "no"}, "learned must be True or False"), ({"seed": 1.5}, "seed must be an int"),
     ({"negatives": "all"}, "negatives must be one of other view, both views, got 'all'"),
     ({"norm": "group"}, "norm must be one of batch, layer, got 'group'"),
 ])
@@ -208,7 +209,10 @@ def test_other_settings_are_refused(wrong, message):
     ({"a": ["x"]}, 0.1, "two views, got 1: a"),
     ({"a": ["x"], "b": ["y"], "c": ["z"]}, 0.1, "two views, got 3: a, b, c"),
     ({"a": ["x"], "b": ["y"]}, 0.0, "temperature must be at least 0.01, got 0.0"),
-    ({"a": ["x"], "b": ["y"]}, math.nan, "temperature must be at least 0.01, got nan"),
+    ({"a": ["x"], "b": ["y"]}, math.nan, "temperature must be a finite number, got nan"),
+    ({"a": ["x"], "b": ["y"]}, "0.1", "temperature must be a finite number, got '0.1'"),
+    ({"a": "images", "b": "other_images"}, 0.1, "views must be two names, each with a list of columns, got"),
+    ({"a": ["x"], "b": []}, 0.1, "views must be two names"), (["x", "y"], 0.1, "views must be two names"),
 ])
 def test_other_views_and_temperatures_are_refused(views, temperature, message):
     with pytest.raises(ValueError, match=message):

@@ -77,8 +77,8 @@ def test_it_spreads_what_it_embeds():
 @pytest.mark.parametrize("wrong, message", [
     ({"projection": ()}, "projection must be at least one size"),
     ({"projection": (8, -1)}, "projection must be whole numbers of at least 1"),
-    ({"variance": -1.0}, "variance must be a number of at least 0, got -1.0"),
-    ({"covariance": math.nan}, "covariance must be a number of at least 0, got nan"),
+    ({"variance": -1.0}, "variance must be at least 0, got -1.0"),
+    ({"covariance": math.nan}, "covariance must be a finite number, got nan"),
     ({"norm": "none"}, "norm must be one of batch, layer"),
 ])
 def test_nonsense_is_refused(wrong, message):
