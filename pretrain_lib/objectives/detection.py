@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
-from ..models.dense import at_cells
+from ..models.dense import CentreMaps, at_cells
+from ..validation import require_at_least
 from .base import Batch, Objective, take_column
 
 SPREAD = 1 / 12  # of a centre's heat: its standard deviation, in sides of the box
@@ -107,6 +108,7 @@ class Detection(Objective):
     def __init__(self, num_classes: int):
         super().__init__()
         self.num_classes = num_classes
+        require_at_least(self, 1, "num_classes")
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         images, boxes = take_column(samples, "images"), take_column(samples, "boxes")
@@ -118,8 +120,10 @@ class Detection(Objective):
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         images = batch.inputs["images"]
-        heat, sizes, offsets = (x.to(torch.promote_types(x.dtype, torch.float32))
-                                for x in model(images))
+        answer = model(images)
+        if not isinstance(answer, CentreMaps):
+            raise ValueError(f"{type(model).__name__} answers with no CentreMaps: give a Detector")
+        heat, sizes, offsets = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in answer)
         if heat.shape[1] != self.num_classes:
             raise ValueError(f"{type(model).__name__} scores {heat.shape[1]} classes, and there "
                              f"are {self.num_classes}: give a Detector of as many")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
+from ..validation import require_at_least
 from .base import Batch, Objective, take_column
 
 
@@ -24,6 +26,7 @@ class Segmentation(Objective):
     def __init__(self, num_classes: int):
         super().__init__()
         self.num_classes = num_classes
+        require_at_least(self, 1, "num_classes")
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         images, masks = take_column(samples, "images"), take_column(samples, "masks").long()
@@ -33,11 +36,13 @@ class Segmentation(Objective):
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         scores, masks = model(batch.inputs["images"]), batch.targets["masks"]
+        given = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         expected = (len(masks), self.num_classes + 1, *masks.shape[1:])
-        if scores.shape != expected:
-            raise ValueError(f"{type(model).__name__} answers with {tuple(scores.shape)}, not with "
+        if given != expected:
+            raise ValueError(f"{type(model).__name__} answers with {given}, not with "
                              f"{expected}, a score a pixel of background and {self.num_classes} "
                              "classes: give a Segmenter of as many")
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         return {"cross_entropy": F.cross_entropy(scores, masks, reduction="sum",
                                                  ignore_index=UNSCORED)}
 

@@ -132,3 +132,7 @@ def test_a_detector_of_other_classes_is_refused():
     objective, batch = batch_of(data(), num_classes=4)
     with pytest.raises(ValueError, match="Fixed scores 2 classes, and there are 4: give a Detector of as many"):
         objective(Fixed(2), batch)
+    with pytest.raises(ValueError, match="Identity answers with no CentreMaps: give a Detector"):
+        objective(nn.Identity(), batch)
+    with pytest.raises(ValueError, match="num_classes must be an integer of at least 1, got 0"):
+        Detection(0)

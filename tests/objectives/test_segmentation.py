@@ -45,6 +45,13 @@ def test_a_batch_without_a_scored_pixel_loses_nothing():
     assert batch.counts == {"cross_entropy": 0} and loss == 0 and batch.inputs["images"].grad.abs().max() == 0
 
 
+def test_a_sum_over_pixels_is_in_single_precision_where_the_model_is_in_half():
+    objective, batch = batch_of(data(MASKS))
+    exact = objective(nn.Identity(), batch)["cross_entropy"]
+    coarse = objective(lambda images: images.bfloat16(), batch)["cross_entropy"]
+    assert coarse.dtype == torch.float32 and coarse.item() == pytest.approx(exact.item(), rel=4e-3)
+
+
 def test_what_does_not_fit_is_refused_in_one_line():
     wrong = Columns(images=torch.rand(2, 3, 4, 4), masks=torch.zeros(2, 4, 5))
     with pytest.raises(ValueError, match=r"masks must be \(2, 4, 4\), of the size of images \(2, 3, 4, 4\), got \(2, 4, 5\)"):
@@ -56,3 +63,7 @@ def test_what_does_not_fit_is_refused_in_one_line():
     objective, batch = batch_of(data(MASKS), num_classes=4)
     with pytest.raises(ValueError, match=r"Identity answers with \(2, 3, 2, 3\), not with \(2, 5, 2, 3\)"):
         objective(nn.Identity(), batch)
+    with pytest.raises(ValueError, match="function answers with tuple, not with"):
+        objective(lambda images: (images,), batch)
+    with pytest.raises(ValueError, match="num_classes must be an integer of at least 1, got 0"):
+        Segmentation(0)
