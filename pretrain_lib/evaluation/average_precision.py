@@ -128,5 +128,9 @@ def check(found: tuple[Tensor, Tensor, Tensor], boxes: Tensor, labels: Tensor,
         if len(strange):
             raise ValueError(f"{name} labels must be 0 to {num_classes - 1}, or {UNSCORED} for no "
                              f"box, got {strange[0].item()}")
+    scores = found[2]
+    if scores.shape != found[1].shape or scores.isnan().any():
+        raise ValueError(f"scores must be {tuple(found[1].shape)} numbers, one for each box found, "
+                         f"got {tuple(scores.shape)}{', some NaN' if scores.isnan().any() else ''}")
     if not (labels != UNSCORED).any():
         raise ValueError("there is no true box to be found: all labels are -100")

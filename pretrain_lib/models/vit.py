@@ -139,6 +139,9 @@ class ViTEmbeddings(nn.Module):
         if images.shape[1:] != (channels, side, side):
             raise ValueError(f"images must be (B, {channels}, {side}, {side}) for num_channels="
                              f"{channels} and image_size={side}, got {tuple(images.shape)}")
+        if patches is not None and patches.ndim != 2:
+            raise ValueError(f"patches must be (B, S), numbers of patches, got "
+                             f"{tuple(patches.shape)}: for a mask take a ViTMAEForPreTraining")
         x = self.projection(images).flatten(2).transpose(1, 2)  # (B, N, D)
         x = at_positions(x + self.position[:, 1:], patches)  # (B, N or S, D)
         first = (self.cls_token + self.position[:, :1]).expand(len(x), -1, -1)

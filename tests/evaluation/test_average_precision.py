@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 
 import numpy as np
 import pytest
@@ -98,3 +99,7 @@ def test_what_does_not_fit_is_refused_in_one_line():
         average_precision((boxes, labels, scores), boxes, labels.clamp(max=0), 1)
     with pytest.raises(ValueError, match=r"true boxes must be \(1, K, 4\).*got \(1, 1, 4\) and \(1, 2\)"):
         average_precision((boxes, labels, scores), boxes[:, :1], labels, 2)
+    with pytest.raises(ValueError, match=r"scores must be \(1, 2\) numbers, one for each box found, got \(1, 1\)"):
+        average_precision((boxes, labels, scores[:, :1]), boxes, labels, 2)
+    with pytest.raises(ValueError, match="some NaN"):
+        average_precision((boxes, labels, scores * math.nan), boxes, labels, 2)

@@ -155,6 +155,11 @@ def test_images_of_another_shape_are_refused(shape):
         pl.ViTModel(pl.ViTConfig(**TINY))(torch.rand(shape))
 
 
+def test_a_mask_of_pixels_is_no_list_of_patches():
+    with pytest.raises(ValueError, match=r"patches must be \(B, S\), numbers of patches, got \(2, 1, 12, 12\): for a mask take a ViTMAEForPreTraining"):
+        pl.ViTModel(pl.ViTConfig(**TINY))(torch.rand(2, 3, 12, 12), torch.zeros(2, 1, 12, 12))
+
+
 @pytest.mark.parametrize("field, value", [("hidden_act", "relu"), ("qkv_bias", False)])
 def test_what_is_not_known_is_refused_in_a_folder(field, value, tmp_path):
     transformers.ViTModel(transformers.ViTConfig(**TINY, **{field: value})).save_pretrained(tmp_path)
