@@ -41,14 +41,14 @@ class ImageDataset(Columns):
         check_images(images)
         columns = {"images": images}
         if labels is not None:
-            columns["labels"] = torch.as_tensor(labels).long()
+            columns["labels"] = whole(labels, "labels").long()
         if (boxes is None) != (box_labels is None):
             raise ValueError("boxes and box_labels belong together: give both, or neither")
         if boxes is not None:
             columns["boxes"] = torch.as_tensor(boxes).float()
-            columns["box_labels"] = torch.as_tensor(box_labels).long()
+            columns["box_labels"] = whole(box_labels, "box_labels").long()
         if masks is not None:
-            columns["masks"] = torch.as_tensor(masks)
+            columns["masks"] = whole(masks, "masks")
         super().__init__(**columns)
         self.classes = list(classes) if classes is not None else self.default_classes()
         self.name = name
@@ -122,6 +122,15 @@ class ImageDataset(Columns):
         kinds = f"{len(self.classes)} classes"
         more = "".join(f", {name}" for name in ("boxes", "masks") if name in self.columns)
         return f"ImageDataset({self.name}: {len(self)} images of {self.image_shape}, {kinds}{more})"
+
+
+def whole(numbers, name: str) -> Tensor:
+    """Numbers of classes as a tensor; raises where one is no whole number."""
+    numbers = torch.as_tensor(numbers)
+    if numbers.is_floating_point() and (numbers != numbers.round()).any():
+        wrong = numbers[numbers != numbers.round()][0]
+        raise ValueError(f"{name} must be whole numbers, got {wrong.item():.4g}")
+    return numbers
 
 
 def to_float(images: Tensor) -> Tensor:

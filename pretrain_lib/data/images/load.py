@@ -160,8 +160,9 @@ def fields(kind) -> dict:
     return kind if isinstance(kind, dict) else {}
 
 
-def columns_of(row: dict | list[dict]) -> tuple[list, list]:
-    """The boxes and categories of one image, however its column nests them."""
+def columns_of(row: dict | list[dict] | None) -> tuple[list, list]:
+    """The boxes and categories of one image, however its column nests them; None has none."""
+    row = row or []
     if isinstance(row, dict):
         return row["bbox"], row["category"]
     return [one["bbox"] for one in row], [one["category"] for one in row]

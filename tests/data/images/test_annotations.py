@@ -108,6 +108,8 @@ def with_box(*box):
     ({"masks": torch.zeros(2, 6, 8)}, "one length"),
     ({"masks": torch.eye(3)[:, :, None, None].argmax(1).expand(3, 6, 8) * 2}, r"1 to 2 for the classes, or -100 for what is not scored, sample 2 has 4"),
     ({"masks": torch.full((3, 6, 8), 65538)}, "sample 0 has 65538"),
+    ({"masks": torch.full((3, 6, 8), 0.5)}, "masks must be whole numbers, got 0.5"), ({"masks": torch.full((3, 6, 8), torch.nan)}, "masks must be whole numbers, got nan"),
+    ({"box_labels": torch.full((3, 2), 0.5)}, "box_labels must be whole numbers, got 0.5"), ({"labels": [0, 1, 0.5]}, "labels must be whole numbers, got 0.5"),
     ({"masks": torch.full((3, 6, 8), -1)}, "sample 0 has -1")])
 def test_the_first_sample_at_fault_is_named(columns, message):
     with pytest.raises(ValueError, match=message) as error:
@@ -343,7 +345,7 @@ def test_objects_of_a_table_of_the_hub(nested, named):
         objects = [{"id": [0] * len(row), "bbox": [b for b, _ in row], "category": [c for _, c in row]} for row in rows]
     else:
         kind = [{"bbox": box, "category": category}]
-        objects = [[{"bbox": b, "category": c} for b, c in row] for row in rows]
+        objects = [[{"bbox": b, "category": c} for b, c in row] or None for row in rows]
     features = datasets.Features({"image": datasets.Image(), "scene": datasets.ClassLabel(names=["in", "out"]), "objects": kind})
     images = [Image.fromarray(np.full((6, 8), i, dtype=np.uint8)) for i in range(3)]
     table = datasets.Dataset.from_dict({"image": images, "scene": [0, 1, 0], "objects": objects}, features=features)
