@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from ..validation import require, require_at_least
+from ..validation import is_a, require, require_at_least
 from .base import EncoderModel, start_at_zero
 from .batch_norm import BatchNorm
 from .init import drawn_with
@@ -54,13 +54,13 @@ class ResNetConfig:
     norm: Norm = "batch"
 
     def __post_init__(self):
-        object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
-        object.__setattr__(self, "depths", tuple(self.depths))
         require_at_least(self, 1, "num_channels", "embedding_size")
         for field in ("hidden_sizes", "depths"):
             sizes = getattr(self, field)
-            valid = sizes and all(isinstance(size, int) and size >= 1 for size in sizes)
+            valid = isinstance(sizes, (list, tuple)) and sizes
+            valid = valid and all(is_a(int, size) and size >= 1 for size in sizes)
             require(valid, field, sizes, "whole numbers of at least 1, one for each stage")
+            object.__setattr__(self, field, tuple(sizes))
         require(len(self.depths) == len(self.hidden_sizes), "depths", self.depths,
                 f"one for each of hidden_sizes={self.hidden_sizes}")
         for field, kinds in (("layer_type", Block), ("stem", Stem), ("norm", Norm)):

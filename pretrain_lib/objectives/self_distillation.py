@@ -131,6 +131,7 @@ class SelfDistillation(Objective):
         for teacher, student in ((self.teacher, model), (self.teacher_head, self.head)):
             for old, new in zip(teacher.parameters(), student.parameters(), strict=True):
                 old.lerp_(new, 1 - self.momentum)
-        self.centre.lerp_(self.answered / self.answers, 1 - self.centre_momentum)
+        average = torch.where(self.answers > 0, self.answered / self.answers, self.centre)
+        self.centre.lerp_(average, 1 - self.centre_momentum)  # in a mixture there may be no answer
         self.answered.zero_()
         self.answers.zero_()

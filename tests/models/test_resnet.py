@@ -106,6 +106,7 @@ def test_a_classifier_starts_at_uniform_on_the_encoders_own_weights():
 
 @pytest.mark.parametrize("wrong, said", [
     ({"depths": (1, 1)}, "depths must be one for each of hidden_sizes"),
+    ({"hidden_sizes": 8}, "hidden_sizes must be whole numbers of at least 1, one for each stage, got 8"),
     ({"hidden_sizes": (6, 0, 8)}, "hidden_sizes must be whole numbers of at least 1"),
     ({"layer_type": "wide"}, "layer_type must be one of basic, bottleneck"),
     ({"stem": "none"}, "stem must be one of imagenet, cifar"),

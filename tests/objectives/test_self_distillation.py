@@ -96,6 +96,19 @@ def test_the_centre_is_the_average_answer_of_each_update():
         torch.testing.assert_close(objective.centre, expected, rtol=0, atol=1e-12)
 
 
+@torch.no_grad()
+def test_an_update_without_samples_leaves_the_centre():
+    """As in a mixture of tasks, where a batch may hold none of one."""
+    model, objective = made()
+    objective(model, batch_of(objective))
+    objective.after_step(model, 1)
+    before = objective.centre.clone()
+    none = objective.batch({name: column[:0] for name, column in pairs(2, torch.float64).columns.items()}, Keys.of(0, 0))
+    assert objective(model, none)["self_distillation"] == 0
+    objective.after_step(model, 2)
+    assert torch.equal(objective.centre, before) and before.abs().max() > 0
+
+
 def test_the_teacher_drops_nothing_out_and_norms_by_its_batch():
     model = nn.Sequential(nn.Dropout(0.5), resnet())
     objective = SelfDistillation(model, SIZES, K).train()
