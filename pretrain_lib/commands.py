@@ -117,7 +117,7 @@ def bench(words: list[str]) -> None:
         loop, in turns. "bench ladder" trains with one change after the other. "bench ranks" shares
         a step among processes. "bench paper" does so on machines that are not here. "bench int8"
         sets the zoo's models in int8 beside fp32, with the instructions of older processors too.
-        "bench images" counts the scenes that are drawn in a second.
+        "bench images" counts the scenes drawn in a second, alone and in two views.
 
         Attributes:
             rounds: how often each is timed; medians are printed. Of the ladder: how many seeds.

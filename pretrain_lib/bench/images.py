@@ -6,6 +6,8 @@ from statistics import median
 
 import torch
 
+from ..data.images.view_data import ImageViewsConfig
+from ..data.images.views import TwoViews
 from ..data.keys import Keys
 from ..data.scenes.scenes import SceneConfig, Scenes
 from ..data.source import Source
@@ -13,9 +15,11 @@ from .timing import interleaved
 
 
 def sources() -> dict[str, Source]:
-    """What is timed, by name: drawn scenes; views of them, such as augmentations, belong here."""
+    """What is timed, by name: drawn scenes, and two views of some."""
+    digits = Scenes(SceneConfig(size=32, objects=(1, 1), digit=(26, 32)))
     return {
-        "one digit, 32 × 32": Scenes(SceneConfig(size=32, objects=(1, 1), digit=(26, 32))),
+        "one digit, 32 × 32": digits,
+        "two views of it": TwoViews(digits, ImageViewsConfig().transforms(3)),
         "1 or 2 digits, 48 × 48": Scenes(SceneConfig()),
         "3 to 6 letters, 96 × 96": Scenes(SceneConfig(size=96, objects=(3, 6), glyphs="letters")),
     }
