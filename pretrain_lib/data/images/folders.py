@@ -108,7 +108,7 @@ def load_masked(folder: Path) -> ImageDataset:
             mode, or masks that hold nothing but 0 and 255.
     """
     files = image_files(folder / "images")
-    masks = {path.with_suffix("").name: path for path in sorted((folder / "masks").glob("*.png"))}
+    masks = {path.stem: path for path in sorted((folder / "masks").glob("*.png"))}
     images = read_images(files)
     found = []
     for path in files:

@@ -85,9 +85,12 @@ def find_loader(name: str) -> Callable[[], ImageDataset]:
     if name in PACKAGED:
         return PACKAGED[name]
     if folder.is_dir():
-        if has_masks(folder):
-            return lambda: load_masked(folder)
         annotations = coco_file(folder)
+        if has_masks(folder):
+            if annotations:
+                raise ValueError(f"{folder} has masks in masks/ and annotations in "
+                                 f"{annotations.name}: keep one, or make a folder for each")
+            return lambda: load_masked(folder)
         return (lambda: load_coco(annotations)) if annotations else (lambda: load_folder(folder))
     if folder.name != name:
         raise ValueError(f"there is no folder {name!r}")

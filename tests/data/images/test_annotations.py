@@ -223,6 +223,10 @@ def test_one_file_says_what_is_in_a_folder(tmp_path):
     (tmp_path / "second.json").write_text(json.dumps(COCO), encoding="utf-8")
     with pytest.raises(ValueError, match="annotations in instances.json and second.json: keep one"):
         load_images(tmp_path)
+    (tmp_path / "second.json").unlink()
+    save(tmp_path / "masks" / "a.png", np.ones((6, 8)))
+    with pytest.raises(ValueError, match="has masks in masks/ and annotations in instances.json: keep one"):
+        load_images(tmp_path)
     (tmp_path / "second.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="second.json cannot be read as JSON"):
         load_images(tmp_path)
