@@ -105,9 +105,9 @@ class MaskedImage(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         images = take_column(samples, "images")  # (B, C, H, W)
-        if images.ndim != 4:
-            raise ValueError(
-                f"images must be (B, C, H, W) to be cut into patches, got {tuple(images.shape)}")
+        if images.ndim != 4 or not images.is_floating_point():
+            raise ValueError("images must be (B, C, H, W) and float to be cut into patches, got "
+                             f"{tuple(images.shape)} and {images.dtype}")
         channels, height, width = images.shape[1:]
         if height % self.patch or width % self.patch or height * width == self.patch**2:
             raise ValueError(

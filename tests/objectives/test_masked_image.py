@@ -141,6 +141,8 @@ def test_patches_that_do_not_tile_the_image_are_refused(patch, height, width):
 def test_samples_that_are_not_images_are_refused():
     with pytest.raises(ValueError, match=r"\(B, C, H, W\).*\(2, 64\)"):
         MaskedImage().batch({"images": torch.rand(2, 64)}, Keys.of(0, 2))
+    with pytest.raises(ValueError, match=r"\(B, C, H, W\) and float.*torch.uint8"):
+        MaskedImage().batch({"images": torch.zeros(2, 1, 8, 8, dtype=torch.uint8)}, Keys.of(0, 2))
 
 
 def test_an_answer_of_another_shape_is_refused_not_broadcast():
