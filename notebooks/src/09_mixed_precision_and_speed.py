@@ -1313,29 +1313,33 @@ print(verdict_table(results("09-ladder")))
 # %%
 ladder = results("09-ladder")
 whole, machine = ladder["measured"]["rungs"], ladder["hardware"]
-at_full = {}  # of each format, the tokens per second at which MFU would be 1: the best peak of the session
-for runs in whole.values():
-    for rate_, mfu_, name in zip(runs["tokens_per_second"], runs["mfu"], runs["precision"]):
-        at_full[name] = max(at_full.get(name, 0), rate_ / mfu_)
 print(f"{machine['processor']}, {machine['threads']} threads, GPU: {machine['gpu'] or 'none'}; median (lowest to highest) of three seeds\n")
-print(f"{'':28s}{'tokens/s':>26s}{'MFU':>22s}{'MB':>7s}{'loss':>8s}  format")
+print(f"{'':28s}{'tokens/s':>26s}{'MB':>7s}{'loss':>8s}  format")
 for name, runs in whole.items():
-    rates, form = sorted(runs["tokens_per_second"]), runs["precision"][0]
-    low, mid, high = (r / at_full[form] for r in rates)
-    print(f"{name:28s}{rates[1]:10,.0f} ({rates[0]:,.0f} to {rates[2]:,.0f}){mid:8.2f} ({low:.2f} to {high:.2f})"
-          f"{median(runs['peak_bytes']) / 1e6:7.0f}{median(runs['loss']):8.3f}  {form}")
+    rates = sorted(runs["tokens_per_second"])
+    print(f"{name:28s}{rates[1]:10,.0f} ({rates[0]:,.0f} to {rates[2]:,.0f}){median(runs['peak_bytes']) / 1e6:7.0f}{median(runs['loss']):8.3f}  {runs['precision'][0]}")
 separate = [name for below, name in zip(whole, list(whole)[1:]) if min(whole[name]["tokens_per_second"]) > max(whole[below]["tokens_per_second"])
             or max(whole[name]["tokens_per_second"]) < min(whole[below]["tokens_per_second"])]
 print("\nrungs of which all seeds are faster, or all slower, than the rung above:", ", ".join(separate))
 print("not measured on a GPU")
 
 # %% [markdown]
-# *MFU* counts what the task needs, products at the masked positions, over one peak per format: the fastest large product of the session. (The peak
-# of a single run varied threefold.) It is low in bf16, whose products are faster while the rest is not.
-#
-# We fell into our own trap: the verdict calls Muon 1.20 times as *fast*, and "held". But Muon adds products (section 9), so it cannot be faster:
-# that is noise of a shared machine, as the ranges show. What stands out is not computing what nobody asks for; what the compiler does to *memory*,
-# because what it fuses is never stored; Muon's loss; and activations computed twice, which trade speed for memory.
+# We fell into our own trap: the verdict calls Muon 1.20 times as *fast*, and "held". But Muon adds products (section 9), so it cannot be faster.
+# Each rung had had its turn alone, on a shared machine. So once more, on a quiet one: all rungs and one large product *in turns*, all in fp32.
+
+# %%
+turns = results("09-utilisation")
+timed = turns["measured"]
+print(f"peak {timed['peak'] / 1e9:.0f} GFLOP/s; one session, medians of {len(next(iter(timed['seconds'].values())))} rounds\n{'':28s}{'s an update':>12s}{'MFU':>7s}{'all products':>14s}")
+for name, seconds in timed["seconds"].items():
+    needed, computed = (flops / median(seconds) / timed["peak"] for flops in (timed["needed"], timed["flops"][name]))
+    print(f"{name:28s}{median(seconds):12.3f}{needed:7.2f}{computed:14.2f}")
+print("\n" + verdict_table(turns))
+
+# %% [markdown]
+# MFU counts what the *task* needs; *all products*, what is computed. To skip what nobody asks for is the largest gain of the ladder. It raises the
+# first and not the second: the hardware is no busier, it does less. Activations computed twice lower MFU and keep the hardware as busy. What
+# stands out in `09-ladder` besides: what the compiler does to *memory*, because what it fuses is never stored; and Muon's loss.
 #
 # `python -m pretrain_lib bench ladder` climbs it on your machine. Not measured on a GPU: there this one command tells.
 #
@@ -1355,7 +1359,7 @@ print("not measured on a GPU")
 #
 # In the notebook: what fp16 makes of gradients; a loss scale at work; four ways to keep weights; your machine's speed in three formats, its
 # profile, roofline, MFU and four rungs; bytes kept. In `results/`: `09-small-gradients` (five ways to train, three seeds),
-# `09-activation-checkpointing` and `09-ladder`, such as `python course.py reproduce 09-ladder`.
+# `09-activation-checkpointing` and `09-ladder`, `09-utilisation` (one session), such as `python course.py reproduce 09-ladder`.
 #
 # ## Going further
 #
