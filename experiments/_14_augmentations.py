@@ -45,11 +45,20 @@ ARMS = (*VIEWS, *SUPERVISED, "frozen random", "raw pixels")
 PAIR = {"first": ["images"], "second": ["other_images"]}
 
 
-@lru_cache(maxsize=1)
-def data() -> tuple[Columns, Columns, Columns]:
+@lru_cache(maxsize=2)
+def data(small: bool = False) -> tuple[Columns, Columns, Columns]:
     """Coloured digits to train on, to choose rates on, and to test on."""
-    train = load_images("coloured-digits")
-    return train.subset(range(7000)), train.subset(range(7000, len(train))), load_images("coloured-digits", "test")
+    train, test = load_images("coloured-digits"), load_images("coloured-digits", "test")
+    sizes = (500, 7100, 100) if small else (7000, len(train), len(test))
+    return train.subset(range(sizes[0])), train.subset(range(7000, sizes[1])), test.subset(range(sizes[2]))
+
+
+@lru_cache(maxsize=2)
+def mnist(small: bool = False) -> tuple[Columns, Columns, Columns]:
+    """The same of MNIST as it is."""
+    train, test = load_images("mnist"), load_images("mnist", "test")
+    sizes = (300, 3500, 100) if small else (3400, len(train), len(test))
+    return train.subset(range(sizes[0])), train.subset(range(3400, sizes[1])), test.subset(range(sizes[2]))
 
 
 def colours(images: Columns, split: str, first: int = 0) -> Tensor:
@@ -127,7 +136,7 @@ def kept(model: nn.Module, objective, train: Columns, test: Columns) -> dict:
 
 def chosen(arm: str, small: bool) -> dict:
     """The rates of an arm that do best on images set apart, with a seed set apart."""
-    train, apart, _ = data()
+    train, apart, _ = data(small)
     count, steps, updates = (1, 3, 2) if small else (CHOSEN_AT, STEPS, SUPERVISED.get(arm, UPDATES))
 
     def score(right: dict[int, Tensor]) -> float:
@@ -151,7 +160,7 @@ def chosen(arm: str, small: bool) -> dict:
 
 def one_seed(arm: str, setting: dict, seed: int, small: bool) -> dict:
     """Which test images an arm gets right, and what its embedding is like."""
-    train, _, test = data()
+    train, _, test = data(small)
     counts, steps, updates = ((1, 5), 3, 2) if small else (PER_CLASS, STEPS, SUPERVISED.get(arm, UPDATES))
     if arm == "raw pixels":
         return {"probed": probed(lambda images: images.images.flatten(1), train, test, seed, counts)}

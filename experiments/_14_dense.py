@@ -50,7 +50,7 @@ def encoder(start: str, rate: float, seed: int, small: bool) -> nn.Module:
     """A network before it sees a scene."""
     steps = 3 if small else shared.STEPS
     if start == "contrast":
-        return shared.contrasted(shared.data()[0], shared.VIEWS["both"], rate, seed, steps)[0]
+        return shared.contrasted(shared.data(small)[0], shared.VIEWS["both"], rate, seed, steps)[0]
     if start == "letters":
         seen = Augmented(letters(100 if small else 7000), shared.VIEWS["both"])
         return fine_tune(shared.network(seed), seen, 10, shared.recipe(steps, shared.BATCH, rate, seed)).encoder

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from math import log
 from statistics import mean
 
 import torch
 
-from pretrain_lib import RandomResizedCrop, RandomRotate, ResNetModel, TwoViews, effective_rank, features, load_images
+from pretrain_lib import RandomResizedCrop, RandomRotate, ResNetModel, TwoViews, effective_rank, features
 from pretrain_lib.course.results import load_experiment
 from pretrain_lib.evaluation.uncertainty import lead
 
@@ -36,47 +35,40 @@ CHANGES = {"base": {}, "no head": {"head": shared.HEAD[:1]}, "linear head": {"he
 ARMS = (*CHANGES, "frozen random", "raw pixels")
 
 
-@lru_cache(maxsize=1)
-def data():
-    """MNIST to train on, to choose rates on, and to test on."""
-    train = load_images("mnist")
-    return train.subset(range(3400)), train.subset(range(3400, len(train))), load_images("mnist", "test")
-
-
-def contrasted(arm: str, rate: float, seed: int, samples: int):
+def contrasted(arm: str, rate: float, seed: int, images, samples: int):
     """A network after contrast with one thing changed, what it learned by, and its last loss."""
     setting = BASE | CHANGES[arm]
     model = ResNetModel(replace(SHAPE, norm=setting["norm"]), seed)
     norm = "batch" if setting["norm"] == "batch" else "layer"  # no layer of the head couples samples either
     objective = shared.contrast(setting["head"], setting["temperature"], norm, seed)
     config = shared.recipe(max(2, samples // setting["batch"]), setting["batch"], rate, seed)
-    return model, objective, shared.trained(model, objective, TwoViews(data()[0], VIEWS), config)
+    return model, objective, shared.trained(model, objective, TwoViews(images, VIEWS), config)
 
 
-def right(encode, test, seed: int, count: int) -> torch.Tensor:
+def right(encode, train, test, seed: int, count: int) -> torch.Tensor:
     """(N,) how often a probe of each test image comes out right, over draws of the labels."""
-    return shared.probed(encode, data()[0], test, seed, (count,))[count]
+    return shared.probed(encode, train, test, seed, (count,))[count]
 
 
 def measure(arm: str, small: bool = False) -> dict:
     """All of one arm: the rate that was chosen with a seed set apart, and each seed's run."""
     count, samples, seeds = (2, 64, SEEDS[:2]) if small else (PER_CLASS, SAMPLES, SEEDS)
-    _, apart, test = data()
+    train, apart, test = shared.mnist(small)
     if arm == "raw pixels":
-        return {"runs": [{"h": right(lambda images: images.images.flatten(1), test, seed, count)} for seed in seeds]}
+        return {"runs": [{"h": right(lambda images: images.images.flatten(1), train, test, seed, count)} for seed in seeds]}
     if arm == "frozen random":
-        return {"runs": [{"h": right(lambda images, seed=seed: features(ResNetModel(SHAPE, seed), images), test, seed, count)} for seed in seeds]}
+        return {"runs": [{"h": right(lambda images, seed=seed: features(ResNetModel(SHAPE, seed), images), train, test, seed, count)} for seed in seeds]}
 
     def score(rate: float) -> float:
-        model, *_ = contrasted(arm, rate, shared.APART, samples)
-        return right(lambda images: features(model, images), apart, shared.APART, count).mean().item()
+        model, *_ = contrasted(arm, rate, shared.APART, train, samples)
+        return right(lambda images: features(model, images), train, apart, shared.APART, count).mean().item()
 
     scores = {rate: score(rate) for rate in RATES}
     rate, runs = max(scores, key=scores.get), []
     for seed in seeds:
-        model, objective, loss = contrasted(arm, rate, seed, samples)
-        runs.append({"h": right(lambda images: features(model, images), test, seed, count),
-                     "z": right(lambda images: shared.projected(model, objective, images), test, seed, count),
+        model, objective, loss = contrasted(arm, rate, seed, train, samples)
+        runs.append({"h": right(lambda images: features(model, images), train, test, seed, count),
+                     "z": right(lambda images: shared.projected(model, objective, images), train, test, seed, count),
                      "loss": loss, "rank": effective_rank(features(model, test))})  # fmt: skip
     return {"rate": rate, "scores": scores, "runs": runs}
 

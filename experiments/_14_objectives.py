@@ -43,13 +43,6 @@ TUNED_RATES = (3e-4, 1e-3, 3e-3)
 VIEWS = (RandomResizedCrop(0.4), RandomRotate(15))
 
 
-@lru_cache(maxsize=1)
-def data():
-    """MNIST to train on, to choose rates on, and to test on."""
-    train = load_images("mnist")
-    return train.subset(range(3400)), train.subset(range(3400, len(train))), load_images("mnist", "test")
-
-
 class Unmasked(nn.Module):
     """A ViT and the decoder of a masked autoencoder, which sees all patches: images to images."""
 
@@ -66,9 +59,9 @@ def network(seed: int) -> ViTModel:
     return ViTMAEForPreTraining(SHAPE, seed).encoder
 
 
-def setup(arm: str, seed: int) -> tuple[nn.Module, nn.Module, Objective, Source]:
+def setup(arm: str, seed: int, images: Source) -> tuple[nn.Module, nn.Module, Objective, Source]:
     """The encoder to be kept, the model that trains, how, and on what."""
-    images, whole = data()[0], ViTMAEForPreTraining(SHAPE, seed)
+    whole = ViTMAEForPreTraining(SHAPE, seed)
     encoder, size = whole.encoder, SHAPE.hidden_size
     views = TwoViews(images, VIEWS)
     if arm == "masked images":
@@ -90,7 +83,7 @@ def setup(arm: str, seed: int) -> tuple[nn.Module, nn.Module, Objective, Source]
 
 def cost(arm: str) -> int:
     """Multiplications and additions of one update, forwards and backwards, as torch counts them."""
-    _, model, objective, source = setup(arm, 0)
+    _, model, objective, source = setup(arm, 0, shared.mnist(False)[0])
     keys = Keys.of(0, BATCH)
     batch = objective.batch(source.take(keys), keys)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
@@ -107,25 +100,25 @@ def steps_of(arm: str, small: bool) -> int:
 
 
 def pretrained(arm: str, rate: float, seed: int, small: bool) -> tuple[nn.Module, float, Objective]:
-    encoder, model, objective, source = setup(arm, seed)
+    encoder, model, objective, source = setup(arm, seed, shared.mnist(small)[0])
     loss = shared.trained(model, objective, source, shared.recipe(steps_of(arm, small), BATCH, rate, seed))
     return encoder, loss, objective
 
 
-def probe(encode, test, seed: int, count: int) -> Tensor:
-    return shared.probed(encode, data()[0], test, seed, (count,))[count]
+def probe(encode, test, seed: int, count: int, small: bool) -> Tensor:
+    return shared.probed(encode, shared.mnist(small)[0], test, seed, (count,))[count]
 
 
 def tuned(start, test, rate: float, seed: int, count: int, small: bool) -> Tensor:
-    return shared.fine_tuned(start, data()[0], test, rate, seed, 2 if small else UPDATES, (count,), VIEWS)[count]
+    return shared.fine_tuned(start, shared.mnist(small)[0], test, rate, seed, 2 if small else UPDATES, (count,), VIEWS)[count]
 
 
 def chosen(arm: str, count: int, small: bool) -> dict:
     """The rates of pretraining and of fine-tuning that are best together, probed and fine-tuned, with a seed set apart."""
-    apart, scores = data()[1], {}
+    apart, scores = shared.mnist(small)[1], {}
     starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[arm]} if arm in RATES else {None: network}
     for rate, start in starts.items():
-        seen = probe(lambda images: features(start, images), apart, shared.APART, count).mean().item() if rate else 0.0
+        seen = probe(lambda images: features(start, images), apart, shared.APART, count, small).mean().item() if rate else 0.0
         for second in TUNED_RATES:
             scores[rate, second] = seen + tuned(start, apart, second, shared.APART, count, small).mean().item()
     first, second = max(scores, key=scores.get)
@@ -133,9 +126,9 @@ def chosen(arm: str, count: int, small: bool) -> dict:
 
 
 def one_seed(arm: str, setting: dict, seed: int, count: int, small: bool) -> dict:
-    test = data()[2]
+    test = shared.mnist(small)[2]
     if arm == "raw pixels":
-        return {"probed": probe(lambda images: images.images.flatten(1), test, seed, count)}
+        return {"probed": probe(lambda images: images.images.flatten(1), test, seed, count, small)}
     if arm == "scratch":
         return {"fine-tuned": tuned(network, test, setting["fine-tuned"], seed, count, small)}
     start, about = network(seed), {}
@@ -144,7 +137,7 @@ def one_seed(arm: str, setting: dict, seed: int, count: int, small: bool) -> dic
         about = {"loss": loss, "fine-tuned": tuned(start, test, setting["fine-tuned"], seed, count, small)}
     if arm in ("contrast", "VICReg", "collapsed"):
         about["spread"] = direction_spread(shared.projected(start, objective, test))
-    return {"probed": probe(lambda images: features(start, images), test, seed, count), "rank": effective_rank(features(start, test)), **about}
+    return {"probed": probe(lambda images: features(start, images), test, seed, count, small), "rank": effective_rank(features(start, test)), **about}
 
 
 def measure(arm: str, small: bool = False) -> dict:
