@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from statistics import mean
 
 import torch
@@ -25,8 +26,8 @@ fine-tuned one or better in mean IoU, and far ahead of a random frozen one: by 1
 
 SEEDS = (149, 150, 151)
 PICTURES, MIDDLE = (20, 50, 100, 500), 100
-UPDATES, LONGER = 300, (150, 600, 1200)
-BATCH, TESTED, GROUPS, MOST = 16, 300, 10, 20  # most boxes of a picture that count, the best
+UPDATES, LONGER = 300, (600, 1200)
+BATCH, TESTED, GROUPS, MOST = 16, 200, 10, 20  # most boxes of a picture that count, the best
 RATES, PRETRAINING_RATES = (1e-3, 3e-3), (1e-3, 3e-3)
 DIGITS, SMALL, OTHERS = (24, 31), (14, 18), 10_000  # others: the first number of a scene that rates are chosen on
 ARMS = {"scratch": {"scratch": False, "random, frozen": True}, "contrast": {"contrast": False, "contrast, frozen": True},
@@ -34,6 +35,7 @@ ARMS = {"scratch": {"scratch": False, "random, frozen": True}, "contrast": {"con
 TASKS = {"segmentation": fine_tune_segmenter, "detection": fine_tune_detector}
 
 
+@lru_cache(maxsize=16)
 def pictures(split: str, first: int, number: int, digit: tuple[int, int] = DIGITS) -> Columns:
     """Scenes from one on; a scene is a function of its number."""
     scenes = Scenes(SceneConfig(size=48, objects=(1, 2), digit=digit), split)
@@ -101,12 +103,10 @@ def chosen(start: str, small: bool) -> dict:
 
 def conditions(arm: str, small: bool) -> list[tuple[int, int, tuple[int, int]]]:
     """(labelled pictures, updates, sides of digits) that an arm is measured in."""
-    if small:
-        return [(count, 2, DIGITS) for count in PICTURES[:2]] + [(MIDDLE, 2, DIGITS), (500, 2, DIGITS)] + [(MIDDLE, 3, DIGITS), (MIDDLE, 2, SMALL)]
-    found = [(count, UPDATES, DIGITS) for count in PICTURES]
-    if arm in ("scratch", "contrast"):
-        found += [(MIDDLE, updates, DIGITS) for updates in LONGER] + [(MIDDLE, UPDATES, SMALL)]
-    return found
+    few, *longer = (2, 3) if small else (UPDATES, *LONGER)
+    if arm not in ("scratch", "contrast"):
+        return [(count, few, DIGITS) for count in PICTURES if count == MIDDLE or (count == PICTURES[0] and arm != "letters")]
+    return [(count, few, DIGITS) for count in PICTURES] + [(MIDDLE, updates, DIGITS) for updates in longer] + [(MIDDLE, few, SMALL)]
 
 
 def measure(start: str, small: bool = False) -> dict:

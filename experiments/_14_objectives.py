@@ -95,7 +95,7 @@ def cost(arm: str) -> int:
 def steps_of(arm: str, small: bool) -> int:
     """As many updates as cost what those of contrast do; the ResNet as many as the ViT."""
     if small:
-        return 3
+        return 2
     return STEPS if arm in BESIDE else round(STEPS * cost("contrast") / cost(arm))
 
 
@@ -115,11 +115,11 @@ def tuned(start, test, rate: float, seed: int, count: int, small: bool) -> Tenso
 
 def chosen(arm: str, count: int, small: bool) -> dict:
     """The rates of pretraining and of fine-tuning that are best together, probed and fine-tuned, with a seed set apart."""
-    apart, scores = shared.mnist(small)[1], {}
-    starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[arm]} if arm in RATES else {None: network}
+    apart, scores, most = shared.mnist(small)[1], {}, 1 if small else None
+    starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[arm][:most]} if arm in RATES else {None: network}
     for rate, start in starts.items():
         seen = probe(lambda images: features(start, images), apart, shared.APART, count, small).mean().item() if rate else 0.0
-        for second in TUNED_RATES:
+        for second in TUNED_RATES[:most]:
             scores[rate, second] = seen + tuned(start, apart, second, shared.APART, count, small).mean().item()
     first, second = max(scores, key=scores.get)
     return {"pretrained": first, "fine-tuned": second, "scores": [[*rates, score] for rates, score in scores.items()]}
