@@ -26,7 +26,7 @@ fine-tuned one or better in mean IoU, and far ahead of a random frozen one: by 1
 
 SEEDS = (149, 150, 151)
 PICTURES, MIDDLE = (20, 50, 100, 500), 100
-UPDATES, LONGER = 300, (600, 1200)
+UPDATES, LONGER = 250, (500, 1000)
 BATCH, TESTED, GROUPS, MOST = 16, 200, 10, 20  # most boxes of a picture that count, the best
 RATES, PRETRAINING_RATES = (1e-3, 3e-3), (1e-3, 3e-3)
 DIGITS, SMALL, OTHERS = (24, 31), (14, 18), 10_000  # others: the first number of a scene that rates are chosen on
@@ -126,7 +126,7 @@ def measure(start: str, small: bool = False) -> dict:
 
 
 def named(condition: tuple[int, int, tuple[int, int]]) -> str:
-    """As in "100 pictures, 300 updates"."""
+    """As in "100 pictures, 250 updates"."""
     count, updates, digit = condition
     return f"{count} pictures, {updates} updates" + (", small digits" if digit == SMALL else "")
 
