@@ -20,13 +20,15 @@ from pretrain_lib.transfer.tuning import fit_tuned
 
 TITLE = "Contrast on coloured digits after crops, colours and both: loss, rank, what is kept of colour, and few labels, beside scratch with the same views"
 
-PREDICTION = """(Known from a prototype with another program, one seed, unequal updates, 10 labels per class: crop alone at chance, 10 %, with the lowest loss and the
-highest effective rank; colour alone 44 %; both 81 %; fine-tuned 89 %; scratch with the same views 83 %; R² of the background's colour after both 0.39 before the head and
-0.00 after it. Of this program one trial: both, 400 updates, one seed, 64 % with 10 labels and 75 with 50, effective rank 56 of 96.) The figures of Chen et al. 2020, section 3, hold in sign at equal updates. 1. Crop alone has the lowest loss of the three, the highest effective rank, and
-a probe of at most 15 % with 10 labels per class, where chance is 10 %. 2. Both lead colour alone by 10 points or more, clearly. 3. Of the background's colour crop alone
-keeps an R² of 0.8 or more; both keep less than half of that, and at least 0.1 less after the head than before it. 4. Fine-tuned from both, 5 labels per class are worth 5
-points or more over scratch with the same views and as many updates, clearly; with 50 labels it is 3 at most. 5. Scratch that has as many updates as pretraining and fine-tuning together
-takes back less than half of the lead at 5 labels. 6. The frozen probe of both is within 5 points of scratch with 10 labels: classifying alone is no headline."""
+PREDICTION = """(Known from a prototype with another program, one seed, unequal updates, 10 labels per class: crop alone at chance, 10 %, with the lowest loss
+and the highest effective rank; colour alone 44 %; both 81 %; fine-tuned 89 %; scratch with the same views 83 %; R² of the background's colour after both 0.39
+before the head and 0.00 after it. Of this program one trial: both, 400 updates, one seed, 64 % with 10 labels and 75 with 50, effective rank 56 of 96.) The
+figures of Chen et al. 2020, section 3, hold in sign at equal updates. 1. Crop alone has the lowest loss of the three, the highest effective rank, and a probe
+of at most 15 % with 10 labels per class, where chance is 10 %. 2. Both lead colour alone by 10 points or more, clearly. 3. Of the background's colour crop
+alone keeps an R² of 0.8 or more; both keep less than half of that, and at least 0.1 less after the head than before it. 4. Fine-tuned from both, 5 labels per
+class are worth 5 points or more over scratch with the same views and as many updates, clearly; with 50 labels it is 3 at most. 5. Scratch that has as many
+updates as pretraining and fine-tuning together takes back less than half of the lead at 5 labels. 6. The frozen probe of both is within 5 points of scratch
+with 10 labels: classifying alone is no headline."""
 
 SEEDS = (140, 141, 142)
 APART = 900  # the seed that rates are chosen with
@@ -237,7 +239,8 @@ def verdict(measured: dict) -> str:
     told = ", ".join(f"{arm} loss {loss[arm]:.2f}, rank {rank[arm]['h']:.1f}, probe {probe[arm]:.3f}, colour R² {colour[arm]['h']:.2f} before the head and "
                      f"{colour[arm]['z']:.2f} after" for arm in VIEWS)  # fmt: skip
     return (f"With {counts[ten]} labels per class (chance loss {measured['chance_loss']:.2f}): {told}; raw pixels {probe['raw pixels']:.3f}, frozen random "
-            f"{probe['frozen random']:.3f}. 1. Crop alone has a loss of {loss['crop']:.2f}, a rank of {rank['crop']['h']:.1f} and a probe of {probe['crop']:.3f}: {said[easy]}. "
+            f"{probe['frozen random']:.3f}. 1. Crop alone has a loss of {loss['crop']:.2f}, a rank of {rank['crop']['h']:.1f} and a probe of "
+            f"{probe['crop']:.3f}: {said[easy]}. "
             f"2. Both over colour {points(composed)}: {said[composed[0][0] >= 0.1 and is_clear(composed)]}. "
             f"3. R² {colour['crop']['h']:.2f} after crop alone; {colour['both']['h']:.2f} and {colour['both']['z']:.2f} after both: {said[forgets]}. "
             f"4. Fine-tuned over scratch with 5 labels {points(short[five])}; with {counts[last]} {points(short[last])}: {said[worth]}. "

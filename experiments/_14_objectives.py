@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pretrain_lib import Denoising, Keys, MaskedImage, Objective, RandomResizedCrop, RandomRotate, ResNetModel, RotationPrediction, SelfDistillation
 from pretrain_lib import Source, TwoViews, VICReg, ViTMAEConfig, ViTMAEForPreTraining, ViTModel, direction_spread, effective_rank
-from pretrain_lib import features, load_images
+from pretrain_lib import features
 from pretrain_lib.course.results import load_experiment
 from pretrain_lib.evaluation.uncertainty import lead
 
@@ -22,12 +22,14 @@ shared = load_experiment("14-augmentations")
 
 TITLE = "Contrast, VICReg, self-distillation, masked images, denoising and rotation on one ViT at equal compute, probed and fine-tuned"
 
-PREDICTION = """(Known from a prototype with another program, on MNIST, one seed, 10 labels per class: a ViT after masked images probed at 55.5 % where raw pixels have 72.3, and fine-tuned
-to 66.0 % where scratch has 38.1; on a ResNet contrast 84, VICReg 78, rotation 63, and SimSiam with a perfect loss 44.7, no better than random features.) Each way gets as many
-multiplications and additions as contrast. 1. Masked images probe below raw pixels, and fine-tuned lead scratch by 10 points or more, clearly (He et al. 2022, section 4, in sign). 2. Probed,
-contrast, VICReg and self-distillation, which know by views what to forget, are each ahead of masked images, denoising and rotation. 3. Fine-tuned, masked images gain more on their own probe than
-contrast does on its. 4. Without its variance and covariance VICReg's loss falls below 0.01, the directions of what it compares are spread less than a tenth as much as contrast's, and the
-probe is no better than frozen random features: a perfect loss, and nothing learned. 5. Contrast on a ResNet, as many updates, is ahead of contrast on the ViT by 3 points or more, probed, clearly."""
+PREDICTION = """(Known from a prototype with another program, on MNIST, one seed, 10 labels per class: a ViT after masked images probed at 55.5 % where raw
+pixels have 72.3, and fine-tuned to 66.0 % where scratch has 38.1; on a ResNet contrast 84, VICReg 78, rotation 63, and SimSiam with a perfect loss 44.7, no
+better than random features.) Each way gets as many multiplications and additions as contrast. 1. Masked images probe below raw pixels, and fine-tuned lead
+scratch by 10 points or more, clearly (He et al. 2022, section 4, in sign). 2. Probed, contrast, VICReg and self-distillation, which know by views what to
+forget, are each ahead of masked images, denoising and rotation. 3. Fine-tuned, masked images gain more on their own probe than contrast does on its. 4.
+Without its variance and covariance VICReg's loss falls below 0.01, the directions of what it compares are spread less than a tenth as much as contrast's, and
+the probe is no better than frozen random features: a perfect loss, and nothing learned. 5. Contrast on a ResNet, as many updates, is ahead of contrast on the
+ViT by 3 points or more, probed, clearly."""
 
 SEEDS = (146, 147, 148)
 PER_CLASS, BATCH, STEPS = 10, 64, 320  # updates of contrast; the others as many as cost the same
@@ -181,13 +183,16 @@ def verdict(measured: dict) -> str:
     gains = {arm: ends[arm] - probes[arm] for arm in ("masked images", "contrast")}
     seeing, painting = min(WAYS[:3], key=probes.get), max(WAYS[3:], key=probes.get)
     loss, spread = mean(measured["loss"]["collapsed"]), {arm: mean(runs) for arm, runs in measured["spread"].items()}
-    told = ", ".join(f"{arm} {measured['updates'][arm]} updates, rank {mean(measured['rank'][arm]):.1f}, probed {probes[arm]:.3f}, fine-tuned {ends[arm]:.3f}" for arm in RATES)
+    told = ", ".join(f"{arm} {measured['updates'][arm]} updates, rank {mean(measured['rank'][arm]):.1f}, probed {probes[arm]:.3f}, fine-tuned "
+                     f"{ends[arm]:.3f}" for arm in RATES)  # fmt: skip
     return (f"With {measured['per_class']} labels per class: {told}; scratch {ends['scratch']:.3f}, raw pixels {probes['raw pixels']:.3f}, frozen random "
             f"{probes['frozen random']:.3f}. 1. Masked images, probed, over raw pixels {points(below)}, fine-tuned over scratch {points(masked)}: "
             f"{said[below[0][0] < 0 and masked[0][0] >= 0.1 and is_clear(masked)]}. "
             f"2. The last of the three with views, {seeing}, probes at {probes[seeing]:.3f}, the best of the others, {painting}, at {probes[painting]:.3f}: "
             f"{said[probes[seeing] > probes[painting]]}. "
-            f"3. Fine-tuning adds {100 * gains['masked images']:.1f} points to masked images and {100 * gains['contrast']:.1f} to contrast: {said[gains['masked images'] > gains['contrast']]}. "
-            f"4. Without variance and covariance the loss is {loss:.4f}, the spread {spread['collapsed']:.4f} of contrast's {spread['contrast']:.4f}, and the probe over frozen random {points(nothing)}: "
+            f"3. Fine-tuning adds {100 * gains['masked images']:.1f} points to masked images and {100 * gains['contrast']:.1f} to contrast: "
+            f"{said[gains['masked images'] > gains['contrast']]}. "
+            f"4. Without variance and covariance the loss is {loss:.4f}, the spread {spread['collapsed']:.4f} of contrast's "
+            f"{spread['contrast']:.4f}, and the probe over frozen random {points(nothing)}: "
             f"{said[loss < 0.01 and spread['collapsed'] < 0.1 * spread['contrast'] and nothing[0][0] <= 0]}. "
             f"5. The ResNet over the ViT {points(other)}: {said[other[0][0] >= 0.03 and is_clear(other)]}.")  # fmt: skip
