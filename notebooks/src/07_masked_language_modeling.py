@@ -539,7 +539,7 @@ design = check("07.3", design)
 # %% [markdown]
 # **What is equal, then?** The training FLOPs, counted by the rule of chapter 06: two for each entry
 # of a matrix that a token is multiplied with, twice as many going back. A token that is read costs
-# the encoder; a token that is *predicted* costs the projection onto 8,192 tokens. All networks are trained
+# the encoder; a token that is *predicted* costs the projection onto 8,192 tokens. Five networks are trained
 # by AdamW, each at the best of four learning rates, and each rate was tried in a run of the *full*
 # length. 40 % of the tokens are hidden; networks that look back read the same damaged text, and are
 # asked for every token of it. For the transformer of our experiment, 4 layers of width 128:
@@ -584,9 +584,9 @@ for name in ranked:
     losses = "  ".join(f"{loss:.3f}" for loss in network["losses"])
     print(f"{name:25s} {network['learning_rate']:g} {network['tokens']:13,} {network['optimizer_share']:18.0%} "
           f"{sum(network['cpu_seconds']) / len(network['cpu_seconds']):6.0f}   {losses}  {sum(network['accuracies']) / len(network['accuracies']):8.1%}")
-print("\nloss in the search, by rate: ", "".join(f"{rate:>8s}" for rate in networks["BLSTM"]["search"]))
+print("\nloss in the search, on other speeches:", "".join(f"{rate:>8s}" for rate in networks["BLSTM"]["search"]))
 for name in ranked:
-    print(f"{name:30s}", "".join(f"{loss:8.3f}" for loss in networks[name]["search"].values()), "(shorter runs)" if "kept" in networks[name] else "")
+    print(f"{name:30s}", "".join(f"{loss:8.3f}" for loss in networks[name]["search"].values()))
 
 # %% [markdown]
 # Is a difference larger than chance? Two things were drawn (chapter 01): the seeds, and the speeches that we
@@ -610,7 +610,7 @@ firsts = sum(min(losses) == losses[-1] for losses in zip(*alike.values()))
 print("predicted                                        found")
 for what, found, held in [
     ("masked transformer first of those with AdamW", f"in {firsts} of 3 seeds", firsts == 3),
-    ("both ways before back: Bengio's, transformers", f"{mean['Bengio 2003'] - mean['Bengio, both sides']:.2f}, "
+    ("two-sided before one-sided: Bengio's, transformers", f"{mean['Bengio 2003'] - mean['Bengio, both sides']:.2f}, "
      f"{mean['causal transformer'] - mean['masked transformer']:.2f} nats", mean["Bengio, both sides"] < mean["Bengio 2003"]
      and mean["masked transformer"] < mean["causal transformer"]),
     ("every network below the unigram", f"highest {max(mean.values()):.2f}", max(map(max, alike.values())) < counted["unigram"]),
@@ -945,25 +945,25 @@ fig, ax = plots.figure(width=6.5, height=3)
 for updates, colour in zip(languages[0], (plots.SKY, plots.BLUE)):
     above = [[language[updates][rate][0] for rate in rates] for language in languages]
     for losses in above:
-        ax.plot([100 * float(rate) for rate in rates], losses, "o", color=colour, markersize=4)
+        ax.plot([100 * float(rate) for rate in rates], losses, "o-", color=colour, markersize=4, lw=0.6)
     middle = [sum(losses) / len(losses) for losses in zip(*above)]
-    ax.plot([100 * float(rate) for rate in rates], middle, color=colour)
+    ax.plot([100 * float(rate) for rate in rates], middle, color=colour, lw=2.5)
     ax.annotate(f"{updates} updates", (82, middle[-1]), color=colour, va="center")
 ax.set(xlabel="masked in training (%)", ylabel="nats above the optimum", ylim=(0, None), xlim=(10, 100))
 plots.show(fig, "15 % and 80 % are worse than what lies between. Loss above the optimum, scored at 15 %, against the masking rate in training; "
-           "a dot per language, lines are means.", number="7.6")
+           "a thin line per language, thick lines are means.", number="7.6")
 print(verdict_table(ledger))
 claim(all(max(run[rate][0] for rate in ("0.3", "0.4", "0.6")) < min(run["0.15"][0], run["0.8"][0]) for language in languages for run in language.values()),
       "in each language and length, 30, 40 and 60 % are better than 15 and 80 %")
 
 # %% [markdown]
 # Between 30 and 60 % the curves are flat: the best rate of the longer runs is not the same in all languages. (All have one
-# learning rate; one for each might move the curves.) A first measurement, on speeches, could say none of it:
+# learning rate; one for each might move the curves.) A first measurement, on speeches, could not tell:
 
 # %%
 runs = results("07-masking-rate")["measured"]["losses"]["4 × 128"]
 own = lines["unigram, own token"].loss
-print(f"120 updates on speeches, scored at 15 %: {min(map(min, runs.values())):.2f} to {max(map(max, runs.values())):.2f}; the unigram that sees the blank's own token: {own:.2f}")
+print(f"120 updates on speeches, scored at 15 %: {min(map(min, runs.values())):.3f} to {max(map(max, runs.values())):.3f}; the unigram that sees the blank's own token: {own:.3f}")
 claim(min(map(min, runs.values())) > own, "no run is below the unigram that sees the blank's own token")
 
 # %% [markdown]

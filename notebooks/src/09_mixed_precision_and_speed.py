@@ -1325,7 +1325,8 @@ print("not measured on a GPU")
 
 # %% [markdown]
 # We fell into our own trap: the verdict calls Muon 1.20 times as *fast*, and "held". But Muon adds products (section 9), so it cannot be faster.
-# Each rung had had its turn alone, on a shared machine. So once more, on a quiet one: all rungs and one large product *in turns*, all in fp32.
+# Each rung had had its turn alone, on a shared machine. So once more, on a quiet one: all rungs and one large product *in turns*, all in fp32 (so the fourth row
+# repeats the third). The verdict's ratios are medians over rounds.
 
 # %%
 turns = results("09-utilisation")

@@ -648,8 +648,8 @@ print("\n" + verdict_table(ledger))
 
 # %% [markdown]
 # In the ledger, on two ranks, the second and the last ratio are 1 by construction, and the sizes in between test $s$. Four ranks test $N$: the formula foretells about
-# half of what they take. Four ranks share two cores, and it does not know. Doubled for that, it comes close (prediction 3); on a busy
-# machine it had fallen short. A fit at one $N$ says nothing about another: measure on as many ranks as you can get before you trust a forecast for more.
+# half of what they take. Four ranks share two cores, and it does not know. Doubled for that, it comes close (prediction 3). On two
+# ranks it missed one size (prediction 1). A fit at one $N$ says nothing about another: measure on as many ranks as you can get before you trust a forecast for more.
 #
 # Now a whole step. One rank alone needs some time for a batch of 64. Two ranks should need half of it, and an all-reduce. In every other round all
 # ranks meet at a **barrier** before the sum, so that nobody has to wait *in* it.
@@ -685,9 +685,9 @@ print(f"half of the samples: {half:.1f} ms on a rank alone, {slowest['passes']:.
 print(f"the sum: foretold {messages:.1f} ms, measured {slowest['sum']:.1f} ms, after a barrier {slowest['sum after a barrier']:.1f} ms")
 
 # %% [markdown]
-# What a barrier takes away was no message: it was **waiting for the other rank** to finish its backward pass. In the ledger, on a quiet machine, that is nearly half of the sum (prediction 4); on a busy one it had been most.
-# Slow ranks are not in the formula. A cost model says how things ought to be, and where
-# to look if they are not.
+# What a barrier takes away was no message: it was **waiting for the other rank** to finish its backward pass. In the ledger that is nearly half of the sum (prediction 4); on a busier machine it had been most.
+# Slow ranks are not in the formula. And a total may agree by luck, as errors cancel:
+# check each part, and look where it differs.
 #
 # ### On paper
 #
