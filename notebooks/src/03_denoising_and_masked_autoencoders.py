@@ -948,7 +948,7 @@ for predicted, told, held in [
     ("the probe is best at 0.25 to 0.75", f"best at {ledger['ratios'][best]}",
      "in the mean" if 0.25 <= ledger["ratios"][best] <= 0.75 else "no"),
     ("the span is smaller when fine-tuned", f"{spans[1]:.1f} against {spans[0]:.1f} points", "in the mean" if spans[1] < spans[0] else "no"),
-    ("every ratio beats 0 and random", f"{worst.mean():.1f} % error at the worst, in the mean",
+    ("every ratio above 0 and above random", f"{worst.mean():.1f} % error at the most",
      "in every seed" if (worst < torch.minimum(by_seed[0], untrained_error)).all() else "no"),
 ]:
     print(f"{predicted:38s} {told:27s} {held}")
