@@ -1326,15 +1326,18 @@ print("not measured on a GPU")
 # %% [markdown]
 # We fell into our own trap: the verdict calls Muon 1.20 times as *fast*, and "held". But Muon adds products (section 9), so it cannot be faster.
 # Each rung had had its turn alone, on a shared machine. So once more, on a quiet one: all rungs and one large product *in turns*, all in fp32 (so the fourth row
-# repeats the third). The verdict's ratios are medians over rounds.
+# repeats the third). The verdict's ratios are medians.
 
 # %%
 turns = results("09-utilisation")
 timed = turns["measured"]
-print(f"peak {timed['peak'] / 1e9:.0f} GFLOP/s; one session, medians of {len(next(iter(timed['seconds'].values())))} rounds\n{'':28s}{'s an update':>12s}{'MFU':>7s}{'all products':>14s}")
-for name, seconds in timed["seconds"].items():
-    needed, computed = (flops / median(seconds) / timed["peak"] for flops in (timed["needed"], timed["flops"][name]))
-    print(f"{name:28s}{median(seconds):12.3f}{needed:7.2f}{computed:14.2f}")
+sessions = timed["sessions"]
+peaks = ", ".join(f"{one['peak'] / 1e9:.0f}" for one in sessions)
+print(f"medians of {len(sessions)} sessions, peaks of {peaks} GFLOP/s\n{'':28s}{'s an update':>12s}{'MFU':>7s}{'all products':>14s}")
+for name, computed in timed["flops"].items():
+    spent = [median(one["seconds"][name]) for one in sessions]
+    shares = (median(flops / second / one["peak"] for second, one in zip(spent, sessions)) for flops in (timed["needed"], computed))
+    print(f"{name:28s}{median(spent):12.3f}" + "".join(f"{share:{width}.2f}" for share, width in zip(shares, (7, 14))))
 print("\n" + verdict_table(turns))
 
 # %% [markdown]
@@ -1360,7 +1363,7 @@ print("\n" + verdict_table(turns))
 #
 # In the notebook: what fp16 makes of gradients; a loss scale at work; four ways to keep weights; your machine's speed in three formats, its
 # profile, roofline, MFU and four rungs; bytes kept. In `results/`: `09-small-gradients` (five ways to train, three seeds),
-# `09-activation-checkpointing` and `09-ladder`, `09-utilisation` (one session), such as `python course.py reproduce 09-ladder`.
+# `09-activation-checkpointing` and `09-ladder`, `09-utilisation` (three sessions), such as `python course.py reproduce 09-ladder`.
 #
 # ## Going further
 #
