@@ -105,7 +105,7 @@ def verdict(measured: dict) -> str:
         return f"from {median(shares[a]):.2f} to {median(shares[b]):.2f}"
 
     return (
-        f"1. Muon runs at {median(gain[muon]):.2f} times the speed, {says(0.7 <= one <= 0.95 for one in gain[muon])}. 2. Masked positions only: {median(gain[masked]):.2f} times as fast; of the others the "
+        f"1. Muon runs at {median(gain[muon]):.2f} times the speed, {says(0.7 <= one <= 0.95 for one in gain[muon])}. 2. Masked positions only: {median(gain[masked]):.2f} times as fast, {min(gain[masked]):.2f} in the lowest session; of the others the "
         f"most is {max(others):.2f}, {says((one > 1.5 for one in gain[masked]), (one <= 1.3 for one in others))}. 3. From the first rung to the second MFU goes {rise(mfu, first, masked)}, all products "
         f"{rise(hfu, first, masked)}, {says((b > a for a, b in zip(mfu[first], mfu[masked])), (b < a for a, b in zip(hfu[first], hfu[masked])))}. 4. Computing twice: MFU {rise(mfu, muon, twice)}, all products "
         f"{rise(hfu, muon, twice)}, {says((b < a for a, b in zip(mfu[muon], mfu[twice])), (b >= 0.95 * a for a, b in zip(hfu[muon], hfu[twice])))}."
