@@ -1229,7 +1229,7 @@ same = all(abs(live[size][0] - recorded[size][0]) < 1e-9 for size in sizes)
 claim(same, "with our own code we find what the ledger's first split found with `tokenizers`")
 
 # %% [markdown]
-# Later speeches need a few more tokens (Figure 4.5, dashed: 1.12 in place of 1.06 at 8,192). **One
+# Later speeches need a few more tokens (Figure 4.5, dashed). **One
 # part of our prediction failed**: BPE is *shorter* than we thought, so the bound of 1.25 holds. We
 # had Sennrich's 1.12 in mind, for German with its long compounds. Counting punctuation marks as
 # words of one token explains little of it (next cell). What happens to the words that a vocabulary

@@ -685,7 +685,7 @@ print(f"half of the samples: {half:.1f} ms on a rank alone, {slowest['passes']:.
 print(f"the sum: foretold {messages:.1f} ms, measured {slowest['sum']:.1f} ms, after a barrier {slowest['sum after a barrier']:.1f} ms")
 
 # %% [markdown]
-# What a barrier takes away was no message: it was **waiting for the other rank** to finish its backward pass. In the ledger that is nearly half of the sum (prediction 4); on a busier machine it had been most.
+# What a barrier takes away was no message: it was **waiting for the other rank** to finish its backward pass. In the ledger that is nearly half of the sum (prediction 4).
 # Slow ranks are not in the formula. And a total may agree by luck, as errors cancel:
 # check each part, and look where it differs.
 #

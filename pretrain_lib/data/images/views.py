@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from ..keys import Keys
 from ..source import Samples, Source
-from .augment import Transform, augmented, still_true
+from .augment import Augmented, Transform, augmented, still_true
 
 
-class TwoViews:
+class TwoViews(Augmented):
     """A view of a source in which each sample's images are changed twice, independently.
 
     The first view takes the place of the images; the second is a column besides, whose name is
@@ -28,13 +28,7 @@ class TwoViews:
 
     def __init__(self, source: Source, transforms: Sequence[Transform], column: str = "images",
                  stream: str = "views"):
-        self.source = source
-        self.transforms = list(transforms)
-        self.column = column
-        self.stream = stream
-
-    def __len__(self) -> int:
-        return len(self.source)
+        super().__init__(source, transforms, column, stream)
 
     def take(self, keys: Keys) -> Samples:
         """The source's samples that the keys name, each with two views."""
