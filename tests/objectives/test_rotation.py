@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch.nn import functional as F
-from two_views import images, vit
+from two_views import images, resnet, vit
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
@@ -47,6 +47,17 @@ def test_it_learns_which_way_is_up():
     trainer = Trainer(vit(), RotationPrediction(12), source, TrainConfig(steps=60, batch_size=32, learning_rate=0.01, device="cpu"))
     trainer.fit()
     assert trainer.evaluate(source)["loss"] < 0.3 * math.log(4)
+
+
+@pytest.mark.parametrize("model", [resnet, vit])
+def test_images_of_one_colour_look_alike_each_way(model):
+    source = Columns(images=torch.full((16, 3, 8, 8), 0.5))
+    trainer = Trainer(model(), RotationPrediction(12), source, TrainConfig(steps=5, batch_size=16, learning_rate=0.01, device="cpu"))
+    trainer.fit()
+    objective, keys = trainer.module.objective, Keys.of(0, 16)
+    answers = objective.head(trainer.module.model.encode(objective.batch(source.take(keys), keys).inputs["images"]))
+    torch.testing.assert_close(answers, answers[:1].expand(16, -1), rtol=0, atol=1e-6)
+    assert answers.isfinite().all()
 
 
 def test_what_cannot_be_turned_or_told_is_refused():

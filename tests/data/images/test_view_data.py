@@ -63,6 +63,13 @@ def test_one_view_changes_the_images_alone(tmp_path):
         torch.testing.assert_close(part.take(Keys.of(0, 9))["images"], images, atol=1e-5, rtol=0)
 
 
+def test_a_recipe_that_contrasts_one_view_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.toml").write_text(RECIPE, encoding="utf-8")
+    assert main(["pretrain", "r.toml", "--data.views", "1"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "pretrain: the source has no column 'other_images'; its columns are images, labels"
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_colours_change_where_there_are_any(channels):
     images = torch.rand(8, channels, 9, 9, generator=torch.Generator().manual_seed(0))
