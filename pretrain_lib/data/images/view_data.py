@@ -1,4 +1,4 @@
-"""Views of each image that a recipe trains on, one or two, with what changes them said in numbers."""
+"""Views of each image that a recipe trains on, with what changes them said in numbers."""
 
 from __future__ import annotations
 
