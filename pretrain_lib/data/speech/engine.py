@@ -1,4 +1,4 @@
-"""eSpeak NG by ctypes: a program that speaks a list of lines in order, and tells when each phone began.
+"""eSpeak NG by ctypes: a program that speaks a list of lines in order, and times their phones.
 
 It runs by itself, in a process that is made for one list: what eSpeak NG returns depends on what it
 has said before, so only a fresh process that says the same in the same order returns the same. It
@@ -50,6 +50,7 @@ class Engine:
         self.rate = self.espeak.espeak_Initialize(SYNCHRONOUS, 0, data.encode(), PHONEMES)
         if self.rate <= 0:
             raise RuntimeError(f"eSpeak NG does not start with its data in {data}")
+        self.variants = {path.name for path in Path(data, "voices", "!v").iterdir()}
         self.heard, self.events = bytearray(), []
         self.callback = CALLBACK(self.hear)  # kept: C holds no reference to it
         self.espeak.espeak_SetSynthCallback(self.callback)
@@ -71,7 +72,9 @@ class Engine:
         Raises:
             RuntimeError: if there is no such voice, or it says nothing.
         """
-        if self.espeak.espeak_SetVoiceByName(line["voice"].encode()):
+        _, _, variant = line["voice"].partition("+")
+        unknown = variant not in self.variants  # which it would leave out, and say nothing
+        if unknown or self.espeak.espeak_SetVoiceByName(line["voice"].encode()):
             raise RuntimeError(f"eSpeak NG has no voice {line['voice']!r}")
         for parameter, field in ((RATE, "rate"), (PITCH, "pitch"), (RANGE, "range")):
             self.espeak.espeak_SetParameter(parameter, line[field], 0)
@@ -91,7 +94,7 @@ def short_path(data: str):
         yield data
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield str(shutil.copytree(data, Path(folder) / Path(data).name))
+        yield str(shutil.copytree(data, Path(folder) / "data"))
 
 
 def main(library: str, data: str, lines: str, folder: str) -> None:

@@ -144,8 +144,8 @@ def mfcc(log_mels: Tensor, coefficients: int = 13) -> Tensor:
         ValueError: if more are asked for than there are bands.
 
     Source: Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word
-    recognition in continuously spoken sentences", IEEE Transactions on Acoustics, Speech, and Signal
-    Processing 28 (1980).
+    recognition in continuously spoken sentences", IEEE Transactions on Acoustics, Speech, and
+    Signal Processing 28 (1980).
     """
     bands = log_mels.shape[-1]
     require(1 <= coefficients <= bands, "coefficients", coefficients,
@@ -175,7 +175,7 @@ def deltas(frames: Tensor, lengths: Tensor, reach: int = 2) -> Tensor:
 
 
 def centred(frames: Tensor, lengths: Tensor) -> Tensor:
-    """Frames less the mean of their clip, which takes a microphone and a loudness out; padding is 0.
+    """Frames less the mean of their clip, which takes out microphone and loudness; padding is 0.
 
     Args:
         frames: (B, T, F).

@@ -1,4 +1,4 @@
-"""Sound at another rate: interpolated with a windowed sinc, which also takes out what would alias."""
+"""Sound at another rate: interpolated with a windowed sinc, which takes out what would alias."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 SUFFIXES = (".wav", ".flac", ".ogg")
-INSTALL = "pip install \"pretrain-lib[speech]\""
 
 
 def read_wave(path: str | Path, data: bytes | None = None) -> tuple[Tensor, int]:
@@ -88,8 +87,8 @@ def read_with_soundfile(path: Path, data: bytes) -> tuple[Tensor, int]:
         import soundfile
     except (ModuleNotFoundError, OSError):  # the second where it finds no libsndfile
         raise ModuleNotFoundError(
-            f"{path} is no .wav of whole numbers and needs soundfile, which is not installed: "
-            f"{INSTALL}") from None
+            f"{path} is no .wav of whole numbers and needs soundfile, which is not installed: pip "
+            "install soundfile") from None
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
