@@ -44,7 +44,7 @@ def merged(name: str) -> str | None:
 
 
 def merged_events(events: Sequence[Event]) -> list[Event]:
-    """Numbers of phones, each with the sample that it begins at; silence stands before the first."""
+    """Numbers of phones, each with the sample that it begins at; silence is before the first."""
     phones = [(NUMBER[phone], start) for name, start in events if (phone := merged(name))]
     return [(NUMBER[SILENCE], 0), *phones]
 
