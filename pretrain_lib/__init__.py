@@ -24,6 +24,14 @@ from .data.keys import Keys
 from .data.mixture import Mixture
 from .data.scenes.scenes import SceneConfig, Scenes
 from .data.source import Columns, Source
+from .data.speech.buckets import LengthBuckets
+from .data.speech.dataset import SpeechDataset
+from .data.speech.features import MelConfig, centred, deltas, log_mel, mfcc
+from .data.speech.load import load_speech
+from .data.speech.resample import resample
+from .data.speech.room import Room
+from .data.speech.speech_data import SpeechConfig, SpeechData
+from .data.speech.waves import read_wave, write_wave
 from .data.splits import labelled_subset
 from .data.tables.dialect import Dialect
 from .data.tasks.encoded import (
@@ -164,6 +172,7 @@ __all__ = [
     "Blur",
     "box_iou",
     "CausalLM",
+    "centred",
     "CheckpointError",
     "Classification",
     "Classifier",
@@ -175,6 +184,7 @@ __all__ = [
     "ConvAutoencoderConfig",
     "DecoderConfig",
     "deduplicate",
+    "deltas",
     "Denoising",
     "Detection",
     "Detector",
@@ -212,6 +222,7 @@ __all__ = [
     "initialise",
     "Keys",
     "labelled_subset",
+    "LengthBuckets",
     "LinearAutoencoder",
     "LinearProbe",
     "load_compressed",
@@ -219,10 +230,12 @@ __all__ = [
     "load_labelled_text",
     "load_lora",
     "load_pretrained",
+    "load_speech",
     "load_tagged_text",
     "load_text",
     "load_tokenizer",
     "load_translation",
+    "log_mel",
     "logits",
     "LoraConfig",
     "masked_scores",
@@ -232,7 +245,9 @@ __all__ = [
     "MaskedLM",
     "MaskedSet",
     "mean_iou",
+    "MelConfig",
     "merge_lora",
+    "mfcc",
     "Mixture",
     "ModernBertConfig",
     "ModernBertForCausalLM",
@@ -265,12 +280,15 @@ __all__ = [
     "RandomResizedCrop",
     "RandomRotate",
     "RandomScale",
+    "read_wave",
     "Reconstruction",
     "Regression",
     "ReplacedTokenDetection",
+    "resample",
     "ResNetConfig",
     "ResNetForImageClassification",
     "ResNetModel",
+    "Room",
     "RotationPrediction",
     "save_compressed",
     "save_lora",
@@ -285,6 +303,9 @@ __all__ = [
     "ShardError",
     "Source",
     "special_ids",
+    "SpeechConfig",
+    "SpeechData",
+    "SpeechDataset",
     "Tagging",
     "TextConfig",
     "TextData",
@@ -305,4 +326,5 @@ __all__ = [
     "ViTMAEConfig",
     "ViTMAEForPreTraining",
     "ViTModel",
+    "write_wave",
 ]

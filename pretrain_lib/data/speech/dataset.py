@@ -58,6 +58,11 @@ class SpeechDataset(Columns):
         ids = torch.from_numpy(keys.sample)
         return super().take(keys) | {column: self.rows(column, ids) for column in self.ragged}
 
+    @property
+    def waves(self) -> Tensor:
+        """All sounds, (N, S) float32 between −1 and 1, whether or not batches have them."""
+        return self.sounds.padded(torch.arange(len(self))).float() / 32768
+
     def wave(self, i: int) -> Tensor:
         """The sound of clip i, (S,) float32 between −1 and 1 at `rate`."""
         return self.sounds.row(i).float() / 32768

@@ -119,9 +119,6 @@ def reverberate(waves: Tensor, lengths: Tensor, keys: Keys, rate: int, seconds: 
         rate: samples a second.
         seconds: in which the echoes fade by 60 dB, least and most.
         direct: the ratio of the sound's energy to all echoes', in dB, least and most.
-
-    Source: Polack, "La transmission de l'énergie sonore dans les salles", thesis, 1988: late
-    reverberation as exponentially fading white noise.
     """
     fades, ratios = drawn(keys, "room.fade", seconds), drawn(keys, "room.direct", direct)
     out = waves.clone()

@@ -87,10 +87,10 @@ def synthesised(name: str) -> Corpus:
     place = cache_folder() / f"speech-{name}-{FORMAT}-{loader_version()}.safetensors"
     try:
         with locked(place):
-            corpus = kept(place)
+            corpus = read_corpus(place)
             if corpus is None:
                 corpus = spoken(script(name))
-                keep(corpus, place)
+                write_corpus(corpus, place)
             return corpus
     except OSError as error:
         logger.warning("the speech %r is not kept: %s", name, error)
@@ -109,7 +109,7 @@ def loader_version() -> str:
         raise ModuleNotFoundError(INSTALL) from None
 
 
-def kept(place: Path) -> Corpus | None:
+def read_corpus(place: Path) -> Corpus | None:
     """The corpus in a file; None if it is not there, or not as it was written."""
     if not place.is_file():
         return None
@@ -127,7 +127,7 @@ def kept(place: Path) -> Corpus | None:
     return corpus
 
 
-def keep(corpus: Corpus, place: Path) -> None:
+def write_corpus(corpus: Corpus, place: Path) -> None:
     """Writes a corpus with its checksum."""
     about = {"lines": corpus.said(), "checksum": corpus.checksum()}
     with new_file(place) as partial:

@@ -54,6 +54,7 @@ def test_without_features_there_are_waves():
     data = dataset(Hearing(mel=None))
     batch = data.take(Keys.of(0, [2, 0]))
     assert batch["lengths"].tolist() == [1700, 3000] and "features" not in batch
+    assert torch.equal(data.waves[:, :3000][[2, 0]], batch["waves"])
     assert torch.equal(batch["waves"][0, :1700], data.wave(2)) and batch["waves"][0, 1700:].eq(0).all()
     assert batch["phones"].shape == (2, 19)
 
