@@ -14,14 +14,10 @@ Objects = tuple[Sequence, Sequence]  # of an image: boxes x, y, width, height, a
 ROUNDING = 1  # pixels by which a box may stick out, and is then cut
 
 
-def stack_objects(objects: Sequence[Objects], height: int, width: int) -> dict[str, Tensor]:
-    """The objects of each image as the columns `boxes` (N, M, 4) and `box_labels` (N, M).
+def stack_objects(objects: Sequence[Objects]) -> tuple[Tensor, Tensor]:
+    """The objects of N images as boxes (N, M, 4), edges in pixels, and their classes (N, M).
 
-    Args:
-        objects: for each of N images its boxes, each x, y, width and height in pixels, and their
-            classes. M is the largest number of them.
-        height: of the images, in pixels.
-        width: likewise.
+    M is the largest number of them in an image; -100 stands where an image has fewer.
     """
     most = max(1, *(len(labels) for _, labels in objects))
     boxes = torch.zeros(len(objects), most, 4)
@@ -29,15 +25,19 @@ def stack_objects(objects: Sequence[Objects], height: int, width: int) -> dict[s
     for i, (corners_and_sizes, labels) in enumerate(objects):
         if len(labels):
             found = torch.as_tensor(corners_and_sizes, dtype=torch.float32).reshape(-1, 4)
-            found = torch.cat([found[:, :2], found[:, :2] + found[:, 2:]], dim=1)
-            boxes[i, : len(labels)] = cut(found, height, width)
+            boxes[i, : len(labels)] = torch.cat([found[:, :2], found[:, :2] + found[:, 2:]], dim=1)
             box_labels[i, : len(labels)] = torch.as_tensor(labels)
-    return {"boxes": boxes, "box_labels": box_labels}
+    return boxes, box_labels
 
 
-def cut(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Boxes (M, 4) without what sticks out by less than a pixel, as rounding makes."""
-    limits = torch.tensor([width, height, width, height])
+def cut(boxes: Tensor, sizes: Tensor) -> Tensor:
+    """Boxes (N, M, 4) without what sticks out of their images by less than a pixel, as rounding makes.
+
+    Args:
+        boxes: left, upper, right and lower edges in pixels.
+        sizes: (N, 2), width and height of each image.
+    """
+    limits = sizes.to(boxes.dtype).repeat(1, 2)[:, None]  # (N, 1, 4)
     near = (boxes > -ROUNDING) & (boxes < limits + ROUNDING)
     return torch.where(near, boxes.clamp(min=0).minimum(limits), boxes)
 
@@ -64,17 +64,34 @@ def check_boxes(boxes: Tensor, box_labels: Tensor, classes: int, height: int, wi
         i, j = first(wrong)
         raise ValueError(f"box_labels must lie between 0 and {classes - 1}, or be {UNSCORED} where "
                          f"there is no object, sample {i} has {int(box_labels[i, j])}")
+    names = [f"sample {i}" for i in range(len(boxes))]
+    check_edges(boxes, there, torch.tensor([[width, height]]).expand(len(boxes), 2), names)
+
+
+def check_edges(boxes: Tensor, there: Tensor, sizes: Tensor, names: Sequence[str]) -> None:
+    """Boxes (N, M, 4), those that are there, (N, M), are not empty and lie within their images.
+
+    Args:
+        boxes: left, upper, right and lower edges in pixels.
+        there: which of them there are.
+        sizes: (N, 2), width and height of each image.
+        names: what the error calls each image.
+
+    Raises:
+        ValueError: naming the first image at fault.
+    """
     left, upper, right, lower = boxes.unbind(2)
     wrong = there & ~((right > left) & (lower > upper))
     if wrong.any():
         i, j = first(wrong)
-        raise ValueError("boxes must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, sample "
-                         f"{i} has {as_words(boxes[i, j])}")
+        raise ValueError("boxes must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, "
+                         f"{names[i]} has {as_words(boxes[i, j])}")
+    width, height = sizes[:, None].unbind(2)  # (N, 1)
     wrong = there & ((left < 0) | (upper < 0) | (right > width) | (lower > height))
     if wrong.any():
         i, j = first(wrong)
-        raise ValueError(f"boxes must lie within images {width} pixels wide and {height} high, "
-                         f"sample {i} has {as_words(boxes[i, j])}")
+        raise ValueError(f"boxes must lie within images {width[i].item():g} pixels wide and "
+                         f"{height[i].item():g} high, {names[i]} has {as_words(boxes[i, j])}")
 
 
 def check_masks(masks: Tensor, classes: int, height: int, width: int) -> None:

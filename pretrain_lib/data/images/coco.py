@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ...validation import is_a
 from ..source import UNSCORED
+from ..splits import split_ids
 from .annotations import polygon_mask, stack_objects
 from .dataset import ImageDataset
-from .folders import read_images
+from .pictures import Pictures, Square, pictures_in
 
 PARTS = ("images", "annotations", "categories")
 
@@ -43,14 +46,17 @@ def read_coco(path: Path) -> dict | None:
     return content if len(there) == 3 else None
 
 
-def load_coco(path: Path) -> ImageDataset:
+def load_coco(path: Path, split: str = "all", square: Square | None = None) -> ImageDataset:
     """The images that a file in COCO's format names, with boxes and, where outlined, masks.
 
     A category need not occur. Crowds are no objects: their boxes are left out, and masks do not
     score them. Masks are filled where every object has polygons; later objects cover earlier ones.
+    Boxes and polygons are in pixels of the image as it is seen, turned as its EXIF data say.
 
     Args:
         path: the file. `file_name` of an image is looked for beside it and in images/ there.
+        split: "train", "test" or "all".
+        square: what images are brought to; None leaves them as they are.
 
     Raises:
         ValueError: for what is missing, unknown or given twice, and for masks in run lengths.
@@ -71,20 +77,24 @@ def load_coco(path: Path) -> ImageDataset:
         of_image[annotation["image_id"]].append(annotation)
     if not images:
         raise ValueError(f"{path} names no image")
-    pixels = read_images([find(path, image) for image in images.values()])
-    height, width = pixels.shape[2:]
-    check_sizes(images, height, width, path)
+    pictures = pictures_in([find(path, image) for image in images.values()], square)
+    check_sizes(images, pictures.sizes, path)
     objects = [[a for a in annotations if not a.get("iscrowd")]
                for annotations in of_image.values()]
-    columns = stack_objects([([a["bbox"] for a in some],
-                              [classes[a["category_id"]] for a in some]) for some in objects],
-                            height, width)
+    columns = pictures.placed(*stack_objects([
+        ([a["bbox"] for a in some], [classes[a["category_id"]] for a in some]) for some in objects
+    ]))
+    ids = split_ids(None, len(images), split)
+    columns = {name: column[ids] for name, column in columns.items()}
     if outlined(objects, path):
-        columns["masks"] = np.stack([fill(annotations, classes, height, width)
-                                     for annotations in of_image.values()])
+        annotations = list(of_image.values())
+        columns["masks"] = torch.zeros(len(ids), *pictures.shape, dtype=torch.short)
+        for row, i in enumerate(ids):
+            columns["masks"][row] = fill(annotations[i], classes, pictures, i)
     names = [name_of(categories[number], "name", f"{path}: category {number}")
              for number in classes]
-    return ImageDataset(pixels, None, names, path.parent.name, f"folder {path.parent}", **columns)
+    return ImageDataset(pictures.read(ids), None, names, path.parent.name,
+                        f"folder {path.parent}", **columns)
 
 
 def records(entries, part: str, path: Path) -> list[dict]:
@@ -128,9 +138,9 @@ def find(path: Path, image: dict) -> Path:
     raise ValueError(f"there is no image {name} beside {path}, nor in images/ there")
 
 
-def check_sizes(images: dict, height: int, width: int, path: Path) -> None:
+def check_sizes(images: dict, sizes: Tensor, path: Path) -> None:
     """The images are as large as the file says; else their boxes would be in another scale."""
-    for image in images.values():
+    for image, (width, height) in zip(images.values(), sizes.int().tolist(), strict=True):
         said = image.get("width", width), image.get("height", height)
         if said != (width, height):
             raise ValueError(f"{path}: image {image['id']} is said to be {said[0]} × {said[1]}, "
@@ -165,8 +175,9 @@ def is_polygon(points) -> bool:
     return are_numbers(points) and len(points) >= 6 and len(points) % 2 == 0
 
 
-def fill(annotations: list[dict], classes: dict, height: int, width: int) -> np.ndarray:
-    """The mask (H, W) of an image's objects and crowds."""
+def fill(annotations: list[dict], classes: dict, pictures: Pictures, i: int) -> Tensor:
+    """The mask of image i, as large as `pictures.shape`, from its objects and crowds."""
+    width, height = pictures.inner
     mask = np.zeros((height, width), dtype=np.int16)
     for annotation in sorted(annotations, key=lambda a: not a.get("iscrowd")):  # crowds first
         if annotation.get("iscrowd"):
@@ -175,5 +186,6 @@ def fill(annotations: list[dict], classes: dict, height: int, width: int) -> np.
         else:
             corners, value = annotation["segmentation"], 1 + classes[annotation["category_id"]]
         for polygon in corners:
-            mask[polygon_mask(np.reshape(polygon, (-1, 2)), height, width)] = value
-    return mask
+            points = pictures.moved(i, np.reshape(polygon, (-1, 2)))
+            mask[polygon_mask(points.numpy(), height, width)] = value
+    return pictures.framed(torch.from_numpy(mask))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..keys import Keys
 from ..source import UNSCORED, Columns, Samples
 from .annotations import check_boxes, check_masks
+from .pictures import Square
 
 
 class ImageDataset(Columns):
@@ -173,16 +174,15 @@ def check_images(images: Tensor):
 def resize(dataset: ImageDataset, size: int, margin: int = 0) -> ImageDataset:
     """The same data set with images of `size` × `size` pixels, a black margin included.
 
-    Bilinear, with the low-pass filter that shrinking needs. Boxes are scaled, and a mask has the
-    class of the nearest pixel.
+    Bilinear, with the low-pass filter that shrinking needs; uint8 stays uint8. Boxes are scaled,
+    and a mask has the class of the nearest pixel.
     """
-    inner = size - 2 * margin
-    if margin < 0 or inner < 1:
-        raise ValueError(
-            f"size must be at least 1 and leave room for the margin, got {size} and {margin}"
-        )
-    images = F.interpolate(dataset.images, size=(inner, inner), mode="bilinear", antialias=True)
-    images = F.pad(images.clamp(0, 1), [margin] * 4)  # (N, C, size, size)
+    inner = Square(size, margin).inner
+    images = dataset.columns["images"]
+    images = F.interpolate(images, size=(inner, inner), mode="bilinear", antialias=True)
+    if images.is_floating_point():
+        images = images.clamp(0, 1)
+    images = F.pad(images, [margin] * 4)  # (N, C, size, size)
     columns = dataset.columns | {"images": images}
     if "boxes" in columns:
         height, width = dataset.image_shape[1:]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 
 from ..hub import hub_answers
@@ -13,8 +13,9 @@ from .annotations import stack_objects
 from .coco import coco_file, load_coco
 from .dataset import ImageDataset, resize
 from .drawn import DRAWN, load_drawn
-from .folders import has_masks, load_folder, load_masked, stack_images
+from .folders import has_masks, load_folder, load_masked
 from .packaged import load_digits, load_mnist
+from .pictures import Pictures, Square
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,17 @@ def load_images(
     pictures of one digit, 32 × 32, and "scenes", 4 000 of one or two, 48 × 48; each has 1 000 in
     every other split.
 
-    A folder holds PNG or JPEG files of one size and mode. Its sub-folders, if any, are the classes;
-    or images/ and masks/ hold files of the same names, whose numbers are the classes of pixels (0
-    background, 255 not scored); or a JSON file in the format of COCO names images, boxes and
-    polygons. A set of the Hub with objects has their `bbox` as x, y, width and height.
+    A folder holds PNG or JPEG files. Its sub-folders, if any, are the classes; or images/ and
+    masks/ hold files of the same names, whose numbers are the classes of pixels (0 background, 255
+    not scored); or a JSON file in the format of COCO names images, boxes and polygons. A set of
+    the Hub with objects has their `bbox` as x, y, width and height.
+
+    Without `size`, files and images of the Hub must have one size and be all grey or all RGB.
+    With it they may have any: as each is read, its shortest side is scaled to `size` (bilinear,
+    with the low-pass filter that shrinking needs) and the centre is cut out. Boxes and polygons
+    are scaled and cut likewise, those of which nothing is left are dropped, and a mask in a file
+    gives each pixel the class of the nearest. All become grey if all are, else RGB, in 8 bits;
+    transparency is dropped. Images are turned as their EXIF data say, with `size` and without.
 
     What has no test split of its own is split here: one sample in five, class by class, the same
     ones each time.
@@ -50,7 +58,7 @@ def load_images(
         name: which images.
         split: "train", "test" or "all"; for drawn ones "train", "test" or "shift", which has the
             digits of "test" on a photograph of its own; for the Hub, any split that it has.
-        size: side in pixels that images are resized to; None leaves them as they are.
+        size: side in pixels that images are brought to; None leaves them as they are.
         margin: black pixels on each side within `size`, as MNIST has 4 of them.
         config: the Hub's configuration of the data set.
         revision: the Hub's commit or tag.
@@ -61,50 +69,59 @@ def load_images(
         ConnectionError: if the Hub cannot be reached and `fallback` is None.
     """
     name = str(name)
+    square = None if size is None else Square(size, margin)
     if name.startswith("hub:"):
         try:
-            dataset = load_hub(name.removeprefix("hub:"), split, config, revision)
+            return load_hub(name.removeprefix("hub:"), split, config, revision, square)
         except ConnectionError as error:
             if fallback is None:
                 raise
             logger.warning("%s Using %r instead.", error, fallback)
             return load_images(fallback, split, size, margin, fallback=None)
-    elif name in DRAWN:
+    if name in DRAWN:
         dataset = load_drawn(name, split)
+    elif split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    elif name not in PACKAGED:
+        return load_own(name, split, square)
     else:
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-        whole = find_loader(name)()
-        dataset = whole.subset(split_ids(whole.columns.get("labels"), len(whole), split))
+        whole = PACKAGED[name]()
+        dataset = whole.subset(split_ids(whole.labels, len(whole), split))
     return dataset if size is None else resize(dataset, size, margin)
 
 
-def find_loader(name: str) -> Callable[[], ImageDataset]:
-    """The function that loads all images of a local name."""
+def load_own(name: str, split: str, square: Square | None) -> ImageDataset:
+    """Images of a folder: with the annotations of a JSON file, with masks, or with classes."""
     folder = Path(name)
-    if name in PACKAGED:
-        return PACKAGED[name]
-    if folder.is_dir():
-        annotations = coco_file(folder)
-        if has_masks(folder):
-            if annotations:
-                raise ValueError(f"{folder} has masks in masks/ and annotations in "
-                                 f"{annotations.name}: keep one, or make a folder for each")
-            return lambda: load_masked(folder)
-        return (lambda: load_coco(annotations)) if annotations else (lambda: load_folder(folder))
-    if folder.name != name:
-        raise ValueError(f"there is no folder {name!r}")
+    if not folder.is_dir():
+        raise unknown(name)
+    annotations = coco_file(folder)
+    if has_masks(folder):
+        if annotations:
+            raise ValueError(f"{folder} has masks in masks/ and annotations in "
+                             f"{annotations.name}: keep one, or make a folder for each")
+        return load_masked(folder, split, square)
+    if annotations:
+        return load_coco(annotations, split, square)
+    return load_folder(folder, split, square)
+
+
+def unknown(name: str) -> ValueError:
+    """What is said of a name that is no data set and no folder."""
+    if Path(name).name != name:
+        return ValueError(f"there is no folder {name!r}")
     names = [*PACKAGED, *DRAWN]
     near = get_close_matches(name.lower(), names, n=1, cutoff=0.4)
     guess = f"did you mean {near[0]!r}? " if near else ""
     known = ", ".join(map(repr, names))
-    raise ValueError(
+    return ValueError(
         f"unknown data set {name!r}: {guess}Known are {known}, 'hub:owner/name' and "
         "folders of images"
     )
 
 
-def load_hub(repository: str, split: str, config: str | None, revision: str | None) -> ImageDataset:
+def load_hub(repository: str, split: str, config: str | None, revision: str | None,
+             square: Square | None) -> ImageDataset:
     """A data set of the Hugging Face Hub: its first image column, and its objects or classes.
 
     Raises:
@@ -126,35 +143,56 @@ def load_hub(repository: str, split: str, config: str | None, revision: str | No
         raise unreachable from None
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"the Hub has no such images: {error}") from None
-    return from_table(table, repository)
+    return from_table(table, repository, square)
 
 
-def from_table(table, repository: str) -> ImageDataset:
+def from_table(table, repository: str, square: Square | None = None) -> ImageDataset:
     """The images of a `datasets.Dataset` with its objects, or else with its first class column.
 
     Objects are a column with `bbox`, each x, y, width and height in pixels, and `category`.
     """
     from datasets import ClassLabel, Image
 
-    pictures = [name for name, kind in table.features.items() if isinstance(kind, Image)]
-    if not pictures:
+    found = [name for name, kind in table.features.items() if isinstance(kind, Image)]
+    if not found:
         raise ValueError(
             f"{repository!r} holds no images, only the columns {', '.join(table.features)}"
         )
-    images = stack_images(table[pictures[0]], [f"sample {i}" for i in range(len(table))])
+    if not len(table):
+        raise ValueError(f"{repository!r} has no image in this split")
+    pictures = pictures_of(table, found[0], square)
+    everything = range(len(table))
     licence = table.info.license or "licence: see there"
     about = f"https://huggingface.co/datasets/{repository}, {licence}"
     for name, kind in table.features.items():
         kinds = fields(kind)
         if {"bbox", "category"} <= kinds.keys():
-            objects = [columns_of(row) for row in table[name]]
+            boxes, box_labels = stack_objects([columns_of(row) for row in table[name]])
             category = getattr(kinds["category"], "feature", kinds["category"])
-            return ImageDataset(images, None, getattr(category, "names", None), repository, about,
-                                **stack_objects(objects, *images.shape[2:]))
+            names = getattr(category, "names", range(int(box_labels.max()) + 1))
+            placed = pictures.placed(boxes, box_labels)
+            return ImageDataset(pictures.read(everything), None, list(map(str, names)), repository,
+                                about, **placed)
+    images = pictures.read(everything)
     for name, kind in table.features.items():
         if isinstance(kind, ClassLabel):
             return ImageDataset(images, table[name][:], kind.names, repository, about)
     return ImageDataset(images, name=repository, about=about)
+
+
+def pictures_of(table, column: str, square: Square | None) -> Pictures:
+    """The images in a column of a `datasets.Dataset`."""
+    from datasets import Image
+
+    stored = table.select_columns(column).cast_column(column, Image(decode=False))
+
+    def file_of(i: int) -> BytesIO | str:
+        file = stored[i][column]
+        if file is None:
+            raise ValueError(f"sample {i} has no image")
+        return file["path"] if file["bytes"] is None else BytesIO(file["bytes"])
+
+    return Pictures([f"sample {i}" for i in range(len(table))], file_of, square)
 
 
 def fields(kind) -> dict:
