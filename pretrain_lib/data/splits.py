@@ -32,6 +32,8 @@ def split_ids(labels: np.ndarray | None, n: int, split: str) -> np.ndarray:
 def labelled_subset(dataset: Columns, per_class: int, seed: int = 0) -> Columns:
     """The few labels of a few-label experiment: equally many random samples of each class.
 
+    A class that no sample has takes no part, and keeps its name and number.
+
     With one seed, the samples for fewer labels are among those for more.
 
     Args:

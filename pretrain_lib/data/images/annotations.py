@@ -31,7 +31,7 @@ def stack_objects(objects: Sequence[Objects]) -> tuple[Tensor, Tensor]:
 
 
 def cut(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """Boxes (N, M, 4) without what sticks out of their images by less than a pixel, as rounding makes.
+    """Boxes (N, M, 4) without what sticks out by less than a pixel, as rounding makes.
 
     Args:
         boxes: left, upper, right and lower edges in pixels.

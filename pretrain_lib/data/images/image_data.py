@@ -19,8 +19,8 @@ class ImageConfig:
 
     Attributes:
         name: what `load_images` takes: "mnist", "scenes", a folder, "hub:owner/name".
-        size: side in pixels that images are brought to, cutting out the centre of those that are not
-            square; 0 leaves them as they are, and files must then have one size and mode.
+        size: side in pixels that images are brought to, of which the centre is cut out where they
+            are not square; 0 leaves them as they are: files must then have one size and mode.
         margin: black pixels on each side within `size`.
 
     Raises:

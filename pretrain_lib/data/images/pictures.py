@@ -131,7 +131,7 @@ class Pictures:
         return {"boxes": boxes * seen[:, :, None], "box_labels": box_labels.where(seen, UNSCORED)}
 
     def nearest(self, i: int, mask: Tensor) -> Tensor:
-        """The mask (H, W) of an image, as large as `shape`; in each pixel the class nearest to it."""
+        """The mask (H, W) of an image, as large as `shape`, with the class of the nearest pixel."""
         columns, rows = (
             (corner + (torch.arange(side) + 0.5) * (kept / side)).long()
             for corner, kept, side in zip(self.corners[i], self.kept[i], self.inner, strict=True)
@@ -193,10 +193,11 @@ def readable(file: Path | str | BytesIO, name: str) -> Iterator:
 
 
 def orientation(picture) -> int:
-    """How an image has to be turned, 1 to 8, as its header says in EXIF or XMP."""
+    """How the camera was held, 1 to 8, as the header says in EXIF or XMP; 1, upright, if unknown."""
     from PIL import Image
 
-    return Image.Image.getexif(picture).get(ORIENTATION, 1)  # PNG's own decodes all pixels first
+    said = Image.Image.getexif(picture).get(ORIENTATION)  # PNG's own would decode all pixels first
+    return said if said in TURNS else 1
 
 
 def in_8_bits(picture):

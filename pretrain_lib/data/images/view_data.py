@@ -20,8 +20,8 @@ class ImageViewsConfig(ImageConfig):
 
     Attributes:
         name: what `load_images` takes: "mnist", "digits", a folder, "hub:owner/name".
-        size: side in pixels that images are brought to, cutting out the centre of those that are not
-            square; 0 leaves them as they are, and files must then have one size and mode.
+        size: side in pixels that images are brought to, of which the centre is cut out where they
+            are not square; 0 leaves them as they are: files must then have one size and mode.
         margin: black pixels on each side within `size`.
         smallest_crop: least share of an image's area that a view shows, above 0; 1 for all of it.
         flip: how many views are flipped, 0 to 1; none of digits or letters should be.
