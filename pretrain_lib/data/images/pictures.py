@@ -204,8 +204,9 @@ def in_8_bits(picture):
     """An image of 16 bits without the lower 8, others as they are."""
     from PIL import Image
 
-    if picture.mode == "F" or picture.mode == "I" and picture.getextrema()[1] >= 2**16:
-        raise ValueError("its numbers are no colours of 8 or 16 bits: save it in one of them")
-    if not picture.mode.startswith("I"):
+    if picture.mode != "F" and not picture.mode.startswith("I"):
         return picture
-    return Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
+    values = np.array(picture)
+    if picture.mode == "F" or values.min() < 0 or values.max() >= 2**16:
+        raise ValueError("its numbers are no colours of 8 or 16 bits: save it in one of them")
+    return Image.fromarray((values >> 8).astype(np.uint8))
