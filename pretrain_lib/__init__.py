@@ -63,6 +63,13 @@ from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.masked import MaskedSet, masked_scores
+from .models.acoustic import (
+    AcousticLSTM,
+    AcousticLSTMConfig,
+    AcousticTransformer,
+    AcousticTransformerConfig,
+    Transcriber,
+)
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
 from .models.base import Classifier
 from .models.batch_norm import BatchNorm
@@ -89,6 +96,7 @@ from .models.convolutional import (
 )
 from .models.coupled import first_row, gathered
 from .models.dense import Detector, Segmenter
+from .models.frames import Frames
 from .models.init import initialise
 from .models.modern import (
     ModernBertConfig,
@@ -103,6 +111,7 @@ from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetMod
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
 from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
 from .models.vit_mae import ViTMAEConfig, ViTMAEForPreTraining
+from .models.wav2vec2 import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 from .objectives.base import Batch, Objective
 from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
@@ -153,6 +162,10 @@ from .transfer.tfidf import TfidfClassifier
 __version__ = "0.1.0"
 
 __all__ = [
+    "AcousticLSTM",
+    "AcousticLSTMConfig",
+    "AcousticTransformer",
+    "AcousticTransformerConfig",
     "add_lora",
     "Augmented",
     "Autoencoder",
@@ -211,8 +224,11 @@ __all__ = [
     "fine_tune_tagger",
     "FineTuning",
     "first_row",
+    "Frames",
     "gathered",
     "HiddenMarkovLanguage",
+    "HubertConfig",
+    "HubertModel",
     "ImageConfig",
     "ImageData",
     "ImageDataset",
@@ -315,6 +331,7 @@ __all__ = [
     "train_tokenizer",
     "TrainConfig",
     "Trainer",
+    "Transcriber",
     "Translation",
     "TwoSidedBigram",
     "TwoViews",
@@ -327,4 +344,6 @@ __all__ = [
     "ViTMAEForPreTraining",
     "ViTModel",
     "write_wave",
+    "Wav2Vec2Config",
+    "Wav2Vec2Model",
 ]

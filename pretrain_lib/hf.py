@@ -1,8 +1,8 @@
 """Hugging Face's format, in and out: a folder's `config.json` and the names of its tensors.
 
-A saved BERT, ModernBERT, ResNet or ViT is a folder as `transformers` writes it: `config.json` with
-its fields and `model.safetensors` with its keys. Which of its names is which of ours, each model
-says itself (`hugging_face`). Nothing here needs `transformers` to be installed.
+A saved BERT, ModernBERT, ResNet, ViT, wav2vec 2.0 or HuBERT is a folder as `transformers` writes
+it: `config.json` with its fields and `model.safetensors` with its keys. Which of its names is which
+of ours, each model says itself (`hugging_face`). Nothing here needs `transformers` to be installed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from .data.text.tokenizer import SpecialIds
 from .models.protocol import Encoder, HuggingFaceFormat, exported_models
 from .models.state import load_state, state_tensors
 
-THIRDS = ("query", "key", "value")
 # What transformers writes besides: copies of tied tensors, and positions that are not learned.
 COPIES = re.compile(r"cls\.predictions\.decoder\.(weight|bias)|decoder\.weight|.*\.position_ids")
 # Heads that the released BERTs hold, whatever architecture their config.json names.
@@ -58,7 +57,7 @@ def to_hugging_face(model: nn.Module, special: SpecialIds | None = None) -> tupl
         tensor = tensor.detach().cpu()
         theirs = family.theirs(name)
         if ".qkv." in theirs:
-            for third, part in zip(THIRDS, tensor.chunk(3), strict=True):
+            for third, part in zip(family.thirds, tensor.chunk(3), strict=True):
                 tensors[theirs.replace("qkv", third)] = part.contiguous()
         else:
             tensors[theirs] = tensor.contiguous()
@@ -139,7 +138,7 @@ def their_names(model: nn.Module, name: str) -> list[str]:
     if is_encoder(model):
         theirs = theirs.removeprefix(family.prefix)
     if ".qkv" in theirs:
-        return [theirs.replace("qkv", third) for third in THIRDS]
+        return [theirs.replace("qkv", third) for third in family.thirds]
     return [theirs]
 
 
@@ -198,6 +197,7 @@ def class_of(config: dict, source: str) -> type[nn.Module]:
         raise ValueError(f"{source}: config.json does not say what the folder holds: give it "
                          f'"architectures", a list with one of {", ".join(known)}')
     architecture = config["architectures"][0]
+    architecture = theirs[known[0]].hugging_face.read_as.get(architecture, architecture)
     if architecture not in known:
         raise ValueError(f"{source} holds a {architecture}: known are {', '.join(known)}")
     return theirs[architecture]
@@ -237,7 +237,7 @@ def renamed(model: nn.Module, theirs: dict[str, Tensor], source: str) -> dict[st
         other = family.theirs(headed(model, name))
         parts = [other]
         if ".qkv." in other:
-            parts = [other.replace("qkv", third) for third in THIRDS]
+            parts = [other.replace("qkv", third) for third in family.thirds]
         missing = [part for part in parts if part not in left]
         if missing:
             raise ValueError(f"{source} has no tensor {missing[0]!r}, which {type(model).__name__} "

@@ -58,6 +58,8 @@ class HuggingFaceFormat:
         earlier: fields of earlier versions, which others have replaced.
         carried: parts that a model keeps though it does not use them, and how their names begin.
         spellings: pairs of another spelling that folders have of a name's part, and theirs.
+        thirds: what theirs says for our `qkv`: queries, keys and values, which they have apart.
+        read_as: architectures of which only the encoder is known here, and what that is.
     """
 
     model_type: str
@@ -68,6 +70,8 @@ class HuggingFaceFormat:
     earlier: tuple[str, ...] = ()
     carried: dict[str, str] = field(default_factory=dict)
     spellings: tuple[tuple[str, str], ...] = ()
+    thirds: tuple[str, str, str] = ("query", "key", "value")
+    read_as: dict[str, str] = field(default_factory=dict)
 
     def theirs(self, name: str) -> str:
         """transformers' name of our tensor."""

@@ -1,0 +1,128 @@
+"""Models that answer to a sound with one vector for every few steps of it: its frames.
+
+Shapes: B sounds, T steps of what is heard (spectra, or samples of a wave), T′ frames, D numbers in
+a frame's vector. A frame is computed of `window` steps at least, and the next begins `stride` steps
+later, so T steps have (T − window) // stride + 1 frames. All that a batch is padded with stands at
+the end, and no frame has heard any of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .base import ModelBase
+from .layers import mean_over_tokens
+
+FEATURES = ("features", "attention_mask")
+
+
+class Frames(NamedTuple):
+    """Vectors of frames, and which of them are of sound.
+
+    Attributes:
+        vectors: (B, T′, D); whatever stands where there is no sound.
+        mask: (B, T′) bool, whether a frame is of sound alone, and not of padding.
+    """
+
+    vectors: Tensor
+    mask: Tensor
+
+
+def number_of_frames(steps, stride: int, window: int):
+    """How many frames so many steps have, a number or (B,): none if there is not one window."""
+    if isinstance(steps, Tensor):
+        return ((steps - window) // stride + 1).clamp(min=0)
+    return max((steps - window) // stride + 1, 0)
+
+
+def first_of(lengths: Tensor, width: int) -> Tensor:
+    """Which of `width` places are the first so many, (B,) to (B, width) bool."""
+    return torch.arange(width, device=lengths.device) < lengths[:, None]
+
+
+def at_frames(labels: Tensor, frames: int, stride: int) -> Tensor:
+    """The label of each frame, (B, T′): that of the step in its middle.
+
+    Args:
+        labels: (B, T), one for each step, or (B, T′), one for each frame, as which it comes back.
+        frames: T′.
+        stride: steps from one frame to the next.
+
+    Raises:
+        ValueError: if they are too few.
+    """
+    if labels.shape[1] == frames:
+        return labels
+    middle = labels[:, stride // 2::stride][:, :frames]
+    if middle.shape[1] < frames:
+        raise ValueError(f"labels must be one for each step or one for each of {frames} frames, "
+                         f"{stride} steps apart, got {tuple(labels.shape)}")
+    return middle
+
+
+class FrameModel(ModelBase):
+    """A model that answers with frames; its features are their mean.
+
+    A subclass has `layers_of`, and says its stride and window.
+
+    Attributes:
+        stride: steps from one frame to the next.
+        window: steps that a frame is computed of at least.
+    """
+
+    columns = FEATURES
+    stride: int
+    window: int
+
+    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+                  hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        """The vectors that enter the first layer, those that each layer gives, and the mask.
+
+        Args:
+            heard: (B, T, M) spectra, or (B, T) samples of a wave.
+            attention_mask: (B, T), 1 where there is sound, 0 in the padding behind it; None: no
+                padding.
+            hidden: (B, T′) bool, which frames the model must not hear; a vector that is learned
+                stands in their place.
+
+        Returns:
+            (B, T′, D) for each layer, and which frames are of sound, (B, T′) bool.
+        """
+        raise NotImplementedError
+
+    def frames(self, heard: Tensor, attention_mask: Tensor | None = None,
+               hidden: Tensor | None = None, layer: int = -1) -> Frames:
+        """The frames as a layer gives them, 0 what enters the first, −1 the last.
+
+        The other arguments are those of `layers_of`.
+        """
+        vectors, mask = self.layers_of(heard, attention_mask, hidden)
+        return Frames(vectors[layer], mask)
+
+    def forward(self, heard: Tensor, attention_mask: Tensor | None = None,
+                hidden: Tensor | None = None) -> Tensor:
+        """The last layer's vectors, (B, T′, D)."""
+        return self.frames(heard, attention_mask, hidden).vectors
+
+    def encode(self, heard: Tensor, attention_mask: Tensor | None = None,
+               layer: int = -1) -> Tensor:
+        """Sounds to features (B, D): the mean of a layer's vectors over the frames of sound."""
+        return mean_over_tokens(*self.frames(heard, attention_mask, layer=layer))
+
+    def frame_mask(self, heard: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Which frames are of sound, (B, T′) bool."""
+        frames = number_of_frames(heard.shape[1], self.stride, self.window)
+        if attention_mask is None:
+            return torch.ones(len(heard), frames, dtype=torch.bool, device=heard.device)
+        lengths = number_of_frames(attention_mask.long().sum(1), self.stride, self.window)
+        return first_of(lengths, frames)
+
+
+def require_frames(model: nn.Module) -> None:
+    """Raises where a model answers with no frames."""
+    if not isinstance(model, FrameModel):
+        raise ValueError(f"{type(model).__name__} answers with no frames of a sound: give an "
+                         "AcousticLSTM, an AcousticTransformer, a Wav2Vec2Model or a HubertModel")
