@@ -61,6 +61,7 @@ from .data.text.tokenizer import (
 from .evaluation.average_precision import average_precision
 from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
+from .evaluation.error_rate import error_rate
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.masked import MaskedSet, masked_scores
 from .models.acoustic import (
@@ -117,8 +118,11 @@ from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
 from .objectives.classification import Classification
 from .objectives.contrastive import Contrastive
+from .objectives.contrastive_prediction import ContrastivePrediction
+from .objectives.ctc import CTC, ctc_log_likelihood, greedy_transcripts, prefix_beam
 from .objectives.detection import Detection
 from .objectives.distillation import Distillation
+from .objectives.frames import MaskedFrames
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask
@@ -157,6 +161,12 @@ from .transfer.heads import (
 from .transfer.lora import LoraConfig, add_lora, merge_lora, unmerge_lora
 from .transfer.peft_format import load_lora, save_lora
 from .transfer.probe import LinearProbe
+from .transfer.speech import (
+    fine_tune_ctc,
+    frame_samples,
+    sound_samples,
+    transcripts,
+)
 from .transfer.tfidf import TfidfClassifier
 
 __version__ = "0.1.0"
@@ -193,8 +203,11 @@ __all__ = [
     "Columns",
     "continues_word",
     "Contrastive",
+    "ContrastivePrediction",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
+    "CTC",
+    "ctc_log_likelihood",
     "DecoderConfig",
     "deduplicate",
     "deltas",
@@ -214,9 +227,11 @@ __all__ = [
     "EncodedPairs",
     "EncodedText",
     "EncoderDecoder",
+    "error_rate",
     "features",
     "few_label_curve",
     "fine_tune",
+    "fine_tune_ctc",
     "fine_tune_detector",
     "fine_tune_pairs",
     "fine_tune_regressor",
@@ -224,8 +239,10 @@ __all__ = [
     "fine_tune_tagger",
     "FineTuning",
     "first_row",
+    "frame_samples",
     "Frames",
     "gathered",
+    "greedy_transcripts",
     "HiddenMarkovLanguage",
     "HubertConfig",
     "HubertModel",
@@ -257,6 +274,7 @@ __all__ = [
     "masked_scores",
     "MaskedAutoencoder",
     "MaskedAutoencoderConfig",
+    "MaskedFrames",
     "MaskedImage",
     "MaskedLM",
     "MaskedSet",
@@ -283,6 +301,7 @@ __all__ = [
     "predicted_masks",
     "predicted_scores",
     "predicted_tags",
+    "prefix_beam",
     "prepare",
     "PreTrainingLogits",
     "ProjectionHead",
@@ -317,6 +336,7 @@ __all__ = [
     "SelfDistillation",
     "SentencePairs",
     "ShardError",
+    "sound_samples",
     "Source",
     "special_ids",
     "SpeechConfig",
@@ -332,6 +352,7 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "Transcriber",
+    "transcripts",
     "Translation",
     "TwoSidedBigram",
     "TwoViews",

@@ -31,7 +31,7 @@ class AcousticShape:
     """What is heard, and the convolutions that make frames of it.
 
     Attributes:
-        num_mels: numbers in a step of a spectrum, M; 0 for waves, (B, T).
+        num_mel_bins: numbers in a step of a spectrum, M; 0 for waves, (B, T).
         conv_dim: feature maps of each convolution.
         conv_kernel: steps that each reads, at least as many as its stride.
         conv_stride: steps from one to the next; frames are their product apart.
@@ -41,7 +41,7 @@ class AcousticShape:
         ValueError: naming the field, its value and what is allowed.
     """
 
-    num_mels: int = 40
+    num_mel_bins: int = 40
     conv_dim: tuple[int, ...] = (128,)
     conv_kernel: tuple[int, ...] = (3,)
     conv_stride: tuple[int, ...] = (2,)
@@ -49,7 +49,7 @@ class AcousticShape:
 
     def __post_init__(self):
         require_kinds(self)
-        require_at_least(self, 0, "num_mels")
+        require_at_least(self, 0, "num_mel_bins")
         require_share(self, "dropout")
         require_convolutions(self)
         fits = all(k >= s for k, s in zip(self.conv_kernel, self.conv_stride))
@@ -148,7 +148,7 @@ class ConvolutionalFront(nn.Module):
     def __init__(self, config: AcousticShape):
         super().__init__()
         self.config = config
-        sizes = (config.num_mels or 1, *config.conv_dim)
+        sizes = (config.num_mel_bins or 1, *config.conv_dim)
         self.layers = nn.Sequential(*map(CausalConvolution, sizes, config.conv_dim,
                                          config.conv_kernel, config.conv_stride))
         self.mask_vector = nn.Parameter(0.1 * torch.randn(config.conv_dim[-1]))
@@ -168,9 +168,9 @@ class ConvolutionalFront(nn.Module):
         Raises:
             ValueError: if it is of another shape, or too short for a frame.
         """
-        mels, shape = self.config.num_mels, tuple(heard.shape)
+        mels, shape = self.config.num_mel_bins, tuple(heard.shape)
         if heard.ndim != (3 if mels else 2) or (mels and shape[2] != mels):
-            expected = f"(B, T, {mels}) for num_mels={mels}" if mels else "waves (B, T)"
+            expected = f"(B, T, {mels}) for num_mel_bins={mels}" if mels else "waves (B, T)"
             raise ValueError(f"what is heard must be {expected}, got {shape}")
         if shape[1] < self.config.stride:
             raise ValueError(f"{shape[1]} steps are too short for a frame of {self.config.stride}")
@@ -234,7 +234,7 @@ class AcousticModel(FrameModel):
     def __init__(self, config: AcousticShape, seed: int = 0):
         super().__init__()
         self.config = config
-        self.columns = FEATURES if config.num_mels else WAVES
+        self.columns = FEATURES if config.num_mel_bins else WAVES
         self.stride = self.window = config.stride
         with drawn_with(seed):
             self.front = ConvolutionalFront(config)

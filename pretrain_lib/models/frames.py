@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from ..validation import require_at_least
 from .base import ModelBase
 from .layers import mean_over_tokens
 
@@ -119,6 +121,36 @@ class FrameModel(ModelBase):
             return torch.ones(len(heard), frames, dtype=torch.bool, device=heard.device)
         lengths = number_of_frames(attention_mask.long().sum(1), self.stride, self.window)
         return first_of(lengths, frames)
+
+
+class StackedSteps(FrameModel):
+    """No model: a frame is its steps of a spectrum, and some before and behind, in a row.
+
+    It is what a model of frames is compared with: a linear layer on it reads a spectrum.
+
+    Args:
+        num_mel_bins: numbers in a step, M.
+        stride: steps in a frame.
+        context: steps on either side of them; 0 where there is no sound.
+    """
+
+    def __init__(self, num_mel_bins: int = 40, stride: int = 2, context: int = 0):
+        super().__init__()
+        self.num_mel_bins, self.context = num_mel_bins, context
+        self.stride = self.window = stride
+        require_at_least(self, 1, "num_mel_bins", "stride")
+        require_at_least(self, 0, "context")
+        self.feature_size = (stride + 2 * context) * num_mel_bins
+
+    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+                  hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        """The one layer there is, see `models.frames.FrameModel.layers_of`; nothing is hidden."""
+        mask = self.frame_mask(heard, attention_mask)
+        if attention_mask is not None:
+            heard = heard * attention_mask[:, :, None]
+        wide = F.pad(heard, (0, 0, self.context, self.context + self.stride))
+        steps = wide.unfold(1, self.stride + 2 * self.context, self.stride)  # (B, …, M, steps)
+        return [steps[:, :mask.shape[1]].transpose(2, 3).flatten(2)], mask
 
 
 def require_frames(model: nn.Module) -> None:

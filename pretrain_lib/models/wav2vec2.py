@@ -203,7 +203,8 @@ class Places(nn.Module):
         size, self.width = config.hidden_size, config.num_conv_pos_embeddings
         self.groups = config.num_conv_pos_embedding_groups
         self.direction = nn.Parameter(torch.randn(size, size // self.groups, self.width))
-        self.gain = nn.Parameter(torch.full((1, 1, self.width), 2 * (self.groups / self.width)**0.5))
+        length = self.direction.detach().norm(dim=(0, 1), keepdim=True)  # (1, 1, width)
+        self.gain = nn.Parameter(2 * length / (self.width * size) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(size))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -261,10 +262,12 @@ class Wav2Vec2Model(FrameModel, EncoderModel):
         self.config = config
         self.stride, self.window = config.stride, config.window
         with drawn_with(seed):
-            self.front = nn.Sequential(*(FrontLayer(config, i) for i in range(len(config.conv_dim))))
+            self.front = nn.Sequential(
+                *(FrontLayer(config, number) for number in range(len(config.conv_dim))))
             self.projection = Projection(config)
             self.position = Places(config)
-            self.mask_vector = nn.Parameter(torch.rand(config.hidden_size)) if config.masked else None
+            vector = torch.rand(config.hidden_size)
+            self.mask_vector = nn.Parameter(vector) if config.masked else None
             self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout)
@@ -286,7 +289,7 @@ class Wav2Vec2Model(FrameModel, EncoderModel):
         x = self.projection(self.front(heard[:, None]).transpose(1, 2))  # (B, T′, D)
         mask = self.frame_mask(heard, attention_mask)
         if hidden is not None:
-            x = torch.where(hidden[:, :, None], self.mask_vector.to(x.dtype), x)
+            x = self.without(x, hidden)
         seen = None
         if attention_mask is not None:
             x, seen = x.masked_fill(~mask[:, :, None], 0.0), visible(mask.long(), x.shape[1])
@@ -296,6 +299,12 @@ class Wav2Vec2Model(FrameModel, EncoderModel):
         for layer in self.layers:
             vectors.append(layer(vectors[-1], seen))
         return (([*vectors[:-1], self.norm(vectors[-1])] if pre else vectors), mask)
+
+    def without(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Vectors (B, T′, D) with that of hidden frames, (B, T′), in their place."""
+        if self.mask_vector is None:
+            raise ValueError("the model has no vector for hidden frames: build it with masked=True")
+        return torch.where(hidden[:, :, None], self.mask_vector.to(x.dtype), x)
 
     def require_waves(self, heard: Tensor) -> None:
         """Raises where these are no waves, or too short for a frame."""

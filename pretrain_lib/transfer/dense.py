@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.source import Source
-from ..models.dense import DenseModel, Detections, Detector, Segmenter
+from ..models.dense import Detections, Detector, Segmenter
 from ..objectives.base import Objective
 from ..objectives.detection import Detection
 from ..objectives.segmentation import Segmentation
@@ -76,9 +76,9 @@ def copied(model: nn.Module, frozen: bool) -> nn.Module:
     return copy.deepcopy(encoder).requires_grad_(not frozen)
 
 
-def trained(model: DenseModel, objective: Objective, data: Source, config: TrainConfig,
-            encoder_rate: float) -> DenseModel:
-    """The model, trained, with a learning rate of its own for the encoder."""
+def trained(model: nn.Module, objective: Objective, data: Source, config: TrainConfig,
+            encoder_rate: float) -> nn.Module:
+    """The model, which has an `encoder`, trained, with a learning rate of its own for the encoder."""
     require(is_a(float, encoder_rate) and encoder_rate > 0, "encoder_rate", encoder_rate, "above 0")
     trainer = Trainer(model, objective, data, config)
     if encoder_rate != 1:

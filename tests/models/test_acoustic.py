@@ -10,7 +10,7 @@ from pretrain_lib.models.acoustic import turned_around
 from pretrain_lib.models.frames import at_frames, number_of_frames
 
 MELS, STEPS, LENGTHS = 5, 30, [30, 17, 8]
-FRONT = {"num_mels": MELS, "conv_dim": (8, 6), "conv_kernel": (3, 4), "conv_stride": (2, 2)}
+FRONT = {"num_mel_bins": MELS, "conv_dim": (8, 6), "conv_kernel": (3, 4), "conv_stride": (2, 2)}
 MODELS = {
     "joined": lambda **more: pl.AcousticLSTM(pl.AcousticLSTMConfig(**FRONT | more, hidden_size=7)),
     "apart": lambda **more: pl.AcousticLSTM(pl.AcousticLSTMConfig(**FRONT | more, hidden_size=7, directions="apart")),
@@ -122,7 +122,7 @@ def test_turning_around_leaves_the_padding_behind():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_waves_are_heard_as_spectra_are(name):
-    model = MODELS[name](num_mels=0, conv_kernel=(10, 3), conv_stride=(5, 2)).double()
+    model = MODELS[name](num_mel_bins=0, conv_kernel=(10, 3), conv_stride=(5, 2)).double()
     x = torch.randn(2, 95, dtype=torch.double)
     assert model.columns == ("waves", "attention_mask") and model.stride == 10
     vectors, real = model.frames(x, (torch.arange(95) < torch.tensor([[95], [52]])).long())
@@ -168,7 +168,7 @@ def test_a_recipe_can_name_them():
     ({"conv_kernel": (1, 4)}, r"conv_kernel must be at least conv_stride=\(2, 2\): no step is left out, got \(1, 4\)"),
     ({"conv_stride": (2,)}, r"conv_stride must be one for each of conv_dim=\(8, 6\), got \(2,\)"),
     ({"conv_dim": ()}, "conv_dim must be whole numbers of at least 1"),
-    ({"num_mels": -1}, "num_mels must be an integer of at least 0, got -1"),
+    ({"num_mel_bins": -1}, "num_mel_bins must be an integer of at least 0, got -1"),
     ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
     ({"directions": "both"}, "directions must be one of joined, apart, got 'both'"),
     ({"hidden_size": 0}, "hidden_size must be an integer of at least 1"),
@@ -184,8 +184,8 @@ def test_heads_of_an_odd_size_are_refused():
 
 
 @pytest.mark.parametrize("shape, said", [
-    ((2, 30, 4), r"what is heard must be \(B, T, 5\) for num_mels=5, got \(2, 30, 4\)"),
-    ((2, 30), r"what is heard must be \(B, T, 5\) for num_mels=5, got \(2, 30\)"),
+    ((2, 30, 4), r"what is heard must be \(B, T, 5\) for num_mel_bins=5, got \(2, 30, 4\)"),
+    ((2, 30), r"what is heard must be \(B, T, 5\) for num_mel_bins=5, got \(2, 30\)"),
     ((2, 3, 5), "3 steps are too short for a frame of 4"),
 ])
 def test_another_sound_is_refused(shape, said):

@@ -34,7 +34,7 @@ def made(kind):
     if name == "Transcriber":
         return kind(made(pl.AcousticLSTM), 5)
     if name.startswith("Acoustic"):
-        return kind(getattr(pl, f"{name}Config")(num_mels=6, conv_dim=(8,), hidden_size=16, num_hidden_layers=2))
+        return kind(getattr(pl, f"{name}Config")(num_mel_bins=6, conv_dim=(8,), hidden_size=16, num_hidden_layers=2))
     if name in ("Wav2Vec2Model", "HubertModel"):
         return kind(getattr(pl, name.replace("Model", "Config"))(16, 2, 2, 24, (8, 8), (6, 3), (4, 2), feat_extract_norm="layer",
                                                                  num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2))
