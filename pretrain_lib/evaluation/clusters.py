@@ -104,7 +104,8 @@ def phone_information(clusters: Tensor, phones: Tensor) -> float:
     """
     joint = joint_counts(clusters, phones) / len(phones)
     phone, cluster = joint.sum(1, keepdims=True), joint.sum(0, keepdims=True)
-    there = joint > 0
+    if (phone > 0).sum() == 1:
+        return 0.0
+    there, known = joint > 0, phone > 0
     information = (joint[there] * np.log(joint[there] / (phone * cluster)[there])).sum()
-    entropy = -(phone[phone > 0] * np.log(phone[phone > 0])).sum()
-    return float(information / entropy) if entropy > 0 else 0.0
+    return float(information / -(phone[known] * np.log(phone[known])).sum())
