@@ -5,6 +5,7 @@ from .compression.importance import importance
 from .compression.prune import prune, prune_weights
 from .compression.quantise import quantize
 from .compression.saved import load_compressed, save_compressed
+from .data.beside import Beside, Sequences
 from .data.images.augment import (
     Augmented,
     Noise,
@@ -59,6 +60,13 @@ from .data.text.tokenizer import (
     train_tokenizer,
 )
 from .evaluation.average_precision import average_precision
+from .evaluation.clusters import (
+    Clusters,
+    cluster_purity,
+    k_means,
+    phone_information,
+    phone_purity,
+)
 from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.error_rate import error_rate
@@ -164,6 +172,7 @@ from .transfer.probe import LinearProbe
 from .transfer.speech import (
     fine_tune_ctc,
     frame_samples,
+    frame_vectors,
     sound_samples,
     transcripts,
 )
@@ -190,6 +199,7 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "BertPretraining",
+    "Beside",
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
     "Blur",
@@ -199,6 +209,8 @@ __all__ = [
     "CheckpointError",
     "Classification",
     "Classifier",
+    "cluster_purity",
+    "Clusters",
     "ColourJitter",
     "Columns",
     "continues_word",
@@ -240,6 +252,7 @@ __all__ = [
     "FineTuning",
     "first_row",
     "frame_samples",
+    "frame_vectors",
     "Frames",
     "gathered",
     "greedy_transcripts",
@@ -253,6 +266,7 @@ __all__ = [
     "ImageViewsConfig",
     "importance",
     "initialise",
+    "k_means",
     "Keys",
     "labelled_subset",
     "LengthBuckets",
@@ -297,6 +311,8 @@ __all__ = [
     "Objective",
     "PackedBlocks",
     "pair_logits",
+    "phone_information",
+    "phone_purity",
     "predicted_boxes",
     "predicted_masks",
     "predicted_scores",
@@ -335,6 +351,7 @@ __all__ = [
     "Segmenter",
     "SelfDistillation",
     "SentencePairs",
+    "Sequences",
     "ShardError",
     "sound_samples",
     "Source",

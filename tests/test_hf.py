@@ -13,7 +13,7 @@ from transformers.models.bert import modeling_bert
 
 import pretrain_lib as pl
 from pretrain_lib.data.text.document import split_sentences
-from pretrain_lib.hf import THIRDS, family_of
+from pretrain_lib.hf import family_of
 from pretrain_lib.pretrained import load_pretrained, save_pretrained
 
 TINY = {"vocab_size": 211, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4,
@@ -99,7 +99,7 @@ def gradients(model):
     for name, parameter in model.named_parameters():
         name = family.theirs(name) if family else name
         if family and ".self.qkv." in name:
-            for third, part in zip(THIRDS, parameter.grad.chunk(3), strict=True):
+            for third, part in zip(family.thirds, parameter.grad.chunk(3), strict=True):
                 found[name.replace("qkv", third)] = part
         else:
             found[name] = parameter.grad

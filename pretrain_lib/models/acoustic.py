@@ -22,7 +22,7 @@ from .init import drawn_with
 from .layers import Attention, FeedForward, Rotation, rotation, visible
 
 THETA = 10_000.0  # base of the rotary embeddings
-WAVES = ("waves", "attention_mask")
+WAVES = ("waves", "lengths")
 Directions = Literal["joined", "apart"]
 
 
@@ -281,11 +281,11 @@ class AcousticLSTM(AcousticModel):
     def feature_size(self) -> int:
         return 2 * self.config.hidden_size
 
-    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def layers_of(self, heard: Tensor, lengths: Tensor | None = None,
                   hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         """See `models.frames.FrameModel.layers_of`."""
         vectors = [self.front(heard, hidden)]  # (B, T′, C)
-        mask = self.frame_mask(heard, attention_mask)
+        mask = self.frame_mask(heard, lengths)
         earlier = later = vectors[0]
         for layer in self.layers:
             earlier, later = layer(self.dropout(earlier), self.dropout(later), mask)
@@ -294,7 +294,7 @@ class AcousticLSTM(AcousticModel):
                 earlier = later = vectors[-1]
         return vectors, mask
 
-    def contexts(self, heard: Tensor, attention_mask: Tensor | None = None) -> Contexts:
+    def contexts(self, heard: Tensor, lengths: Tensor | None = None) -> Contexts:
         """The frames, and what each direction has heard when it has come to them.
 
         Raises:
@@ -302,7 +302,7 @@ class AcousticLSTM(AcousticModel):
         """
         require(self.config.directions == "apart", "directions", self.config.directions,
                 "'apart', or what is heard before a frame has heard it all")
-        vectors, mask = self.layers_of(heard, attention_mask)
+        vectors, mask = self.layers_of(heard, lengths)
         return Contexts(vectors[0], *vectors[-1].chunk(2, dim=2), mask)
 
 
@@ -326,15 +326,15 @@ class AcousticTransformer(AcousticModel):
     def feature_size(self) -> int:
         return self.config.hidden_size
 
-    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def layers_of(self, heard: Tensor, lengths: Tensor | None = None,
                   hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         """See `models.frames.FrameModel.layers_of`; the last layer's vectors are normalised."""
         x = self.dropout(self.projection(self.front(heard, hidden)))  # (B, T′, D)
-        mask = self.frame_mask(heard, attention_mask)
+        mask = self.frame_mask(heard, lengths)
         places = torch.arange(x.shape[1], device=x.device)[None]
         size = self.config.hidden_size // self.config.num_attention_heads
         by = rotation(places, size, THETA, x.dtype)
-        seen = None if attention_mask is None else visible(mask.long(), x.shape[1])
+        seen = None if lengths is None else visible(mask.long(), x.shape[1])
         vectors = [x]
         for layer in self.layers:
             vectors.append(layer(vectors[-1], seen, by))
@@ -366,14 +366,14 @@ class Transcriber(FrameModel):
     def feature_size(self) -> int:
         return self.encoder.feature_size
 
-    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def layers_of(self, heard: Tensor, lengths: Tensor | None = None,
                   hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         """The encoder's, see `models.frames.FrameModel.layers_of`."""
-        return self.encoder.layers_of(heard, attention_mask, hidden)
+        return self.encoder.layers_of(heard, lengths, hidden)
 
-    def forward(self, heard: Tensor, attention_mask: Tensor | None = None) -> Frames:
+    def forward(self, heard: Tensor, lengths: Tensor | None = None) -> Frames:
         """Logits of the blank and each symbol, (B, T′, 1 + num_symbols), and the mask."""
-        vectors, mask = self.encoder.frames(heard, attention_mask)
+        vectors, mask = self.encoder.frames(heard, lengths)
         return Frames(self.head(vectors), mask)
 
     def with_classifier(self, num_labels: int, seed: int = 0) -> nn.Module:

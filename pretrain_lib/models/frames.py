@@ -18,7 +18,8 @@ from ..validation import require_at_least
 from .base import ModelBase
 from .layers import mean_over_tokens
 
-FEATURES = ("features", "attention_mask")
+FEATURES = ("features", "lengths")
+UNSCORED = -100  # a label that no loss counts, as samples have it
 
 
 class Frames(NamedTuple):
@@ -45,26 +46,6 @@ def first_of(lengths: Tensor, width: int) -> Tensor:
     return torch.arange(width, device=lengths.device) < lengths[:, None]
 
 
-def at_frames(labels: Tensor, frames: int, stride: int) -> Tensor:
-    """The label of each frame, (B, T′): that of the step in its middle.
-
-    Args:
-        labels: (B, T), one for each step, or (B, T′), one for each frame, as which it comes back.
-        frames: T′.
-        stride: steps from one frame to the next.
-
-    Raises:
-        ValueError: if they are too few.
-    """
-    if labels.shape[1] == frames:
-        return labels
-    middle = labels[:, stride // 2::stride][:, :frames]
-    if middle.shape[1] < frames:
-        raise ValueError(f"labels must be one for each step or one for each of {frames} frames, "
-                         f"{stride} steps apart, got {tuple(labels.shape)}")
-    return middle
-
-
 class FrameModel(ModelBase):
     """A model that answers with frames; its features are their mean.
 
@@ -79,14 +60,13 @@ class FrameModel(ModelBase):
     stride: int
     window: int
 
-    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def layers_of(self, heard: Tensor, lengths: Tensor | None = None,
                   hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         """The vectors that enter the first layer, those that each layer gives, and the mask.
 
         Args:
             heard: (B, T, M) spectra, or (B, T) samples of a wave.
-            attention_mask: (B, T), 1 where there is sound, 0 in the padding behind it; None: no
-                padding.
+            lengths: (B,) how many steps of each are of sound, and not of padding; None: all are.
             hidden: (B, T′) bool, which frames the model must not hear; a vector that is learned
                 stands in their place.
 
@@ -95,32 +75,45 @@ class FrameModel(ModelBase):
         """
         raise NotImplementedError
 
-    def frames(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def frames(self, heard: Tensor, lengths: Tensor | None = None,
                hidden: Tensor | None = None, layer: int = -1) -> Frames:
         """The frames as a layer gives them, 0 what enters the first, −1 the last.
 
         The other arguments are those of `layers_of`.
         """
-        vectors, mask = self.layers_of(heard, attention_mask, hidden)
+        vectors, mask = self.layers_of(heard, lengths, hidden)
         return Frames(vectors[layer], mask)
 
-    def forward(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def forward(self, heard: Tensor, lengths: Tensor | None = None,
                 hidden: Tensor | None = None) -> Tensor:
         """The last layer's vectors, (B, T′, D)."""
-        return self.frames(heard, attention_mask, hidden).vectors
+        return self.frames(heard, lengths, hidden).vectors
 
-    def encode(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def encode(self, heard: Tensor, lengths: Tensor | None = None,
                layer: int = -1) -> Tensor:
         """Sounds to features (B, D): the mean of a layer's vectors over the frames of sound."""
-        return mean_over_tokens(*self.frames(heard, attention_mask, layer=layer))
+        return mean_over_tokens(*self.frames(heard, lengths, layer=layer))
 
-    def frame_mask(self, heard: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def frame_mask(self, heard: Tensor, lengths: Tensor | None) -> Tensor:
         """Which frames are of sound, (B, T′) bool."""
         frames = number_of_frames(heard.shape[1], self.stride, self.window)
-        if attention_mask is None:
+        if lengths is None:
             return torch.ones(len(heard), frames, dtype=torch.bool, device=heard.device)
-        lengths = number_of_frames(attention_mask.long().sum(1), self.stride, self.window)
-        return first_of(lengths, frames)
+        return first_of(number_of_frames(lengths, self.stride, self.window), frames)
+
+    def labels_of(self, labels: Tensor, frames: int, every: int = 1) -> Tensor:
+        """The label of each frame, (B, T′): the one that holds in the frame's middle.
+
+        Args:
+            labels: (B, L), one every so many steps, −100 where there is none.
+            frames: T′.
+            every: steps from one label to the next: 1 where each step of a spectrum has one, 160
+                where waves of 16 kHz have one every 10 ms.
+        """
+        middle = torch.arange(frames, device=labels.device) * self.stride + self.window // 2
+        place = middle // every  # (T′,)
+        missing = max(int(place[-1]) + 1 - labels.shape[1], 0) if frames else 0
+        return F.pad(labels, (0, missing), value=UNSCORED)[:, place]
 
 
 class StackedSteps(FrameModel):
@@ -142,12 +135,12 @@ class StackedSteps(FrameModel):
         require_at_least(self, 0, "context")
         self.feature_size = (stride + 2 * context) * num_mel_bins
 
-    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def layers_of(self, heard: Tensor, lengths: Tensor | None = None,
                   hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         """The one layer there is, see `models.frames.FrameModel.layers_of`; nothing is hidden."""
-        mask = self.frame_mask(heard, attention_mask)
-        if attention_mask is not None:
-            heard = heard * attention_mask[:, :, None]
+        mask = self.frame_mask(heard, lengths)
+        if lengths is not None:
+            heard = heard * first_of(lengths, heard.shape[1])[:, :, None]
         wide = F.pad(heard, (0, 0, self.context, self.context + self.stride))
         steps = wide.unfold(1, self.stride + 2 * self.context, self.stride)  # (B, …, M, steps)
         return [steps[:, :mask.shape[1]].transpose(2, 3).flatten(2)], mask

@@ -282,16 +282,16 @@ class Wav2Vec2Model(FrameModel, EncoderModel):
     def feature_size(self) -> int:
         return self.config.hidden_size
 
-    def layers_of(self, heard: Tensor, attention_mask: Tensor | None = None,
+    def layers_of(self, heard: Tensor, lengths: Tensor | None = None,
                   hidden: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         """See `models.frames.FrameModel.layers_of`; the first vectors have their places in them."""
         self.require_waves(heard)
         x = self.projection(self.front(heard[:, None]).transpose(1, 2))  # (B, T′, D)
-        mask = self.frame_mask(heard, attention_mask)
+        mask = self.frame_mask(heard, lengths)
         if hidden is not None:
             x = self.without(x, hidden)
         seen = None
-        if attention_mask is not None:
+        if lengths is not None:
             x, seen = x.masked_fill(~mask[:, :, None], 0.0), visible(mask.long(), x.shape[1])
         x = x + self.position(x)
         pre = self.config.do_stable_layer_norm

@@ -21,7 +21,7 @@ from ..models.coupled import first_row, gathered, number_of_ranks
 from ..models.init import drawn_with
 from ..validation import require_at_least, require_kinds
 from .base import Batch, Objective
-from .sound import MASK, frames_of, heard_of
+from .sound import LENGTHS, frames_of, heard_of
 from .views import require_several
 
 Utterances = Literal["same", "other"]
@@ -105,12 +105,12 @@ class ContrastivePrediction(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         config = self.config
-        heard, mask = heard_of(samples, config.column)
-        lengths = frames_of(mask, keys, config.stride, config.stride)
-        places = keys.uniform("negatives", (config.num_negatives,)) * lengths[:, None]
-        places = places.long().minimum(lengths[:, None] - 1)  # (B, S)
-        ahead = lengths[:, None] - torch.arange(1, config.offsets + 1)  # (B, K)
-        inputs = {config.column: heard, MASK: mask, "places": places}
+        heard, lengths = heard_of(samples, config.column)
+        frames = frames_of(lengths, keys, config.stride, config.stride)[:, None]  # (B, 1)
+        places = keys.uniform("negatives", (config.num_negatives,)) * frames
+        places = places.long().minimum(frames - 1)  # (B, S)
+        ahead = frames - torch.arange(1, config.offsets + 1)  # (B, K)
+        inputs = {config.column: heard, LENGTHS: lengths, "places": places}
         return Batch(inputs, {}, {"contrastive": 2 * int(ahead.clamp(min=0).sum())})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -164,7 +164,7 @@ class ContrastivePrediction(Objective):
         if model.stride != self.config.stride:
             raise ValueError(f"stride must be the model's, {model.stride}, got "
                              f"{self.config.stride}")
-        contexts = model.contexts(batch.inputs[self.config.column], batch.inputs[MASK])
+        contexts = model.contexts(batch.inputs[self.config.column], batch.inputs[LENGTHS])
         for field, size in (("frame_size", contexts.frames.shape[2]),
                             ("context_size", contexts.earlier.shape[2])):
             if getattr(self.config, field) != size:

@@ -24,10 +24,10 @@ from ..data.source import UNSCORED, Samples
 from ..models.frames import Frames
 from ..validation import require_at_least, require_kinds
 from .base import Batch, Objective, take_column
-from .sound import MASK, heard_of
+from .sound import LENGTHS, heard_of
 
 BLANK = 0
-TRANSCRIPT = "transcript"
+SEQUENCES = "sequences"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class CTCConfig:
 class CTC(Objective):
     """−log of a transcript's probability, averaged over the symbols of all transcripts.
 
-    The model is a `Transcriber`. The source has the columns `attention_mask`, (B, T), and
-    `transcript`, (B, U): symbols 1, 2, …, and −100 behind the last.
+    The model is a `Transcriber`. The source has the columns `lengths`, (B,), and `sequences`,
+    (B, U): symbols 1, 2, …, and −100 behind the last.
 
     Args:
         num_symbols: number of symbols.
@@ -74,20 +74,20 @@ class CTC(Objective):
         self.column = column
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
-        heard, mask = heard_of(samples, self.column)
-        transcript = take_column(samples, TRANSCRIPT).long()  # (B, U)
+        heard, lengths = heard_of(samples, self.column)
+        transcript = take_column(samples, SEQUENCES).long()  # (B, U)
         self.check(transcript, keys)
-        return Batch({self.column: heard, MASK: mask}, {TRANSCRIPT: transcript},
+        return Batch({self.column: heard, LENGTHS: lengths}, {SEQUENCES: transcript},
                      {"ctc": int((transcript != UNSCORED).sum())})
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        answer = model(batch.inputs[self.column], batch.inputs[MASK])
+        answer = model(batch.inputs[self.column], batch.inputs[LENGTHS])
         expected = self.num_symbols + 1
         if not isinstance(answer, Frames) or answer.vectors.shape[2] != expected:
             raise ValueError(f"{type(model).__name__} must answer with {expected} scores a frame, "
                              f"of the blank and {self.num_symbols} symbols: give a Transcriber of "
                              "as many")
-        transcript, frames = batch.targets[TRANSCRIPT], answer.mask.sum(1)  # (B, U), (B,)
+        transcript, frames = batch.targets[SEQUENCES], answer.mask.sum(1)  # (B, U), (B,)
         require_time(transcript, frames, batch.samples)
         logits = answer.vectors.to(torch.promote_types(answer.vectors.dtype, torch.float32))
         log_probs = logits.log_softmax(2).transpose(0, 1)  # (T′, B, 1 + symbols)

@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
 from ..models.base import start_at_zero
-from ..models.frames import at_frames, number_of_frames, require_frames
+from ..models.frames import number_of_frames, require_frames
 from ..validation import is_a, require, require_at_least, require_kinds
 from .base import Batch, Objective, take_column
 from .reconstruction import half_squared_error
 from .self_distillation import PrototypeHead
-from .sound import MASK, frames_of, heard_of
+from .sound import LENGTHS, frames_of, heard_of
 
 Targets = Literal["features", "clusters"]
 TEMPERATURE = 0.1  # of the cosines with clusters
@@ -101,8 +101,8 @@ class MaskedFrames(Objective):
 
     The model is asked for `frames`, and told which of them it must not hear. Of these it has to say
     either what was heard there, step by step, by a linear layer, or to which cluster the frame
-    belongs. Then the source has the column `clusters`, (B, T) or (B, T′), −100 where there is none;
-    the answer is a softmax of cosines with a learned vector for each cluster, divided by 0.1 (Hsu
+    belongs. Then the source has the column `clusters`, (B, T′), −100 where there is none; the
+    answer is a softmax of cosines with a learned vector for each cluster, divided by 0.1 (Hsu
     et al., section II-E, equation 3).
 
     Args:
@@ -139,18 +139,17 @@ class MaskedFrames(Objective):
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         config = self.config
-        heard, mask = heard_of(samples, config.column)
-        lengths = frames_of(mask, keys, config.stride, self.window)
+        heard, lengths = heard_of(samples, config.column)
+        number = frames_of(lengths, keys, config.stride, self.window)  # (B,)
         frames = number_of_frames(heard.shape[1], config.stride, self.window)  # T′
-        hidden = span_mask(keys, lengths, frames, config.ratio, config.span)
-        inputs = {config.column: heard, MASK: mask, "hidden": hidden}
+        hidden = span_mask(keys, number, frames, config.ratio, config.span)
+        inputs = {config.column: heard, LENGTHS: lengths, "hidden": hidden}
         if config.targets == "features":
             steps = heard[:, :frames * config.stride].unflatten(1, (frames, -1)).flatten(2)
             self.check_size(steps)
             return Batch(inputs, {"features": steps},  # (B, T′, stride · M)
                          {"masked_features": int(hidden.sum()) * config.target_size})
-        clusters = at_frames(take_column(samples, CLUSTERS), frames, config.stride)
-        clusters = clusters.long().masked_fill(~hidden, UNSCORED)  # (B, T′)
+        clusters = self.clusters(samples, frames).masked_fill(~hidden, UNSCORED)  # (B, T′)
         if clusters.max() >= config.target_size:
             raise ValueError(f"target_size must be above {clusters.max()}, a cluster that there "
                              f"is, got {config.target_size}")
@@ -168,13 +167,21 @@ class MaskedFrames(Objective):
                                reduction="sum", ignore_index=UNSCORED)
         return {"masked_clusters": loss}
 
+    def clusters(self, samples: Samples, frames: int) -> Tensor:
+        """The cluster of each frame, (B, T′), −100 where there is none."""
+        clusters = take_column(samples, CLUSTERS).long()
+        if clusters.ndim != 2 or clusters.shape[1] > frames:
+            raise ValueError(f"{CLUSTERS} must be (B, {frames}), one for each frame of the model, "
+                             f"got {tuple(clusters.shape)}")
+        return F.pad(clusters, (0, frames - clusters.shape[1]), value=UNSCORED)
+
     def vectors(self, model: nn.Module, batch: Batch) -> Tensor:
         """What the model makes of the frames, (B, T′, D), some of which it does not hear."""
         require_frames(model)
         if (model.stride, model.window) != (self.config.stride, self.window):
             raise ValueError(f"stride and window must be the model's, {model.stride} and "
                              f"{model.window}, got {self.config.stride} and {self.window}")
-        vectors = model.frames(batch.inputs[self.config.column], batch.inputs[MASK],
+        vectors = model.frames(batch.inputs[self.config.column], batch.inputs[LENGTHS],
                                hidden=batch.inputs["hidden"]).vectors
         if vectors.shape[2] != self.config.frame_size:
             raise ValueError(f"frame_size must be {vectors.shape[2]}, as many as the numbers of "

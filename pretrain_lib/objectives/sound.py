@@ -1,4 +1,4 @@
-"""What objectives on sound share: samples padded at the end, and how many frames each has."""
+"""What objectives on sound share: how long each sample is, and how many frames it has."""
 
 from __future__ import annotations
 
@@ -7,39 +7,35 @@ from torch import Tensor
 
 from ..data.keys import Keys
 from ..data.source import Samples
-from ..models.frames import first_of, number_of_frames
+from ..models.frames import number_of_frames
 from .base import take_column
 
-MASK = "attention_mask"
+LENGTHS = "lengths"
 
 
 def heard_of(samples: Samples, column: str) -> tuple[Tensor, Tensor]:
-    """What is heard, (B, T, M) or (B, T), and its mask, (B, T).
+    """What is heard, (B, T, M) or (B, T), and how many steps of it are no padding, (B,).
 
     Raises:
-        ValueError: if there is no such column, the mask is of another shape, or padding does not
-            stand at the end.
+        ValueError: if there is no such column, or a length is none of what is heard.
     """
-    heard, mask = take_column(samples, column), take_column(samples, MASK)
-    if mask.shape != heard.shape[:2]:
-        raise ValueError(f"{MASK} must be {tuple(heard.shape[:2])}, one for each step of {column}, "
-                         f"got {tuple(mask.shape)}")
-    if not (first_of(mask.long().sum(1), mask.shape[1]) == mask.bool()).all():
-        raise ValueError(f"{MASK} must be 1 where there is sound and 0 in the padding behind it, "
-                         "and in some row sound stands behind padding")
-    return heard, mask
+    heard, lengths = take_column(samples, column), take_column(samples, LENGTHS)
+    steps = heard.shape[1]
+    if lengths.shape != heard.shape[:1] or ((lengths < 0) | (lengths > steps)).any():
+        raise ValueError(f"{LENGTHS} must be ({len(heard)},), from 0 to {steps}, the steps of "
+                         f"{column}, got {tuple(lengths.shape)} up to {int(lengths.max())}")
+    return heard, lengths
 
 
-def frames_of(mask: Tensor, keys: Keys, stride: int, window: int) -> Tensor:
-    """How many frames each sample has, (B,), at least one.
+def frames_of(lengths: Tensor, keys: Keys, stride: int, window: int) -> Tensor:
+    """How many frames samples of so many steps, (B,), have, (B,): at least one.
 
     Raises:
         ValueError: if a sample is too short for one, naming it.
     """
-    steps = mask.long().sum(1)  # (B,)
-    frames = number_of_frames(steps, stride, window)
+    frames = number_of_frames(lengths, stride, window)
     if not frames.all():
         row = int(np.argmin(frames.numpy()))
-        raise ValueError(f"sample {keys.sample[row]} is too short: it has {steps[row]} steps, and "
+        raise ValueError(f"sample {keys.sample[row]} is too short: it has {lengths[row]} steps, and "
                          f"a frame is made of {window}")
     return frames

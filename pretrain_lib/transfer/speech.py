@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Columns, Samples, Source
 from ..models.acoustic import Transcriber
-from ..models.frames import FrameModel, Frames, at_frames, require_frames
+from ..models.frames import FrameModel, Frames, require_frames
 from ..models.layers import mean_over_tokens
 from ..models.precision import answering
 from ..objectives.base import take_column
@@ -26,7 +26,7 @@ def fine_tune_ctc(encoder: nn.Module, data: Source, num_symbols: int, config: Tr
 
     Args:
         encoder: a model of frames, with or without a head; it stays as it is.
-        data: samples with the columns that the encoder reads, and `transcript`, (B, U): symbols
+        data: samples with the columns that the encoder reads, and `sequences`, (B, U): symbols
             1, 2, …, and −100 behind the last.
         num_symbols: number of symbols; 0 is the blank.
         config: how to train.
@@ -72,15 +72,40 @@ def transcripts(transcriber: nn.Module, source: Source, beam: int = 0,
     return written
 
 
+def frame_vectors(model: nn.Module, source: Source, layer: int = -1,
+                  batch_size: int = 64) -> list[Tensor]:
+    """The frames of each sound: what clusters are found in, and what they are given to.
+
+    Of `vectors`, `k_means(torch.cat(vectors), K)` finds clusters, and each frame's are put beside
+    the sounds by `Beside(source, Sequences("clusters", map(clusters.nearest, vectors)))`, for
+    `MaskedFrames` to predict.
+
+    Args:
+        model: a model of frames, which stays as it is.
+        source: N sounds.
+        layer: whose vectors; 0 is what enters the first layer, −1 the last.
+        batch_size: sounds in one forward pass.
+
+    Returns:
+        N tensors, (T′, D) float32 each.
+    """
+    require_frames(model)
+    found = answers(model, at_layer(model, layer), source, batch_size)
+    return [row[real] for vectors, mask, _ in found
+            for row, real in zip(vectors, mask, strict=True)]
+
+
 def frame_samples(model: nn.Module, source: Source, labels: str = "phones", layer: int = -1,
-                  batch_size: int = 64) -> Columns:
+                  every: int = 1, batch_size: int = 64) -> Columns:
     """The frames of all sounds, as samples for `LinearProbe(column="features")`.
 
     Args:
         model: a model of frames, which stays as it is.
-        source: N sounds with labels for each step, (B, T), −100 where there is none.
+        source: N sounds with labels every so many steps, (B, L), −100 where there is none.
         labels: the column of the labels.
         layer: whose vectors; 0 is what enters the first layer, −1 the last.
+        every: steps from one label to the next: 1 where each step of a spectrum has one, 160 where
+            waves of 16 kHz have one every 10 ms.
         batch_size: sounds in one forward pass.
 
     Returns:
@@ -92,7 +117,7 @@ def frame_samples(model: nn.Module, source: Source, labels: str = "phones", laye
     found: dict[str, list[Tensor]] = {"features": [], "labels": [], "sound": []}
     first = 0
     for vectors, mask, samples in answers(model, at_layer(model, layer), source, batch_size):
-        of_frames = at_frames(take_column(samples, labels), vectors.shape[1], model.stride).long()
+        of_frames = model.labels_of(take_column(samples, labels).long(), vectors.shape[1], every)
         scored = mask & (of_frames != UNSCORED)
         sound = first + torch.arange(len(vectors))[:, None].expand_as(scored)
         first += len(vectors)

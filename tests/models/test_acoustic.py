@@ -7,7 +7,7 @@ import torch
 
 import pretrain_lib as pl
 from pretrain_lib.models.acoustic import turned_around
-from pretrain_lib.models.frames import at_frames, number_of_frames
+from pretrain_lib.models.frames import StackedSteps, number_of_frames
 
 MELS, STEPS, LENGTHS = 5, 30, [30, 17, 8]
 FRONT = {"num_mel_bins": MELS, "conv_dim": (8, 6), "conv_kernel": (3, 4), "conv_stride": (2, 2)}
@@ -23,8 +23,12 @@ def spectra(n=3, seed=0, steps=STEPS):
     return torch.randn(n, steps, MELS, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
 
 
-def mask():
-    return (torch.arange(STEPS) < torch.tensor(LENGTHS)[:, None]).long()
+def lengths():
+    return torch.tensor(LENGTHS)
+
+
+def sound():
+    return (torch.arange(STEPS) < lengths()[:, None])[:, :, None]
 
 
 @EACH
@@ -35,13 +39,13 @@ def test_padding_changes_neither_frames_nor_features_nor_gradients(name):
     sum(f.square().sum() for f in features).backward()
     expected = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     for filling in (0.0, 100.0):
-        padded = torch.where(mask().bool()[:, :, None], spectra(), torch.tensor(filling, dtype=torch.double))
-        vectors, real = model.frames(padded, mask())
+        padded = torch.where(sound(), spectra(), torch.tensor(filling, dtype=torch.double))
+        vectors, real = model.frames(padded, lengths())
         assert real.sum(1).tolist() == [length // 4 for length in LENGTHS]
         for row, one in enumerate(alone):
             torch.testing.assert_close(vectors[row, real[row]], one, rtol=0, atol=1e-12)
         model.zero_grad()
-        together = model.encode(padded, mask())
+        together = model.encode(padded, lengths())
         torch.testing.assert_close(together, torch.stack(features), rtol=0, atol=1e-12)
         together.square().sum().backward()
         for parameter, gradient in expected.items():
@@ -50,7 +54,7 @@ def test_padding_changes_neither_frames_nor_features_nor_gradients(name):
 
 @EACH
 def test_a_row_of_padding_gives_no_nan(name):
-    model, empty = MODELS[name]().double(), mask()
+    model, empty = MODELS[name]().double(), lengths()
     empty[1] = 0
     features = model.encode(spectra(), empty)
     features.square().sum().backward()
@@ -73,11 +77,11 @@ def test_what_is_hidden_is_heard_nowhere(name):
 @EACH
 def test_layers_are_numbered_from_what_enters_the_first(name):
     model = MODELS[name]().double()
-    vectors, _ = model.layers_of(spectra(), mask())
+    vectors, _ = model.layers_of(spectra(), lengths())
     assert len(vectors) == 1 + model.config.num_hidden_layers
     for layer, expected in enumerate(vectors):
-        assert torch.equal(model.frames(spectra(), mask(), layer=layer).vectors, expected)
-    assert model.encode(spectra(), mask()).shape == (3, model.feature_size)
+        assert torch.equal(model.frames(spectra(), lengths(), layer=layer).vectors, expected)
+    assert model.encode(spectra(), lengths()).shape == (3, model.feature_size)
 
 
 def test_a_frame_has_heard_its_own_steps_and_earlier_ones_only():
@@ -124,15 +128,15 @@ def test_turning_around_leaves_the_padding_behind():
 def test_waves_are_heard_as_spectra_are(name):
     model = MODELS[name](num_mel_bins=0, conv_kernel=(10, 3), conv_stride=(5, 2)).double()
     x = torch.randn(2, 95, dtype=torch.double)
-    assert model.columns == ("waves", "attention_mask") and model.stride == 10
-    vectors, real = model.frames(x, (torch.arange(95) < torch.tensor([[95], [52]])).long())
+    assert model.columns == ("waves", "lengths") and model.stride == 10
+    vectors, real = model.frames(x, torch.tensor([95, 52]))
     assert real.sum(1).tolist() == [9, 5]
     torch.testing.assert_close(vectors[1, :5], model.frames(x[1:, :52]).vectors[0], rtol=0, atol=1e-12)
 
 
 def test_a_transcriber_scores_every_frame_from_zero_and_a_frozen_encoder_stays_in_evaluation_mode():
     model = pl.Transcriber(MODELS["joined"](dropout=0.5).double(), 4)
-    logits, real = model(spectra(), mask())
+    logits, real = model(spectra(), lengths())
     assert logits.shape == (3, 7, 5) and not logits.any() and real.sum() == 7 + 4 + 2
     assert model.train().encoder.training
     model.encoder.requires_grad_(False)
@@ -143,10 +147,11 @@ def test_a_transcriber_scores_every_frame_from_zero_and_a_frozen_encoder_stays_i
 
 def test_the_label_of_a_frame_is_that_of_its_middle():
     labels = torch.arange(14).expand(2, 14)
-    assert at_frames(labels, 3, 4).tolist() == [[2, 6, 10]] * 2
-    assert at_frames(labels, 14, 1) is labels and at_frames(labels[:, :3], 3, 4).shape == (2, 3)
-    with pytest.raises(ValueError, match=r"labels must be one for each step or one for each of 5 frames, 4 steps apart, got \(2, 14\)"):
-        at_frames(labels, 5, 4)
+    assert StackedSteps(MELS, 4).labels_of(labels, 3).tolist() == [[2, 6, 10]] * 2
+    assert StackedSteps(MELS, 4).labels_of(labels, 5).tolist() == [[2, 6, 10, -100, -100]] * 2  # padded less than what is heard
+    assert StackedSteps(MELS, 1).labels_of(labels, 14).tolist() == labels.tolist()
+    waves = pl.Wav2Vec2Model(pl.Wav2Vec2Config(8, 1, 1, 8, (2,) * 7, num_conv_pos_embeddings=2, num_conv_pos_embedding_groups=1))
+    assert waves.labels_of(labels, 4, every=160).tolist() == [[1, 3, 5, 7]] * 2  # 12.5 ms, 32.5 ms, …
 
 
 def test_frames_are_counted_as_convolutions_make_them():

@@ -55,15 +55,15 @@ def sounds(filling=0.0, steps=STEPS, dtype=torch.float64):
     """Spectra with transcripts and clusters, in which padding holds `filling`."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(SAMPLES, STEPS, MELS, generator=generator, dtype=dtype)
-    clusters = torch.randint(0, CLUSTERS, (SAMPLES, STEPS), generator=generator)
+    clusters = torch.randint(0, CLUSTERS, (SAMPLES, STEPS // 2), generator=generator)
     transcript = torch.randint(1, SYMBOLS + 1, (SAMPLES, 5), generator=generator)
     for row, said in enumerate([5, 2, 3, 1, 4, 5]):
         transcript[row, said:] = -100
     wide = torch.nn.functional.pad(features, (0, 0, 0, steps - STEPS))
     mask = torch.arange(steps) < torch.tensor(LENGTHS)[:, None]
-    clusters = torch.nn.functional.pad(clusters, (0, steps - STEPS)).masked_fill(~mask, -100)
+    clusters = clusters.masked_fill(torch.arange(STEPS // 2) >= torch.tensor(LENGTHS)[:, None] // 2, -100)
     return pl.Columns(features=torch.where(mask[:, :, None], wide, torch.tensor(filling, dtype=dtype)),
-                      attention_mask=mask.long(), clusters=clusters, transcript=transcript)
+                      lengths=torch.tensor(LENGTHS), clusters=clusters, sequences=transcript)
 
 
 def outcome(name: str, source=None, ids=range(SAMPLES), ranks: int = 1) -> dict:

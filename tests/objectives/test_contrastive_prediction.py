@@ -28,7 +28,7 @@ def test_the_loss_is_what_its_definition_says(negatives):
     """Written out frame by frame: equation 4 with equation 3 as the score."""
     objective, model = made(negatives), apart().double()
     batch = batch_of(objective)
-    contexts, places = model.contexts(batch.inputs["features"], batch.inputs["attention_mask"]), batch.inputs["places"]
+    contexts, places = model.contexts(batch.inputs["features"], batch.inputs["lengths"]), batch.inputs["places"]
     total, number = 0.0, 0
     for row, length in enumerate(FRAMES):
         others = [u for u in [*range(row + 1, SAMPLES), *range(row)]]
@@ -89,10 +89,8 @@ def test_a_prediction_does_not_hear_what_it_predicts():
 
 
 def test_a_sound_of_one_frame_predicts_nothing():
-    mask = torch.zeros(2, 40, dtype=torch.long)
-    mask[:, :3] = 1
     objective, keys = made("same"), Keys.of(0, range(2))
-    batch = objective.batch({"features": sounds().features[:2], "attention_mask": mask}, keys)
+    batch = objective.batch({"features": sounds().features[:2], "lengths": torch.tensor([3, 2])}, keys)
     assert batch.counts == {"contrastive": 0}
     assert objective(apart().double(), batch)["contrastive"] == 0
 
@@ -102,7 +100,7 @@ def test_it_learns_to_tell_what_comes():
     torch.manual_seed(0)
     round_of_steps = torch.randn(30, 5)
     features = torch.stack([round_of_steps.roll(-2 * int(s), 0) for s in torch.randint(0, 15, (64,))]) + 0.1 * torch.randn(64, 30, 5)
-    source = pl.Columns(features=features, attention_mask=torch.ones(64, 30, dtype=torch.long))
+    source = pl.Columns(features=features, lengths=torch.full((64,), 30))
     config = pl.AcousticLSTMConfig(5, (12,), (2,), (2,), hidden_size=12, num_hidden_layers=1, directions="apart")
     trainer = pl.Trainer(pl.AcousticLSTM(config), pl.ContrastivePrediction(12, 12, 2, 8), source,
                          pl.TrainConfig(steps=60, batch_size=16, learning_rate=1e-2, device="cpu"))

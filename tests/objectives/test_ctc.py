@@ -54,18 +54,18 @@ def test_it_is_torchs(frames, said, seed):
 def test_the_loss_is_summed_over_samples_and_counted_in_symbols():
     objective, model = pl.CTC(SYMBOLS), transcriber().double()
     batch = objective.batch(sounds().take(KEYS), KEYS)
-    logits, mask = model(batch.inputs["features"], batch.inputs["attention_mask"])
+    logits, mask = model(batch.inputs["features"], batch.inputs["lengths"])
     assert mask.sum(1).tolist() == [length // 2 for length in LENGTHS]
-    said = [[s for s in row if s > 0] for row in sounds().transcript.tolist()]
+    said = [[s for s in row if s > 0] for row in sounds().sequences.tolist()]
     expected = -sum(pl.ctc_log_likelihood(row[real].log_softmax(1), symbols) for row, real, symbols in zip(logits, mask, said, strict=True))
     assert batch.counts == {"ctc": 20} and objective(model, batch)["ctc"].item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_a_transcript_longer_than_its_frames_is_named_with_its_sample():
     source = sounds()
-    source.columns["transcript"] = torch.full((SAMPLES, 21), -100)
-    source.transcript[:, 0] = 1
-    source.transcript[3, :8] = torch.tensor([1, 1, 2, 2, 3, 3, 4, 4])  # 21 steps, 10 frames
+    source.columns["sequences"] = torch.full((SAMPLES, 21), -100)
+    source.sequences[:, 0] = 1
+    source.sequences[3, :8] = torch.tensor([1, 1, 2, 2, 3, 3, 4, 4])  # 21 steps, 10 frames
     objective, model = pl.CTC(SYMBOLS), transcriber().double()
     keys = Keys.of(0, [0, 3])
     batch = objective.batch(source.take(keys), keys)
@@ -93,7 +93,7 @@ def test_as_many_frames_as_are_needed_are_enough():
 ])
 def test_what_is_no_transcript_is_refused(row, said):
     source = sounds()
-    source.transcript[2] = torch.tensor(row)
+    source.sequences[2] = torch.tensor(row)
     with pytest.raises(ValueError, match=said):
         pl.CTC(SYMBOLS).batch(source.take(KEYS), KEYS)
 

@@ -52,7 +52,7 @@ def test_the_loss_is_half_the_squared_error_of_the_steps_of_hidden_frames():
     torch.nn.init.normal_(objective.head.weight, generator=torch.Generator().manual_seed(0))
     batch = batch_of(objective)
     hidden = batch.inputs["hidden"]
-    vectors = model(batch.inputs["features"], batch.inputs["attention_mask"], hidden)
+    vectors = model(batch.inputs["features"], batch.inputs["lengths"], hidden)
     total, number = 0.0, 0
     for row in range(SAMPLES):
         for frame in range(LENGTHS[row] // 2):
@@ -68,13 +68,13 @@ def test_of_clusters_it_is_the_cross_entropy_of_cosines_of_hidden_frames():
     objective, model = pl.MaskedFrames(10, CLUSTERS, "clusters", ratio=0.4, span=3).double(), blstm().double()
     batch = batch_of(objective)
     hidden = batch.inputs["hidden"]
-    vectors = model(batch.inputs["features"], batch.inputs["attention_mask"], hidden)
+    vectors = model(batch.inputs["features"], batch.inputs["lengths"], hidden)
     total, number = 0.0, 0
     for row in range(SAMPLES):
         for frame in hidden[row].nonzero()[:, 0].tolist():
             projected = objective.head.project(vectors[row, frame][None])[0]
             cosines = torch.stack([F.cosine_similarity(projected, e, dim=0) for e in objective.head.prototypes.weight])
-            total -= (cosines / 0.1).log_softmax(0)[sounds().clusters[row, 2 * frame + 1]].item()
+            total -= (cosines / 0.1).log_softmax(0)[sounds().clusters[row, frame]].item()
             number += 1
     assert batch.counts == {"masked_clusters": number}
     assert objective(model, batch)["masked_clusters"].item() == pytest.approx(total, rel=1e-10)
@@ -91,11 +91,11 @@ def test_frames_without_a_cluster_do_not_count():
     assert objective(model, batch)["masked_clusters"] == 0
 
 
-def test_clusters_may_be_given_at_the_models_rate():
-    source, objective = sounds(), pl.MaskedFrames(10, CLUSTERS, "clusters")
-    expected = batch_of(objective, source)
-    source.columns["clusters"] = source.clusters[:, 1::2]
-    assert torch.equal(batch_of(objective, source).targets["clusters"], expected.targets["clusters"])
+def test_clusters_at_another_rate_are_refused():
+    source = sounds()
+    source.columns["clusters"] = torch.zeros(SAMPLES, 40, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"clusters must be \(B, 20\), one for each frame of the model, got \(6, 40\)"):
+        batch_of(pl.MaskedFrames(10, CLUSTERS, "clusters"), source)
 
 
 def test_waves_are_hidden_as_wav2vec2_hides_them():
@@ -104,11 +104,10 @@ def test_waves_are_hidden_as_wav2vec2_hides_them():
                                num_conv_pos_embedding_groups=2)
     model = pl.Wav2Vec2Model(config)
     waves = torch.randn(3, 150, generator=torch.Generator().manual_seed(0))
-    mask = (torch.arange(150) < torch.tensor([150, 90, 71])[:, None]).long()
     clusters = torch.randint(0, CLUSTERS, (3, 18), generator=torch.Generator().manual_seed(1))
     objective = pl.MaskedFrames(16, CLUSTERS, "clusters", stride=8, window=14, column="waves", span=2)
     keys = Keys.of(0, range(3))
-    batch = objective.batch({"waves": waves, "attention_mask": mask, "clusters": clusters}, keys)
+    batch = objective.batch({"waves": waves, "lengths": torch.tensor([150, 90, 71]), "clusters": clusters}, keys)
     assert batch.inputs["hidden"].shape == (3, 18) and batch.inputs["hidden"].sum(1).tolist() == [9, 5, 4]
     terms = objective(model, batch)
     terms["masked_clusters"].backward()

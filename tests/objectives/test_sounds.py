@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sounds import CASES, LENGTHS, MELS, SAMPLES, STEPS, apart, blstm, outcome, sounds, transformer
+from sounds import CASES, MELS, SAMPLES, STEPS, apart, blstm, outcome, sounds, transformer
 
 import pretrain_lib as pl
 from pretrain_lib.data.keys import Keys
@@ -106,28 +106,22 @@ def test_recipes_can_name_them():
 
 
 def batch_of(objective, **columns):
-    source = sounds()
-    source.columns |= columns
     keys = Keys.of(0, range(SAMPLES))
-    return objective.batch(source.take(keys), keys)
+    changed = {name: torch.tensor(column) for name, column in columns.items()}
+    return objective.batch(sounds().take(keys) | changed, keys)
 
 
 @EACH
-def test_sound_behind_padding_is_refused(name):
-    mask = sounds().attention_mask.clone()
-    mask[1, 0] = 0
-    with pytest.raises(ValueError, match="attention_mask must be 1 where there is sound and 0 in the padding behind it"):
-        batch_of(CASES[name][1](), attention_mask=mask)
-    with pytest.raises(ValueError, match=r"attention_mask must be \(6, 40\), one for each step of features, got \(6, 39\)"):
-        batch_of(CASES[name][1](), attention_mask=mask[:, :-1])
+@pytest.mark.parametrize("lengths", [[40, 27, 33, 21, 38, 41], [40, 27, 33, 21, 38, -1], [40, 27, 33, 21, 38]])
+def test_a_length_that_is_none_of_what_is_heard_is_refused(name, lengths):
+    with pytest.raises(ValueError, match=r"lengths must be \(6,\), from 0 to 40, the steps of features, got \([56],\) up to 4[01]"):
+        batch_of(CASES[name][1](), lengths=lengths)
 
 
 @pytest.mark.parametrize("name", ["features", "clusters", "same", "other"])
 def test_a_sound_without_a_frame_is_named(name):
-    mask = sounds().attention_mask.clone()
-    mask[4, 1:] = 0
     with pytest.raises(ValueError, match="sample 4 is too short: it has 1 steps, and a frame is made of 2"):
-        batch_of(CASES[name][1](), attention_mask=mask)
+        batch_of(CASES[name][1](), lengths=[40, 27, 33, 21, 1, 30])
 
 
 @pytest.mark.parametrize("build, model, said", [
@@ -146,7 +140,3 @@ def test_a_model_that_does_not_fit_is_refused(build, model, said):
     objective = build().double()
     with pytest.raises(ValueError, match=said):
         objective(model().double(), batch_of(objective))
-
-
-def test_lengths_are_of_the_sounds():
-    assert sounds().attention_mask.sum(1).tolist() == LENGTHS
