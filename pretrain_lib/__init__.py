@@ -77,7 +77,6 @@ from .models.acoustic import (
     AcousticLSTMConfig,
     AcousticTransformer,
     AcousticTransformerConfig,
-    Transcriber,
 )
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
 from .models.base import Classifier
@@ -118,6 +117,7 @@ from .models.modern import (
 from .models.projection import ProjectionHead
 from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetModel
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
+from .models.transcriber import Transcriber
 from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
 from .models.vit_mae import ViTMAEConfig, ViTMAEForPreTraining
 from .models.wav2vec2 import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model

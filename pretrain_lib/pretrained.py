@@ -2,8 +2,8 @@
 
 BERTs, ModernBERTs, ResNets, ViTs, wav2vec 2.0s and HuBERTs are saved as Hugging Face's
 `transformers` saves them, so it reads them, and theirs can be read here; other models have a plain
-format of our own: the class's name and what its `to_config` says. The folder is written beside its place and renamed into it, so
-it is never half there.
+format of our own: the class's name and what its `to_config` says. The folder is written beside its
+place and renamed into it, so it is never half there.
 """
 
 from __future__ import annotations

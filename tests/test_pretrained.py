@@ -122,7 +122,7 @@ def test_folders_that_are_not_saved_models_are_refused(tmp_path):
         (lambda c: "[]", "config.json is damaged"),
         (
             lambda c: json.dumps(c | {"architecture": "Pickle"}),
-            "names the architecture 'Pickle': known are Autoencoder,",
+            "names the architecture 'Pickle': known are AcousticLSTM,",
         ),
         (
             lambda c: json.dumps(c | {"config": {"sizes": 3}}),

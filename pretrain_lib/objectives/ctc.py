@@ -183,9 +183,9 @@ def prefix_beam(log_probs: Tensor, width: int) -> tuple[list[int], float]:
     """The likeliest transcript that a search among prefixes finds, and its log-probability.
 
     The probability of having said a prefix is kept in two parts, paths that end in a blank and
-    paths that end in its last symbol: only after a blank does the same symbol again lengthen it. After
-    each frame the `width` likeliest prefixes stay. If all do, the answer is the likeliest of all
-    transcripts; else its log-probability is a lower bound, for some paths are lost.
+    paths that end in its last symbol: only after a blank does the same symbol again lengthen it.
+    After each frame the `width` likeliest prefixes stay. If all do, the answer is the likeliest of
+    all transcripts; else its log-probability is a lower bound, for some paths are lost.
 
     Args:
         log_probs: (T, 1 + symbols) log-probabilities of the blank, 0, and of each symbol.

@@ -33,9 +33,10 @@ def span_mask(keys: Keys, lengths: Tensor, frames: int, ratio: float, span: int)
     """Hides exactly round(ratio · frames) frames of each sound, in spans that do not overlap.
 
     All orders of spans and visible frames are equally likely, so spans may meet; one of a sound's
-    spans may be shorter, and frames near its ends are hidden less often. At least one frame is hidden, and at least one is not. Where
-    beginnings are drawn instead, spans overlap: with 6.5 of 100 frames and spans of 10 about 49 %
-    are hidden (wav2vec 2.0: Baevski et al., NeurIPS 2020, section 4.2).
+    spans may be shorter, and frames near its ends are hidden less often. At least one frame is
+    hidden, and at least one is not. Where beginnings are drawn instead, spans overlap: with 6.5 of
+    100 frames and spans of 10 about 49 % are hidden (wav2vec 2.0: Baevski et al., NeurIPS 2020,
+    section 4.2).
 
     Args:
         keys: keys of B samples.

@@ -36,6 +36,6 @@ def frames_of(lengths: Tensor, keys: Keys, stride: int, window: int) -> Tensor:
     frames = number_of_frames(lengths, stride, window)
     if not frames.all():
         row = int(np.argmin(frames.numpy()))
-        raise ValueError(f"sample {keys.sample[row]} is too short: it has {lengths[row]} steps, and "
-                         f"a frame is made of {window}")
+        raise ValueError(f"sample {keys.sample[row]} is too short: it has {lengths[row]} steps, "
+                         f"and a frame is made of {window}")
     return frames

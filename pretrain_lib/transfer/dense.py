@@ -78,7 +78,7 @@ def copied(model: nn.Module, frozen: bool) -> nn.Module:
 
 def trained(model: nn.Module, objective: Objective, data: Source, config: TrainConfig,
             encoder_rate: float) -> nn.Module:
-    """The model, which has an `encoder`, trained, with a learning rate of its own for the encoder."""
+    """The model, trained, with a learning rate of its own for its `encoder`."""
     require(is_a(float, encoder_rate) and encoder_rate > 0, "encoder_rate", encoder_rate, "above 0")
     trainer = Trainer(model, objective, data, config)
     if encoder_rate != 1:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Columns, Samples, Source
-from ..models.acoustic import Transcriber
 from ..models.frames import FrameModel, Frames, require_frames
 from ..models.layers import mean_over_tokens
 from ..models.precision import answering
+from ..models.transcriber import Transcriber
 from ..objectives.base import take_column
 from ..objectives.ctc import CTC, greedy_transcripts, prefix_beam
 from ..training.config import TrainConfig
