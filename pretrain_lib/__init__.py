@@ -381,7 +381,7 @@ __all__ = [
     "ViTMAEConfig",
     "ViTMAEForPreTraining",
     "ViTModel",
-    "write_wave",
     "Wav2Vec2Config",
     "Wav2Vec2Model",
+    "write_wave",
 ]
