@@ -40,8 +40,8 @@ SHAPE = ViTMAEConfig(image_size=28, patch_size=4, num_channels=1, hidden_size=64
 WAYS = ("contrast", "VICReg", "self-distillation", "masked images", "denoising", "rotation")
 BESIDE = ("collapsed", "contrast, ResNet")
 ARMS = (*WAYS, *BESIDE, "scratch", "frozen random", "raw pixels")
-RATES = {arm: (1e-3, 3e-3) for arm in (*WAYS, *BESIDE)} | {"collapsed": (1e-3,)}
-TUNED_RATES = (3e-4, 1e-3, 3e-3)
+RATES = {arm: (1e-3, 3e-3, 1e-2) for arm in (*WAYS, *BESIDE)} | {"collapsed": (1e-3,)}
+TUNED_RATES, MIDDLE = (1e-3, 3e-3, 1e-2), 3e-3
 VIEWS = (RandomResizedCrop(0.4), RandomRotate(15))
 
 
@@ -116,15 +116,21 @@ def tuned(start, test, rate: float, seed: int, count: int, small: bool) -> Tenso
 
 
 def chosen(arm: str, count: int, small: bool) -> dict:
-    """The rates of pretraining and of fine-tuning that are best together, probed and fine-tuned, with a seed set apart."""
-    apart, scores, most = shared.mnist(small)[1], {}, 1 if small else None
-    starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[arm][:most]} if arm in RATES else {None: network}
-    for rate, start in starts.items():
-        seen = probe(lambda images: features(start, images), apart, shared.APART, count, small).mean().item() if rate else 0.0
-        for second in TUNED_RATES[:most]:
-            scores[rate, second] = seen + tuned(start, apart, second, shared.APART, count, small).mean().item()
-    first, second = max(scores, key=scores.get)
-    return {"pretrained": first, "fine-tuned": second, "scores": [[*rates, score] for rates, score in scores.items()]}
+    """The rate of pretraining that is best probed and fine-tuned, and then that of fine-tuning, with a seed set apart."""
+    apart, most = shared.mnist(small)[1], 1 if small else None
+
+    def ends_at(start, rate: float) -> float:
+        return tuned(start, apart, rate, shared.APART, count, small).mean().item()
+
+    setting, start = {}, network
+    if arm in RATES:
+        starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[arm][:most]}
+        scores = {rate: probe(lambda images, model=model: features(model, images), apart, shared.APART, count, small).mean().item() + ends_at(model, MIDDLE)
+                  for rate, model in starts.items()}  # fmt: skip
+        best = max(scores, key=scores.get)
+        setting, start = {"pretrained": best, "scores": scores}, starts[best]
+    ends = {rate: ends_at(start, rate) for rate in TUNED_RATES[:most]}
+    return setting | {"fine-tuned": max(ends, key=ends.get), "tuned_scores": ends}
 
 
 def one_seed(arm: str, setting: dict, seed: int, count: int, small: bool) -> dict:
