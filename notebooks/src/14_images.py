@@ -429,7 +429,7 @@ reveal("14.lowest", min(VIEWS, key=lambda arm: mean(views_ledger["loss"][arm])))
 # %%
 kept = {f"{arm}, {'before' if side == 'h' else 'after'} the head": [run[side]["colour"] for run in views_ledger["embedding"][arm]] for arm in VIEWS for side in ("h", "z")}
 fig, ax = plots.figure(width=7.5, height=3)
-plots.bars(ax, list(kept), kept.values(), [plots.BLUE, plots.SKY] * 3, form=".2f")
+plots.bars(ax, list(kept), list(kept.values()), [plots.BLUE, plots.SKY] * 3, form=".2f")
 ax.set(xlabel="share of the background's colour that can be read, R²", xlim=(min(0, min(map(min, kept.values()))), 1.1))
 plots.show(fig, alt="What the views change cannot be read after the head. R² of a linear model of the background's colour, from the features and from the head's output, for three kinds of views, a dot per seed: " + "; ".join(f"{name} {mean(runs):.2f}" for name, runs in kept.items()) + ".", number="14.8")
 
