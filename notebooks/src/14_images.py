@@ -8,11 +8,10 @@
 # **You will be able to**
 #
 # 1. write the contrastive loss, say what it is at chance, and derive its gradient;
-# 2. predict which augmentations a network learns from, and see in a log when the views give the answer away;
-# 3. tell a collapsed network from a healthy one, though its loss looks perfect;
-# 4. hide patches from a vision transformer, and say why a linear probe underrates what it learns;
-# 5. measure outlines and boxes by intersection over union and by average precision;
-# 6. design the comparison that tells pre-training from augmentation, patience and tuning.
+# 2. predict which augmentations a network learns from, and tell a shortcut and a collapse from a healthy run, though their losses look better;
+# 3. hide patches from a vision transformer, and say why a linear probe underrates what it learns;
+# 4. measure outlines and boxes by intersection over union and by average precision;
+# 5. design the comparison that tells pre-training from augmentation, patience and tuning.
 #
 # **You need** chapters 01 and 03 for probes, rivals and patches that are hidden, chapter 06 for the transformer, and chapter 12 for fine-tuning and frozen encoders.
 #
@@ -54,7 +53,7 @@ DIGITS = "Digits: MNIST by LeCun, Cortes and Burges, CC BY-SA 3.0, which this pi
 
 def credit(*splits):
     """Whose pictures a figure shows."""
-    print(" ".join([DIGITS, *(CREDITS[split] for split in splits)]))
+    print(" ".join(dict.fromkeys([DIGITS, *(CREDITS[split] for split in splits)])))
 
 
 def scenes(split, first, number):
@@ -227,7 +226,7 @@ nt_xent = check("14.2", nt_xent)
 # Two losses should be known before any training. If all vectors are the same, every answer has the same logit, and the loss is $\ln(2N - 1)$: **chance**. A run that stands there, flat, is easily taken for one that has converged; so the line stands on every plot below.
 # At the other end the loss does not come to 0, for a cosine is at most 1. If partners agree entirely and all others stand at right angles, it is $\ln(1 + (2N - 2)\,e^{-1/\tau})$.
 
-# %%
+# %% tags=["NBVAL_CHECK_OUTPUT"]
 N, TEMPERATURE = 128, 0.2
 chance, apart = math.log(2 * N - 1), math.log(1 + (2 * N - 2) * math.exp(-1 / TEMPERATURE))
 axes_of = torch.eye(N, dtype=torch.double)  # N pictures, each along an axis of its own
