@@ -498,7 +498,27 @@ claim(vicreg(cases["all pictures alike"], cases["all pictures alike"])[1] > 1.9,
 plots.show(diagrams.teacher_by_average(), "A student learns what a teacher says of the other view, and the teacher's weights are a moving average of the student's. Both answer with a softmax, the teacher's centred and at a lower temperature; no gradient reaches the teacher.", number="14.10")
 
 # %% [markdown]
-# Does it collapse without such care? For the ledger VICReg was trained once more with invariance alone. **Spread** is the standard deviation of the directions of what is compared, about $1/\sqrt D$ where they point everywhere and 0 where all point the same way (Chen and He 2021, section 4.1).
+# In symbols, with $t$ and $s$ what teacher and student answer, $K$ numbers each, and $c$ the centre: the loss is $-\sum_k p_k \log q_k$ with $p = \operatorname{softmax}((t - c)/\tau_t)$ and $q = \operatorname{softmax}(s/\tau_s)$, and after each update the teacher's weights are $m\,\theta_t + (1 - m)\,\theta_s$. Are the two ways to
+# collapse really closed? Let both say the same, in three ways:
+
+# %%
+def distilled(answers, centre):
+    """The loss where student and teacher answer alike, (N, K); ibid., algorithm 1."""
+    target = ((answers - centre) / 0.04).softmax(1)
+    return -(target * (answers / 0.1).log_softmax(1)).sum(1).mean().item()
+
+
+each = torch.eye(16)  # sixteen pictures, sixteen answers
+cases = {"one answer for all": each[:1].expand(16, -1), "everything a little": torch.full((16, 16), 1 / 16), "an answer of its own for each": each}
+print(f"chance, ln K: {math.log(16):.2f}                 centred   not centred")
+for name, answers in cases.items():
+    print(f"{name:32s}{distilled(answers, answers.mean(0)):8.3f}{distilled(answers, 0):13.3f}")
+claim(distilled(cases["one answer for all"], 0) < 0.01 < 1 < distilled(cases["one answer for all"], each[0]), "without a centre one answer for all is perfect, with it it is dear")
+
+# %% [markdown]
+# What is left is the answer that we want: each picture its own, and sure of it.
+#
+# Does a network collapse without such care? For the ledger VICReg was trained once more with invariance alone. **Spread** is the standard deviation of the directions of what is compared, about $1/\sqrt D$ where they point everywhere and 0 where all point the same way (Chen and He 2021, section 4.1).
 
 # %%
 predict("14.collapse", ..., unit="accuracy of a probe on the collapsed network")
@@ -737,7 +757,7 @@ print(f"contrast on the ResNet, as many updates, over contrast on the ViT: {100 
 plots.show(diagrams.feature_pyramid(), "Maps of three stages are brought to one width and one size, and summed; a small head reads the sum. One head gives each pixel a class, the other says for each cell how likely an object's centre is there, how large the object is and where in the cell its centre lies.", number="14.17")
 
 # %% [markdown]
-# Deep maps know *what*, shallow ones *where*, and the sum in Figure 14.17 has both (feature pyramids, Lin et al. 2017). Segmentation is then a classification of pixels. For detection we take objects as points (Zhou, Wang and Krähenbühl 2019): a heat map of centres, and at each centre a size. Boxes are read off at the peaks.
+# Deep maps know *what*, shallow ones *where*, and the sum in Figure 14.17 has both (feature pyramids, Lin et al. 2017). Segmentation is then a classification of pixels. For detection we take objects as points (Zhou, Wang and Krähenbühl 2019): a heat map of centres, and at each centre a size. Boxes are read off at the peaks. Nearly all cells are no centre, so the loss lets those that are easily told count for little (ibid., equation 1).
 #
 # How good is an outline? Most pixels are background, so accuracy is high for a model that says "background" everywhere. **Intersection over union** asks of each class: of the pixels where truth or prediction has it, in how many do both?
 
