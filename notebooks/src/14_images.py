@@ -2,7 +2,7 @@
 # # 14 · Images
 #
 # For years pre-training for images meant one thing: a convolutional network learned the thousand classes of ImageNet, and its features were carried to other tasks, to finding objects and to outlining them.
-# Then labels turned out not to be needed. Tell a network which two cut-outs belong to one picture, or let it paint what is hidden: it learns features that transfer as well. This chapter derives the methods
+# Then labels turned out not to be needed. Tell a network which two cut-outs belong to one picture, or let it paint what is hidden: it learns features that transfer, too. This chapter derives the methods
 # that did it, builds them, and asks of each the questions of chapter 01: ahead of what, after how many updates, and how sure is that?
 #
 # **You will be able to**
@@ -241,11 +241,11 @@ claim(abs(nt_xent(first, second, TEMPERATURE) - library) < 1e-5, "your loss is t
 #
 # ### The gradient
 #
-# Hold all others fixed and move $z_i$. Write $p_k$ for the softmax in (14.1), the share of belief that $k$ is the partner. As in chapter 07, the derivative of $-\log p_{p(i)}$ by logit $k$ is $p_k - \mathbb 1[k = p(i)]$, and logit $k$ is $z_i \cdot z_k / \tau$, so
+# Take one question, hold all others fixed and move $z_i$. Write $p_k$ for the softmax in (14.1), the share of belief that $k$ is the partner. As in chapter 07, the derivative of $-\log p_{p(i)}$ by logit $k$ is $p_k - \mathbb 1[k = p(i)]$, and logit $k$ is $z_i \cdot z_k / \tau$, so
 #
 # $$\frac{\partial \ell_i}{\partial z_i} = \frac1\tau \Big( \sum_{k \ne i} p_k\, z_k - z_{p(i)} \Big). \tag{14.2}$$
 #
-# A step against it pulls $z_i$ **towards its partner and away from the mean of all whom it is mistaken for**, each weighted by how much. Where the partner is known for sure, $p_{p(i)} = 1$, nothing is left to do. A low temperature gives the weight to the few nearest, a high one spreads it over all.
+# A step against it pulls $z_i$ **towards its partner and away from the mean of all whom it is mistaken for**, each weighted by how much. Where the partner is known for sure, $p_{p(i)} = 1$, nothing is left to do. A low temperature gives the weight to the few nearest, a high one spreads it over all. (In the questions of the others $z_i$ is one of the answers, which adds pulls and pushes of the same kind.)
 
 # %%
 z = F.normalize(torch.randn(2 * N, 64, dtype=torch.double, generator=torch.Generator().manual_seed(1)), dim=1)
@@ -615,7 +615,7 @@ claim(change < 1e-5, "with group normalisation a picture's features are its own"
 
 # %% [markdown]
 # So batch normalisation breaks promises of this course. A batch cannot be cut into micro-batches (chapter 10), for each part would have means of its own. Two processes would have other means than one. The library's layer therefore says of itself that it couples samples: the trainer refuses to cut
-# such batches, and ranks exchange their sums, gradients included, so that two compute what one would. Both views of a picture go through the network in *one* call. In two calls each kind of view would be centred by itself, and that is information which no network should have.
+# such batches, and ranks exchange their sums, gradients included, so that two compute what one would. Both views of a picture go through the network in *one* call. In two calls each view would be centred by the means of its own call, and could be known by that.
 #
 # TODO(result): the price of group normalisation in Figure 14.13, in points. It leaves the samples alone, and at this size it is not free.
 #
@@ -916,7 +916,7 @@ plots.show(fig, alt=f"Where the lead of contrast over scratch outlasts other pic
 #
 # TODO(result): contrast over labels of letters: within 5 points, or which is ahead?
 #
-# TODO(result): *small digits*, of 14 to 18 pixels: is any lead clear? A random resized crop only ever *enlarges*, so in pre-training every digit was 26 pixels or more (Touvron et al. 2019 measured what such a gap costs). Pre-training taught digits of one size, and what it did not show did not transfer.
+# TODO(result): *small digits*, of 14 to 18 pixels: is any lead clear? A random resized crop only ever *enlarges*, so in pre-training no digit's square was smaller than 26 pixels (Touvron et al. 2019 measured what such a gap costs). Pre-training taught digits of one size, and what it did not show did not transfer.
 #
 # ## 8 · What a claim needs
 #
