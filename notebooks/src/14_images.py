@@ -943,8 +943,8 @@ design = check("14.9", design)
 # %% [markdown]
 # ### With one GPU
 #
-# All of this was measured on small drawn pictures, on processors. Two recipes carry it to real photographs and one GPU: `recipes/resnet18-simclr-cifar10.toml` contrasts a ResNet-18 on CIFAR-10, and `recipes/vit-s-mae.toml` trains a masked autoencoder on a ViT-S. Both were tried at the smallest scale on a generated folder with the same columns. They are **not run on the real set**: no
-# number of this chapter speaks of it. `python -m pretrain_lib pretrain recipes/resnet18-simclr-cifar10.toml` starts the first; what comes of it is a folder that is loaded with `load_pretrained` and fine-tuned as above.
+# All of this was measured on small drawn pictures, on processors. Two recipes carry it to real photographs and one GPU: `recipes/resnet18-simclr-cifar10.toml` contrasts a ResNet-18 on CIFAR-10 for 200 epochs, and `recipes/vit-s-mae.toml` trains a masked autoencoder on a ViT-S, on the same set or on a folder of your own. Both were tried on a few generated images only. They are **not run on the real set**: no
+# number of this chapter speaks of it, and their settings come from the papers, or are guesses and say so. `python -m pretrain_lib pretrain recipes/resnet18-simclr-cifar10.toml` starts the first; what comes of it is a folder that is loaded with `load_pretrained` and fine-tuned as above.
 #
 # ## Summary
 #
