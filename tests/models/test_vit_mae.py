@@ -178,3 +178,11 @@ def test_it_learns_what_is_hidden_from_what_is_seen():
     trainer.fit()
     first, *_, last = trainer.history.losses
     assert last < first and last < 0.8 * 0.5 * digits.images.var()
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_images_of_one_colour_give_no_nan(normalize):
+    model, objective, keys = mae(), pl.MaskedImage(0.6, 4, normalize), Keys.of(0, 4)
+    terms = objective(model, objective.batch({"images": torch.full((4, 3, 12, 12), 0.5)}, keys))
+    terms["masked_pixels"].backward()
+    assert terms["masked_pixels"].isfinite() and all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from two_views import VIEWS, TinyTransformer, pairs, simclr
+from two_views import VIEWS, pairs, simclr, vit
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
@@ -95,7 +95,7 @@ def test_logits_are_float32_under_autocast():
     a, b = (F.normalize(normal(8, 16, seed=seed).float(), dim=1) for seed in (0, 1))
     with torch.autocast("cpu", torch.bfloat16):
         inside = info_nce(a, b, 10.0, "both views")
-        model = TinyTransformer()
+        model = vit()
         assert step(simclr(), model, pairs()) > 0
     assert torch.equal(inside, info_nce(a, b, 10.0, "both views"))
 
@@ -104,14 +104,14 @@ def test_logits_are_float32_under_autocast():
 
 
 def test_features_go_through_the_head_that_the_objective_owns():
-    objective, model, source = simclr().double(), TinyTransformer().double(), pairs(dtype=torch.float64)
+    objective, model, source = simclr().double(), vit().double(), pairs(dtype=torch.float64)
     first, second = objective.head(model.encode(torch.cat([source.images, source.other_images]))).chunk(2)
     assert step(objective, model, source) == pytest.approx(written_out_nt_xent(first.tolist(), second.tolist(), 0.3), rel=1e-7)
     assert {name.split(".")[0] for name, _ in objective.named_parameters()} == {"log_scale", "head"}
 
 
 def test_a_projection_of_one_size_is_the_features():
-    objective, model, source = simclr(projection=(12,)).double(), TinyTransformer().double(), pairs(dtype=torch.float64)
+    objective, model, source = simclr(projection=(12,)).double(), vit().double(), pairs(dtype=torch.float64)
     first, second = model.encode(source.images), model.encode(source.other_images)
     assert step(objective, model, source) == pytest.approx(written_out_nt_xent(first.tolist(), second.tolist(), 0.3), rel=1e-7)
     assert [name for name, _ in objective.named_parameters()] == ["log_scale"]
@@ -121,7 +121,7 @@ def test_a_temperature_that_is_not_learned_stays():
     source = pairs()
     for learned in (True, False):
         objective = simclr(learned=learned)
-        Trainer(TinyTransformer(), objective, source, TrainConfig(steps=3, batch_size=8, learning_rate=0.01, device="cpu")).fit()
+        Trainer(vit(), objective, source, TrainConfig(steps=3, batch_size=8, learning_rate=0.01, device="cpu")).fit()
         assert (objective.log_scale.exp().item() == pytest.approx(1 / 0.3, rel=1e-6)) is not learned
 
 

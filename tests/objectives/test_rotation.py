@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch.nn import functional as F
-from two_views import TinyTransformer, images
+from two_views import images, resnet, vit
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.data.source import Columns
@@ -33,7 +33,7 @@ def test_each_sample_is_turned_as_its_key_says_and_as_often_each_way():
 
 
 def test_the_loss_is_the_heads_cross_entropy_and_begins_at_chance():
-    objective, model, keys = RotationPrediction(12), TinyTransformer(), Keys.of(0, 12)
+    objective, model, keys = RotationPrediction(12), vit(), Keys.of(0, 12)
     batch = objective.batch({"images": images()}, keys)
     assert objective(model, batch)["rotation"].item() == pytest.approx(12 * math.log(4), rel=1e-6)
     torch.nn.init.normal_(objective.head.weight, generator=torch.Generator().manual_seed(0))
@@ -44,9 +44,20 @@ def test_the_loss_is_the_heads_cross_entropy_and_begins_at_chance():
 
 def test_it_learns_which_way_is_up():
     source = Columns(images=images(200) * torch.linspace(0, 1, 8)[:, None])  # dark above
-    trainer = Trainer(TinyTransformer(), RotationPrediction(12), source, TrainConfig(steps=60, batch_size=32, learning_rate=0.01, device="cpu"))
+    trainer = Trainer(vit(), RotationPrediction(12), source, TrainConfig(steps=60, batch_size=32, learning_rate=0.01, device="cpu"))
     trainer.fit()
     assert trainer.evaluate(source)["loss"] < 0.3 * math.log(4)
+
+
+@pytest.mark.parametrize("model", [resnet, vit])
+def test_images_of_one_colour_look_alike_each_way(model):
+    source = Columns(images=torch.full((16, 3, 8, 8), 0.5))
+    trainer = Trainer(model(), RotationPrediction(12), source, TrainConfig(steps=5, batch_size=16, learning_rate=0.01, device="cpu"))
+    trainer.fit()
+    objective, keys = trainer.module.objective, Keys.of(0, 16)
+    answers = objective.head(trainer.module.model.encode(objective.batch(source.take(keys), keys).inputs["images"]))
+    torch.testing.assert_close(answers, answers[:1].expand(16, -1), rtol=0, atol=1e-6)
+    assert answers.isfinite().all()
 
 
 def test_what_cannot_be_turned_or_told_is_refused():
@@ -56,4 +67,4 @@ def test_what_cannot_be_turned_or_told_is_refused():
         RotationPrediction(0)
     objective, keys = RotationPrediction(13), Keys.of(0, 12)
     with pytest.raises(ValueError, match="feature_size must be 12, as many as the model's features, got 13"):
-        objective(TinyTransformer(), objective.batch({"images": images()}, keys))
+        objective(vit(), objective.batch({"images": images()}, keys))

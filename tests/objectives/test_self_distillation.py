@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from two_views import TinyTransformer, pairs, resnet
+from two_views import pairs, resnet, vit
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.objectives.self_distillation import SelfDistillation
@@ -17,7 +17,7 @@ SIZES, K = (12, 10, 7), 9
 
 
 def made(**settings):
-    model = TinyTransformer().double()
+    model = vit().double()
     return model, SelfDistillation(model, SIZES, K, **settings).double().train()
 
 
@@ -152,4 +152,4 @@ def test_checkpoints_have_the_teacher(tmp_path):
 ])
 def test_nonsense_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
-        SelfDistillation(**{"model": TinyTransformer(), "projection": SIZES, **wrong})
+        SelfDistillation(**{"model": vit(), "projection": SIZES, **wrong})

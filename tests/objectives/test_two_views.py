@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from two_views import CASES, FEATURES, MODELS, OBJECTIVES, SAMPLES, VIEWS, TinyTransformer, images, outcome, pairs, resnet, simclr
+from two_views import CASES, FEATURES, MODELS, OBJECTIVES, SAMPLES, VIEWS, images, outcome, pairs, resnet, simclr, vit
 
 import pretrain_lib as pl
 from pretrain_lib.data.keys import Keys
@@ -53,16 +53,11 @@ def forward(objective, model, source):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_both_views_go_through_the_model_in_one_call(objective):
-    calls = []
-
-    class Counting(TinyTransformer):
-        def encode(self, images):
-            calls.append(len(images))
-            return super().encode(images)
-
-    model = Counting()
-    made = OBJECTIVES[objective](model)
+@pytest.mark.parametrize("model", MODELS)
+def test_both_views_go_through_the_model_in_one_call(model, objective, monkeypatch):
+    model, calls = MODELS[model](), []
+    made, encode = OBJECTIVES[objective](model), type(model).encode
+    monkeypatch.setattr(type(model), "encode", lambda self, images: calls.append(len(images)) or encode(self, images))
     forward(made, model, pairs())
     assert calls == [2 * SAMPLES] * (2 if objective == "dino" else 1)  # the teacher once besides
 
@@ -79,7 +74,7 @@ def test_batch_norm_goes_by_both_views():
 
 def test_views_of_two_sizes_take_two_calls():
     source = pl.Columns(images=images(), other_images=images()[:, :, :4, :4])
-    assert all(value.isfinite() for value in forward(simclr(), TinyTransformer(), source).values())
+    assert all(value.isfinite() for value in forward(simclr(), resnet(), source).values())
 
 
 # --------------------------------------------------------------------------------- what is refused
@@ -88,23 +83,23 @@ def test_views_of_two_sizes_take_two_calls():
 @pytest.mark.parametrize("objective", ["vicreg", "dino"])
 def test_one_view_is_told_from_two(objective):
     with pytest.raises(ValueError, match=r"two views of each image.*no column 'other_images': wrap it in TwoViews"):
-        forward(OBJECTIVES[objective](TinyTransformer()), TinyTransformer(), pl.Columns(images=images()))
+        forward(OBJECTIVES[objective](vit()), vit(), pl.Columns(images=images()))
 
 
 def test_one_view_is_told_from_two_where_views_have_names():
     with pytest.raises(ValueError, match="no column 'other_images'; its columns are images"):
-        forward(simclr(), TinyTransformer(), pl.Columns(images=images()))
+        forward(simclr(), vit(), pl.Columns(images=images()))
 
 
 @pytest.mark.parametrize("build", [lambda: simclr(projection=(20, 7)), lambda: pl.VICReg((20, 7)),
-                                   lambda: pl.SelfDistillation(TinyTransformer(), (20, 7))])
+                                   lambda: pl.SelfDistillation(vit(), (20, 7))])
 def test_a_projection_of_other_features_is_refused(build):
     with pytest.raises(ValueError, match=rf"projection must begin with the model's features, got \(20, 7\).*\(24, {FEATURES}\)"):
-        forward(build(), TinyTransformer(), pairs())
+        forward(build(), vit(), pairs())
 
 
 def test_a_model_without_features_cannot_be_projected():
-    for model in (torch.nn.Flatten(), torch.nn.ModuleDict({"first": TinyTransformer(), "second": TinyTransformer()})):
+    for model in (torch.nn.Flatten(), torch.nn.ModuleDict({"first": vit(), "second": vit()})):
         with pytest.raises(ValueError, match=f"features of one model, by its `encode`, and {type(model).__name__} has none"):
             forward(simclr(), model, pairs())
 
@@ -117,7 +112,7 @@ def test_maps_are_no_vectors():
 @pytest.mark.parametrize("objective", ["clip", "simclr", "vicreg"])
 def test_a_batch_of_one_has_nothing_to_compare_with(objective):
     with pytest.raises(ValueError, match="compares the samples of a batch: it needs at least two, got one"):
-        forward(OBJECTIVES[objective](None), TinyTransformer(), pairs(1))
+        forward(OBJECTIVES[objective](None), vit(), pairs(1))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -133,7 +128,7 @@ def test_images_of_one_colour_give_no_nan(model, objective):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("model", ["resnet", "transformer"])
+@pytest.mark.parametrize("model", ["resnet", "vit"])
 def test_it_trains_and_a_resumed_run_ends_with_the_same_bits(model, objective, tmp_path):
     """With all that the objective owns: a head, a temperature, a teacher and its centre."""
     def trainer(folder):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from two_views import TinyTransformer, pairs
+from two_views import pairs, vit
 
 from pretrain_lib.data.keys import Keys
 from pretrain_lib.objectives.base import weighted_mean
@@ -42,7 +42,7 @@ def test_terms_are_their_formulae(n, width, size):
 
 
 def test_the_loss_is_their_weighted_sum():
-    objective, model, source = VICReg((12, 10, 7), 3.0, 2.0, 0.5).double(), TinyTransformer().double(), pairs(dtype=torch.float64)
+    objective, model, source = VICReg((12, 10, 7), 3.0, 2.0, 0.5).double(), vit().double(), pairs(dtype=torch.float64)
     keys = Keys.of(0, 12)
     batch = objective.batch(source.take(keys), keys)
     assert batch.counts == {"invariance": 12, "variance": 12, "covariance": 12}
@@ -67,7 +67,7 @@ def test_all_alike_costs_the_most_and_has_a_finite_gradient():
 
 def test_it_spreads_what_it_embeds():
     objective = VICReg((12, 16, 4))
-    trainer = Trainer(TinyTransformer(), objective, pairs(64), TrainConfig(steps=60, batch_size=32, learning_rate=0.01, device="cpu"), held_out=pairs(64))
+    trainer = Trainer(vit(), objective, pairs(64), TrainConfig(steps=60, batch_size=32, learning_rate=0.01, device="cpu"), held_out=pairs(64))
     before = trainer.evaluate(pairs(64))
     trainer.fit()
     after = trainer.evaluate(pairs(64))

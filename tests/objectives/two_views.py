@@ -14,33 +14,18 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import nn
 
 import pretrain_lib as pl
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.models.init import drawn_with
 from pretrain_lib.objectives.base import Step, weighted_mean
 
 SAMPLES, SIDE, FEATURES = 12, 8, 12
 VIEWS = {"first": ["images"], "second": ["other_images"]}
 
 
-class TinyTransformer(nn.Module):
-    """Patches of an image that look at each other; its features are their mean."""
-
-    columns, feature_size = ("images",), FEATURES
-
-    def __init__(self):
-        super().__init__()
-        with drawn_with(0):
-            self.patches = nn.Conv2d(3, FEATURES, 4, stride=4)
-            self.layers = nn.ModuleList([nn.TransformerEncoderLayer(FEATURES, 2, 16, 0.0, batch_first=True, norm_first=True)])
-
-    def encode(self, images):
-        x = self.patches(images).flatten(2).mT
-        for layer in self.layers:
-            x = layer(x)
-        return x.mean(1)
+def vit():
+    return pl.ViTModel(pl.ViTConfig(image_size=SIDE, patch_size=4, hidden_size=FEATURES, num_hidden_layers=1, num_attention_heads=2,
+                                    intermediate_size=16, initializer_range=0.3))
 
 
 def resnet(norm="batch"):
@@ -65,7 +50,7 @@ def simclr(**settings):
     return pl.Contrastive(VIEWS, **{"temperature": 0.3, "projection": (FEATURES, 10, 7), "negatives": "both views", **settings})
 
 
-MODELS = {"resnet": resnet, "group norm": lambda: resnet("group"), "transformer": TinyTransformer}
+MODELS = {"resnet": resnet, "group norm": lambda: resnet("group"), "vit": vit}
 OBJECTIVES = {
     "clip": lambda model: simclr(negatives="other view"),
     "simclr": lambda model: simclr(learned=False),

@@ -85,3 +85,34 @@ def test_an_encoder_without_maps_and_a_wrong_truth_are_refused_in_one_line(fine_
         fine_tune(pl.LinearAutoencoder(12, 3), TRAINING, CLASSES, CONFIG)
     with pytest.raises(ValueError, match="must (be|hold) 0.* got"):
         fine_tune(pl.ResNetModel(RESNET), TRAINING, 1, CONFIG)
+
+
+@TASKS
+def test_the_largest_map_may_be_left_out(fine_tune):
+    config = pl.TrainConfig(steps=2, batch_size=8, device="cpu")
+    whole, coarse = (fine_tune(pl.ResNetModel(RESNET), TRAINING, CLASSES, config, finest=finest) for finest in (0, 1))
+    assert [len(model.laterals) for model in (whole, coarse)] == [2, 1]
+    assert whole.scores(TEST.images).shape[2:] == (16, 16) and coarse.scores(TEST.images).shape[2:] == (8, 8)
+    predict = pl.predicted_masks if fine_tune is pl.fine_tune_segmenter else lambda *given: pl.predicted_boxes(*given).boxes
+    assert predict(coarse, TEST).shape == predict(whole, TEST).shape
+    with pytest.raises(ValueError, match="finest must be between 0 and 1, as the encoder has 2 maps, got 2"):
+        fine_tune(pl.ResNetModel(RESNET), TRAINING, CLASSES, config, finest=2)
+
+
+ENCODERS = pytest.mark.parametrize("encoder", [lambda: pl.ResNetModel(RESNET), lambda: pl.ViTModel(pl.ViTConfig(
+    image_size=SIZE, patch_size=4, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16))], ids=["resnet", "vit"])
+
+
+@ENCODERS
+def test_images_of_one_colour_and_a_class_that_no_image_has_are_no_error(encoder):
+    masks = torch.zeros(8, SIZE, SIZE, dtype=torch.int64)
+    masks[:, 2:8, 4:10] = 1
+    data = pl.ImageDataset(torch.full((8, 3, SIZE, SIZE), 0.5), classes=["there", "nowhere"], masks=masks,
+                           boxes=torch.tensor([[[4.0, 2, 10, 8]]] * 8), box_labels=torch.zeros(8, 1, dtype=torch.int64))
+    config = pl.TrainConfig(steps=2, batch_size=8, learning_rate=1e-2, device="cpu")
+    segmenter, detector = (task(encoder(), data, 2, config) for task in (pl.fine_tune_segmenter, pl.fine_tune_detector))
+    assert all(p.isfinite().all() for model in (segmenter, detector) for p in model.parameters())
+    iou = pl.mean_iou(pl.predicted_masks(segmenter, data), data.masks, 2)
+    assert iou.absent == ([2] if iou.per_class[2].isnan() else []) and 0 <= iou.mean <= 1
+    found = pl.average_precision(pl.predicted_boxes(detector, data), data.boxes, data.box_labels, 2)
+    assert found.absent == [1] and 0 <= found.ap <= found.ap50 <= 1

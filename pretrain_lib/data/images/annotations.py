@@ -11,14 +11,17 @@ from torch import Tensor
 from ..source import UNSCORED
 
 Objects = tuple[Sequence, Sequence]  # of an image: boxes x, y, width, height, and their classes
+ROUNDING = 1  # pixels by which a box may stick out, and is then cut
 
 
-def stack_objects(objects: Sequence[Objects]) -> dict[str, Tensor]:
+def stack_objects(objects: Sequence[Objects], height: int, width: int) -> dict[str, Tensor]:
     """The objects of each image as the columns `boxes` (N, M, 4) and `box_labels` (N, M).
 
     Args:
         objects: for each of N images its boxes, each x, y, width and height in pixels, and their
             classes. M is the largest number of them.
+        height: of the images, in pixels.
+        width: likewise.
     """
     most = max(1, *(len(labels) for _, labels in objects))
     boxes = torch.zeros(len(objects), most, 4)
@@ -26,9 +29,17 @@ def stack_objects(objects: Sequence[Objects]) -> dict[str, Tensor]:
     for i, (corners_and_sizes, labels) in enumerate(objects):
         if len(labels):
             found = torch.as_tensor(corners_and_sizes, dtype=torch.float32).reshape(-1, 4)
-            boxes[i, : len(labels)] = torch.cat([found[:, :2], found[:, :2] + found[:, 2:]], dim=1)
+            found = torch.cat([found[:, :2], found[:, :2] + found[:, 2:]], dim=1)
+            boxes[i, : len(labels)] = cut(found, height, width)
             box_labels[i, : len(labels)] = torch.as_tensor(labels)
     return {"boxes": boxes, "box_labels": box_labels}
+
+
+def cut(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Boxes (M, 4) without what sticks out by less than a pixel, as rounding makes."""
+    limits = torch.tensor([width, height, width, height])
+    near = (boxes > -ROUNDING) & (boxes < limits + ROUNDING)
+    return torch.where(near, boxes.clamp(min=0).minimum(limits), boxes)
 
 
 def check_boxes(boxes: Tensor, box_labels: Tensor, classes: int, height: int, width: int) -> None:

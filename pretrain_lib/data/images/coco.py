@@ -14,7 +14,6 @@ from .dataset import ImageDataset
 from .folders import read_images
 
 PARTS = ("images", "annotations", "categories")
-ROUNDING = 1  # pixels by which a box may stick out, and is then cut
 
 
 def coco_file(folder: Path) -> Path | None:
@@ -77,8 +76,9 @@ def load_coco(path: Path) -> ImageDataset:
     check_sizes(images, height, width, path)
     objects = [[a for a in annotations if not a.get("iscrowd")]
                for annotations in of_image.values()]
-    columns = stack_objects([([cut(a["bbox"], height, width) for a in some],
-                              [classes[a["category_id"]] for a in some]) for some in objects])
+    columns = stack_objects([([a["bbox"] for a in some],
+                              [classes[a["category_id"]] for a in some]) for some in objects],
+                            height, width)
     if outlined(objects, path):
         columns["masks"] = np.stack([fill(annotations, classes, height, width)
                                      for annotations in of_image.values()])
@@ -135,18 +135,6 @@ def check_sizes(images: dict, height: int, width: int, path: Path) -> None:
         if said != (width, height):
             raise ValueError(f"{path}: image {image['id']} is said to be {said[0]} × {said[1]}, "
                              f"{image['file_name']} is {width} × {height}")
-
-
-def cut(bbox: list[float], height: int, width: int) -> list[float]:
-    """A box x, y, width, height without what sticks out by less than a pixel, as rounding makes."""
-    x, y, w, h = bbox
-    edges = []
-    for low, size, limit in ((x, w, width), (y, h, height)):
-        high = low + size
-        low = 0 if -ROUNDING < low < 0 else low
-        high = limit if limit < high < limit + ROUNDING else high
-        edges.append((low, high - low))
-    return [edges[0][0], edges[1][0], edges[0][1], edges[1][1]]
 
 
 def outlined(objects: list[list[dict]], path: Path) -> bool:

@@ -150,7 +150,7 @@ def from_table(table, repository: str) -> ImageDataset:
             objects = [columns_of(row) for row in table[name]]
             category = getattr(kinds["category"], "feature", kinds["category"])
             return ImageDataset(images, None, getattr(category, "names", None), repository, about,
-                                **stack_objects(objects))
+                                **stack_objects(objects, *images.shape[2:]))
     for name, kind in table.features.items():
         if isinstance(kind, ClassLabel):
             return ImageDataset(images, table[name][:], kind.names, repository, about)

@@ -1,11 +1,11 @@
-"""Two views of each image that a recipe trains on, with what changes them said in numbers."""
+"""Views of each image that a recipe trains on, with what changes them said in numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ...validation import require
-from .augment import RandomFlip, RandomResizedCrop, Transform
+from .augment import Augmented, RandomFlip, RandomResizedCrop, Transform
 from .dataset import ImageDataset
 from .image_data import ImageConfig, ImageData
 from .photometric import Blur, ColourJitter, RandomGrey, RandomInvert
@@ -14,7 +14,7 @@ from .views import TwoViews
 
 @dataclass(frozen=True)
 class ImageViewsConfig(ImageConfig):
-    """Which images, how large, and how two views of one may differ.
+    """Which images, how large, and how views of one may differ.
 
     The defaults are SimCLR's for CIFAR-10 (Chen et al., ICML 2020, appendix B.9).
 
@@ -28,6 +28,7 @@ class ImageViewsConfig(ImageConfig):
         grey: how many views lose their colour, 0 to 1.
         invert: how many views are negatives, 0 to 1.
         blur: how many views are blurred, 0 to 1.
+        views: of each image, 1 or 2; objectives that hide something of an image need one.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -39,6 +40,7 @@ class ImageViewsConfig(ImageConfig):
     grey: float = 0.2
     invert: float = 0.0
     blur: float = 0.0
+    views: int = 2
 
     def __post_init__(self):
         super().__post_init__()
@@ -47,6 +49,7 @@ class ImageViewsConfig(ImageConfig):
         for field in ("flip", "colour", "grey", "invert", "blur"):
             value = getattr(self, field)
             require(0 <= value <= 1, field, value, "between 0 and 1")
+        require(self.views in (1, 2), "views", self.views, "1 or 2")
 
     def transforms(self, channels: int) -> list[Transform]:
         """What makes a view of an image of so many channels."""
@@ -58,7 +61,7 @@ class ImageViewsConfig(ImageConfig):
 
 
 class ImageViews(ImageData):
-    """Two views of each image, in two splits: the columns `images` and `other_images`.
+    """Views of each image, in two splits: the columns `images` and, of two, `other_images`.
 
     Args:
         config: which images, and how the views may differ.
@@ -71,5 +74,9 @@ class ImageViews(ImageData):
     def __init__(self, config: ImageViewsConfig, training: ImageDataset, held_out: ImageDataset):
         super().__init__(config, training, held_out)
         transforms = config.transforms(training.image_shape[0])
-        self.training, self.held_out = (TwoViews(part, transforms)
-                                        for part in (training, held_out))
+        view = TwoViews if config.views == 2 else Augmented
+        self.training, self.held_out = (view(part, transforms) for part in (training, held_out))
+
+    def recognised(self, about: dict) -> dict:
+        """With the number of views, which were two until it could be said."""
+        return {"views": 2} | about

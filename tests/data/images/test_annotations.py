@@ -361,5 +361,23 @@ def test_objects_of_a_table_of_the_hub(nested, named):
 
 
 def test_images_without_any_object_keep_a_place_for_one():
-    columns = stack_objects([([], []), ([], [])])
+    columns = stack_objects([([], []), ([], [])], 6, 8)
     assert columns["boxes"].shape == (2, 1, 4) and (columns["box_labels"] == -100).all()
+
+
+@pytest.mark.parametrize("edges, kept", [
+    ((-0.9, -0.4, 8.9, 6.4), (0, 0, 8, 6)), ((1, 2, 8, 6), (1, 2, 8, 6)), ((0, 0, 8, 6.001), (0, 0, 8, 6)),
+    ((-1, 0, 4, 4), None), ((1, 2, 9, 6), None), ((9, 7, 12, 12), None), ((8.2, 1, 8.4, 3), None)])
+def test_a_box_of_the_hub_is_cut_where_it_was_rounded_and_refused_where_it_is_wrong(edges, kept):
+    datasets = pytest.importorskip("datasets")
+    box = datasets.Sequence(datasets.Value("float32"), length=4)
+    features = datasets.Features({"image": datasets.Image(), "objects": [{"bbox": box, "category": datasets.Value("int64")}]})
+    x0, y0, x1, y1 = edges
+    row = [{"bbox": [x0, y0, x1 - x0, y1 - y0], "category": 0}]
+    table = datasets.Dataset.from_dict({"image": [Image.fromarray(np.zeros((6, 8), dtype=np.uint8))], "objects": [row]}, features=features)
+    if kept:
+        torch.testing.assert_close(from_table(table, "someone/objects").boxes, torch.tensor([[kept]], dtype=torch.float32))
+    else:
+        with pytest.raises(ValueError, match="boxes must .*sample 0 has") as error:
+            from_table(table, "someone/objects")
+        assert "\n" not in str(error.value)

@@ -234,6 +234,12 @@ def test_labelled_subset():
     assert few.classes == dataset.classes
 
 
+def test_a_class_that_no_sample_has_takes_no_part_in_a_subset():
+    dataset = ImageDataset(torch.zeros(6, 1, 2, 2), [0, 2, 0, 2, 2, 0], ["a", "nowhere", "c"])
+    few = labelled_subset(dataset, 2)
+    assert sorted(few.labels.tolist()) == [0, 0, 2, 2] and few.classes == dataset.classes
+
+
 def test_labelled_subset_of_too_few():
     dataset = Columns(images=torch.zeros(5, 1, 2, 2), labels=torch.tensor([0, 0, 0, 1, 1]))
     for per_class in (0, 3):

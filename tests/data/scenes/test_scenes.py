@@ -1,5 +1,6 @@
 """Scenes: exact boxes and masks, splits that share nothing, and samples that depend on their number alone."""
 
+import gc
 import pickle
 from functools import lru_cache
 from pathlib import Path
@@ -185,6 +186,24 @@ def test_memory_does_not_grow_with_the_number_of_scenes():
     assert not torch.equal(last[0], last[1])
     sizes = [len(pickle.dumps(scenes)) for scenes in (few, endless)]
     assert abs(sizes[0] - sizes[1]) < 100 and sizes[0] < 20e6
+
+
+def held() -> int:
+    """Bytes of all tensors that are alive."""
+    gc.collect()
+    storages = [thing.untyped_storage() for thing in gc.get_objects() if type(thing) is torch.Tensor]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def test_drawing_keeps_no_scene():
+    scenes = Scenes(SceneConfig(number=10**12))
+    scenes.take(Keys.of(0, 8))
+    before, drawn = held(), scenes.take(Keys.of(0, 8))
+    assert held() >= before + drawn["images"].nbytes
+    del drawn
+    for start in (8, 10**6, 10**11):
+        scenes.take(Keys.of(0, range(start, start + 32)))
+    assert held() <= before
 
 
 def test_numbers_and_classes_are_uniform():
