@@ -419,7 +419,7 @@ losses, view_ranks = ([views_ledger["loss"][arm] for arm in VIEWS], [[run["h"]["
 right = [probes[arm][ten] for arm in VIEWS]
 lines = {rival: mean(probes[rival][ten]) for rival in ("raw pixels", "frozen random")}
 fig = contrast_panels(list(VIEWS), losses, [views_ledger["chance_loss"]] * 3, view_ranks, right, lines, 96)
-plots.show(fig, alt=f"Loss and rank do not say which views teach, the probe does. For crops, colours and both, a dot per seed: the contrastive loss beside chance, the effective rank, and a probe with 10 labels per class beside raw pixels and random weights. Means: {described(VIEWS, losses, view_ranks, right)}.", number="14.7")
+plots.show(fig, alt=f"The loss does not say which views teach, the probe does. For crops, colours and both, a dot per seed: the contrastive loss beside chance, the effective rank, and a probe with 10 labels per class beside raw pixels and random weights. Means: {described(VIEWS, losses, view_ranks, right)}.", number="14.7")
 reveal("14.views", max(VIEWS, key=lambda arm: mean(probes[arm][ten])))
 reveal("14.lowest", min(VIEWS, key=lambda arm: mean(views_ledger["loss"][arm])))
 
@@ -435,7 +435,7 @@ kept = {f"{arm}, {'before' if side == 'h' else 'after'} the head": [run[side]["c
 fig, ax = plots.figure(width=7.5, height=3)
 plots.bars(ax, list(kept), list(kept.values()), [plots.BLUE, plots.SKY] * 3, form=".2f")
 ax.set(xlabel="share of the background's colour that can be read, R²", xlim=(min(0, min(map(min, kept.values()))), 1.1))
-plots.show(fig, alt="What the views change cannot be read after the head. R² of a linear model of the background's colour, from the features and from the head's output, for three kinds of views, a dot per seed: " + "; ".join(f"{name} {mean(runs):.2f}" for name, runs in kept.items()) + ".", number="14.8")
+plots.show(fig, alt="How much of the background's colour can be read before the head, and how much after it. R² of a linear model of the background's colour, from the features and from the head's output, for three kinds of views, a dot per seed: " + "; ".join(f"{name} {mean(runs):.2f}" for name, runs in kept.items()) + ".", number="14.8")
 
 # %% [markdown]
 # The views say what must be forgotten, and $z$ has to forget it. Between $h$ and $z$ stands the head, so that $h$ need not forget everything: that is one reason to discard the head and keep $h$ (Chen et al. 2020, Table 3, where the lost things are colours and rotations).
@@ -584,7 +584,7 @@ def parts_figure(arms, number, alt):
     plots.show(fig, alt=f"{alt} Loss beside chance, effective rank, and a probe with {parts['labels_per_class']} labels per class, a dot per seed. Means: {described(arms.values(), *taken)}.", number=number)
 
 
-parts_figure({"no head": "no head", "linear head": "linear", "base": "a hidden layer"}, "14.11", "The projection head decides how good the features before it are.")
+parts_figure({"no head": "no head", "linear head": "linear", "base": "a hidden layer"}, "14.11", "What is compared may be the features themselves, or what a head makes of them.")
 
 # %% [markdown]
 # TODO(result): read Figure 14.11 (Chen et al. 2020, Figure 8): a head with a hidden layer, a linear one, none; and how the probe before the head compares with the one after it.
@@ -592,7 +592,7 @@ parts_figure({"no head": "no head", "linear head": "linear", "base": "a hidden l
 # %%
 before, after_head = (mean(parts["accuracy"]["base"][side]) for side in ("h", "z"))
 print(f"the probe before the head {before:.1%}, after it {after_head:.1%}")
-parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 1": "τ = 1"}, "14.12", "The temperature changes what the loss can reach, so losses do not compare across temperatures.")
+parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 1": "τ = 1"}, "14.12", "The temperature moves what the loss can reach, so losses do not compare across temperatures.")
 
 # %% [markdown]
 # By (14.2) a high temperature spreads the push over all others alike, near or far; what separates a picture from those that resemble it is learned late. TODO(result): read Figure 14.12 (Chen et al. 2020, Table 5): is a temperature of 1 behind, and 0.05 level with 0.2?
@@ -738,7 +738,7 @@ for ax, (kind, rivals) in zip(axes, references.items()):
 plots.bars(axes[2], [*kinds, "frozen random"], [ways["rank"][arm] for arm in (*kinds, "frozen random")], [plots.BLUE] * len(kinds) + [plots.GREY], form=".0f")
 axes[2].set(xlabel=f"effective rank of the features, of {VIT.hidden_size}", xlim=(0, VIT.hidden_size))
 told = "; ".join(f"{arm} {mean(ways['accuracy']['probed'][arm]):.0%} and {mean(ways['accuracy']['fine-tuned'][arm]):.0%}" for arm in kinds)
-plots.show(fig, alt=f"A probe and fine-tuning do not put six ways of pre-training in the same order. Left, accuracy of linear probes on one ViT beside raw pixels and random weights; middle, fine-tuned beside scratch; right, effective rank; a dot per seed. Probed and fine-tuned: {told}.", number="14.16")
+plots.show(fig, alt=f"Six ways of pre-training one ViT answer differently to a probe and to fine-tuning. Left, accuracy of linear probes on one ViT beside raw pixels and random weights; middle, fine-tuned beside scratch; right, effective rank; a dot per seed. Probed and fine-tuned: {told}.", number="14.16")
 
 # %%
 shown_leads = {f"{arm}, fine-tuned, over scratch": stored(ways["leads"][f"{arm}, fine-tuned, over scratch"]) for arm in kinds}
@@ -898,7 +898,7 @@ for row, (task_name, score) in zip(axes, (("segmentation", "mean IoU"), ("detect
         if len(later) > 1:
             plots.spread(row[1], later, [100 * np.array(found[f"100 pictures, {number} updates"]) for number in later], arm, colours[arm])
     row[0].set(xscale="log", xticks=dense["pictures"], xticklabels=dense["pictures"], xlim=(18, 2500), xlabel=f"labelled pictures ({FEW} updates)", ylabel=f"{score} (%)", title=task_name)
-    row[1].set(xscale="log", xticks=updates, xticklabels=updates, xlim=(230, 2200), xlabel="updates (100 labelled pictures)", title=task_name)
+    row[1].set(xscale="log", xticks=updates, xticklabels=updates, xlim=(0.9 * updates[0], 2.2 * updates[-1]), xlabel="updates (100 labelled pictures)", title=task_name)
     for ax in row:
         ax.minorticks_off()
         ax.set_ylim(bottom=0)
