@@ -576,7 +576,7 @@ parts = heads["measured"]
 print(verdict_table(heads))
 
 
-def parts_figure(arms, number, alt):
+def parts_figure(arms, alt, number):
     """The three panels for some of the ledger's arms: {arm: its name}."""
     taken = [[parts[what][arm] for arm in arms] for what in ("loss", "rank")] + [[parts["accuracy"][arm]["h"] for arm in arms]]
     lines = {rival: mean(parts["accuracy"][rival]["h"]) for rival in ("raw pixels", "frozen random")}
@@ -584,7 +584,7 @@ def parts_figure(arms, number, alt):
     plots.show(fig, alt=f"{alt} Loss beside chance, effective rank, and a probe with {parts['labels_per_class']} labels per class, a dot per seed. Means: {described(arms.values(), *taken)}.", number=number)
 
 
-parts_figure({"no head": "no head", "linear head": "linear", "base": "a hidden layer"}, "14.11", "What is compared may be the features themselves, or what a head makes of them.")
+parts_figure({"no head": "no head", "linear head": "linear", "base": "a hidden layer"}, "What is compared may be the features themselves, or what a head makes of them.", number="14.11")
 
 # %% [markdown]
 # TODO(result): read Figure 14.11 (Chen et al. 2020, Figure 8): a head with a hidden layer, a linear one, none; and how the probe before the head compares with the one after it.
@@ -592,7 +592,7 @@ parts_figure({"no head": "no head", "linear head": "linear", "base": "a hidden l
 # %%
 before, after_head = (mean(parts["accuracy"]["base"][side]) for side in ("h", "z"))
 print(f"the probe before the head {before:.1%}, after it {after_head:.1%}")
-parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 1": "τ = 1"}, "14.12", "The temperature moves what the loss can reach, so losses do not compare across temperatures.")
+parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 1": "τ = 1"}, "The temperature moves what the loss can reach, so losses do not compare across temperatures.", number="14.12")
 
 # %% [markdown]
 # By (14.2) a high temperature spreads the push over all others alike, near or far; what separates a picture from those that resemble it is learned late. TODO(result): read Figure 14.12 (Chen et al. 2020, Table 5): is a temperature of 1 behind, and 0.05 level with 0.2?
@@ -600,7 +600,7 @@ parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 
 # "Contrast needs large batches" is the sentence most often quoted from the paper (ibid., Figure 9): more negatives make a harder question. There the number of epochs was the same for all, so large batches made fewer updates.
 
 # %%
-parts_figure({"batch 32": "N = 32", "base": "N = 128", "batch 512": "N = 512", "group normalisation": "N = 128, group norm"}, "14.13", "Batch size moves the chance line, and with it the loss.")
+parts_figure({"batch 32": "N = 32", "base": "N = 128", "batch 512": "N = 512", "group normalisation": "N = 128, group norm"}, "Batch size moves the chance line, and with it the loss.", number="14.13")
 
 # %% [markdown]
 # TODO(result): read Figure 14.13: at equal samples, are larger batches better here? (In the prototype the smallest won: updates were lacking, not negatives.)
