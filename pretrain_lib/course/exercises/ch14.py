@@ -264,11 +264,45 @@ DIAGNOSES = ("collapsed", "views give it away", "nothing learned yet", "over-fit
 RIGHT_LOGS = {"A": "collapsed", "B": "views give it away", "C": "healthy", "D": "nothing learned yet"}
 CLUES = {
     "A": "a perfect loss, and a probe worse than that of a network that was not trained. What has become of the differences between vectors?",
-    "B": "of the three that are asked to know a picture again it has the lowest loss by far, and its probe is at chance. What else but the digit do two views share?",
+    "B": "of the three that are asked to know a picture again it has the lowest loss by far, and its probe is near chance. What else but the digit do two views share?",
     "C": "the loss has left the chance line behind, the vectors are spread more and more, and the probe is ahead of that of a network that was not trained",
     "D": "compare its loss with the chance line, from the first row to the last",
 }
-LOGS = {}
+# Written by pretrain_lib.course.site.clinic_images.as_text of the runs in docs/clinic.json, which `python -m pretrain_lib.course.site.clinic contrast "views alike"` measures.
+LOGS = {
+    "A": """loss: agreement of two views, perfect at 0
+update     loss   effective rank   spread
+    20    0.282             12.7    0.079
+   100    0.003              7.6    0.016
+   200    0.002              6.9    0.011
+   300    0.001              6.5    0.008
+   400    0.001              6.0    0.008
+probe 0.106, of the untrained network 0.328""",
+    "B": """loss: two views of one picture found again, chance 4.844
+update     loss   effective rank   spread
+    20    1.626             27.8    0.093
+   100    1.091             40.5    0.118
+   200    0.912             48.7    0.123
+   300    0.828             49.8    0.124
+   400    0.855             50.3    0.124
+probe 0.126, of the untrained network 0.328""",
+    "C": """loss: two views of one picture found again, chance 4.844
+update     loss   effective rank   spread
+    20    4.795             40.6    0.032
+   100    4.834             38.8    0.026
+   200    4.753             42.3    0.034
+   300    4.253             41.9    0.082
+   400    3.804             43.7    0.093
+probe 0.684, of the untrained network 0.328""",
+    "D": """loss: two views of one picture found again, chance 4.844
+update     loss   effective rank   spread
+    20    4.822             68.5    0.058
+   100    5.009             72.6    0.082
+   200    4.799             72.4    0.075
+   300    4.815             72.0    0.072
+   400    4.816             71.9    0.072
+probe 0.239, of the untrained network 0.328""",
+}
 grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
 
 
