@@ -268,7 +268,8 @@ CLUES = {
     "C": "the loss has left the chance line behind, the vectors are spread more and more, and the probe is ahead of that of a network that was not trained",
     "D": "compare its loss with the chance line, from the first row to the last",
 }
-# Written by pretrain_lib.course.site.clinic_images.as_text of the runs in docs/clinic.json, which `python -m pretrain_lib.course.site.clinic contrast "views alike"` measures.
+# Written by pretrain_lib.course.site.clinic_images.as_text, of the runs in docs/clinic.json that
+# `python -m pretrain_lib.course.site.clinic contrast "views alike"` measures.
 LOGS = {
     "A": """loss: agreement of two views, perfect at 0
 update     loss   effective rank   spread
@@ -606,7 +607,8 @@ def wrong_precisions(boxes: list, scores: list, truth: list, right: Tensor) -> d
     picture_by_picture = -torch.arange(len(hits), dtype=torch.float64)
     sorted_inside = torch.cat([right_ones(b, s, t)[s.argsort(descending=True)] for b, s, t in zip(boxes, scores, truth, strict=True)])
     return {
-        "a true box is found twice: each is taken once, by the best box that claims it, and whoever comes after is wrong": area(together, with_matches(once=False), total),
+        "a true box is found twice: each is taken once, by the best box that claims it, and whoever comes after is wrong":
+            area(together, with_matches(once=False), total),
         "a box whose nearest true box is taken is not wrong yet: look at the best of those that are still free": area(together, with_matches(any_box=False), total),
         "boxes claim in the order in which they are listed: in each picture the highest score comes first": area(together, with_matches(in_order=False), total),
         "the boxes are not sorted over all pictures: those of the first picture come first": area(picture_by_picture, hits, total),
@@ -615,7 +617,8 @@ def wrong_precisions(boxes: list, scores: list, truth: list, right: Tensor) -> d
         "no interpolation: at each recall the largest precision at that recall *or a higher one* counts": area(together, hits, total, interpolated=False),
         "those are 11 recalls, as in older contests: COCO takes 101": area(together, hits, total, levels=11),
         "that is the mean precision at the right boxes: precision is read off at 101 recalls": (precision * best_first).sum() / total,
-        "that is the mean precision at the right boxes, divided by how many were found: true boxes that nobody found count, too": (precision * best_first).sum() / best_first.sum(),
+        "that is the mean precision at the right boxes, divided by how many were found: true boxes that nobody found count, too":
+            (precision * best_first).sum() / best_first.sum(),
         "recall is divided by the true boxes that were found: divide by all of them": area(together, hits, int(best_first.sum())),
         "pictures in which nothing was found are left out: their true boxes were missed": area(together, hits, where_found),
         "pictures without a true box are left out: what is found there is wrong": area(together[with_truth], hits[with_truth], total),
