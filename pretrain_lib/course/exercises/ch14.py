@@ -264,11 +264,46 @@ DIAGNOSES = ("collapsed", "views give it away", "nothing learned yet", "over-fit
 RIGHT_LOGS = {"A": "collapsed", "B": "views give it away", "C": "healthy", "D": "nothing learned yet"}
 CLUES = {
     "A": "a perfect loss, and a probe worse than that of a network that was not trained. What has become of the differences between vectors?",
-    "B": "of the three that are asked to know a picture again it has the lowest loss by far, and its probe is at chance. What else but the digit do two views share?",
+    "B": "of the three that are asked to know a picture again it has the lowest loss by far, and its probe is near chance. What else but the digit do two views share?",
     "C": "the loss has left the chance line behind, the vectors are spread more and more, and the probe is ahead of that of a network that was not trained",
     "D": "compare its loss with the chance line, from the first row to the last",
 }
-LOGS = {}
+# Written by pretrain_lib.course.site.clinic_images.as_text, of the runs in docs/clinic.json that
+# `python -m pretrain_lib.course.site.clinic contrast "views alike"` measures.
+LOGS = {
+    "A": """loss: agreement of two views, perfect at 0
+update     loss   effective rank   spread
+    20    0.282             12.7    0.079
+   100    0.003              7.6    0.016
+   200    0.002              6.9    0.011
+   300    0.001              6.5    0.008
+   400    0.001              6.0    0.008
+probe 0.106, of the untrained network 0.328""",
+    "B": """loss: two views of one picture found again, chance 4.844
+update     loss   effective rank   spread
+    20    1.626             27.8    0.093
+   100    1.091             40.5    0.118
+   200    0.912             48.7    0.123
+   300    0.828             49.8    0.124
+   400    0.855             50.3    0.124
+probe 0.126, of the untrained network 0.328""",
+    "C": """loss: two views of one picture found again, chance 4.844
+update     loss   effective rank   spread
+    20    4.795             40.6    0.032
+   100    4.834             38.8    0.026
+   200    4.753             42.3    0.034
+   300    4.253             41.9    0.082
+   400    3.804             43.7    0.093
+probe 0.684, of the untrained network 0.328""",
+    "D": """loss: two views of one picture found again, chance 4.844
+update     loss   effective rank   spread
+    20    4.822             68.5    0.058
+   100    5.009             72.6    0.082
+   200    4.799             72.4    0.075
+   300    4.815             72.0    0.072
+   400    4.816             71.9    0.072
+probe 0.239, of the untrained network 0.328""",
+}
 grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
 
 
@@ -572,7 +607,8 @@ def wrong_precisions(boxes: list, scores: list, truth: list, right: Tensor) -> d
     picture_by_picture = -torch.arange(len(hits), dtype=torch.float64)
     sorted_inside = torch.cat([right_ones(b, s, t)[s.argsort(descending=True)] for b, s, t in zip(boxes, scores, truth, strict=True)])
     return {
-        "a true box is found twice: each is taken once, by the best box that claims it, and whoever comes after is wrong": area(together, with_matches(once=False), total),
+        "a true box is found twice: each is taken once, by the best box that claims it, and whoever comes after is wrong":
+            area(together, with_matches(once=False), total),
         "a box whose nearest true box is taken is not wrong yet: look at the best of those that are still free": area(together, with_matches(any_box=False), total),
         "boxes claim in the order in which they are listed: in each picture the highest score comes first": area(together, with_matches(in_order=False), total),
         "the boxes are not sorted over all pictures: those of the first picture come first": area(picture_by_picture, hits, total),
@@ -581,7 +617,8 @@ def wrong_precisions(boxes: list, scores: list, truth: list, right: Tensor) -> d
         "no interpolation: at each recall the largest precision at that recall *or a higher one* counts": area(together, hits, total, interpolated=False),
         "those are 11 recalls, as in older contests: COCO takes 101": area(together, hits, total, levels=11),
         "that is the mean precision at the right boxes: precision is read off at 101 recalls": (precision * best_first).sum() / total,
-        "that is the mean precision at the right boxes, divided by how many were found: true boxes that nobody found count, too": (precision * best_first).sum() / best_first.sum(),
+        "that is the mean precision at the right boxes, divided by how many were found: true boxes that nobody found count, too":
+            (precision * best_first).sum() / best_first.sum(),
         "recall is divided by the true boxes that were found: divide by all of them": area(together, hits, int(best_first.sum())),
         "pictures in which nothing was found are left out: their true boxes were missed": area(together, hits, where_found),
         "pictures without a true box are left out: what is found there is wrong": area(together[with_truth], hits[with_truth], total),
