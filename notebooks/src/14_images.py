@@ -542,12 +542,12 @@ print(f"collapsed over frozen random: {100 * points.difference:+.1f} points (oth
 # %% [markdown]
 # TODO(result): does the collapsed run have the best loss of all, hardly any spread, and a probe no better than random weights?
 #
-# A loss that looks perfect is a reason to look twice. Log the spread or the rank beside it, always.
+# A loss that looks perfect is a reason to look twice. Log the spread or the rank beside it, always. The failure clinic (`docs/clinic.md`) has four such runs as curves; here they are as numbers.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 14.4 · read four logs (★★☆, 10 min)**
 #
-# Four real runs of one small network on coloured digits. All have two views of each picture, batches of 128, and 10 classes in the probe at the end. What happened in each? Answer with a dictionary from letter to diagnosis.
+# Four real runs of one small network on coloured digits. All have two views of each picture, batches of 64, and 10 classes in the probe at the end. *Effective rank* is that of the 96 features. *Spread* is the standard deviation of what the loss compares, scaled to length 1: 0 where all point the same way, at most $1/\sqrt{64} = 0.125$. What happened in each? Answer with a dictionary from letter to diagnosis.
 
 # %% tags=["exercise"]
 for letter, log in LOGS.items():
@@ -558,9 +558,9 @@ print("choose from:", ", ".join(DIAGNOSES))
 ### BEGIN SOLUTION
 diagnosis = {
     "A": "collapsed",  # the loss is almost 0 and so is what the vectors vary by: all pictures are embedded alike
-    "B": "views give it away",  # a loss below that of C and a high rank, and the probe is at chance: the colours tell which views belong together
-    "C": "healthy",  # below the chance line, the rank stays up, and the probe has learned
-    "D": "nothing learned yet",  # ln(2N − 1) is what guessing costs
+    "B": "views give it away",  # by far the lowest of the three contrastive losses, a higher rank than C, and a probe near chance: the colours tell which views belong together
+    "C": "healthy",  # it rests at the chance line, leaves it, the vectors spread, and the probe is far ahead of an untrained network
+    "D": "nothing learned yet",  # ln(2N − 1) is what guessing costs; and the highest rank of all: a rank does not say that anything was learned
 }
 ### END SOLUTION
 diagnosis = check("14.4", diagnosis)
