@@ -542,7 +542,7 @@ print(f"collapsed over frozen random: {100 * points.difference:+.1f} points (oth
 # %% [markdown]
 # TODO(result): does the collapsed run have the best loss of all, hardly any spread, and a probe no better than random weights?
 #
-# A loss that looks perfect is a reason to look twice. Log the spread or the rank beside it, always. The failure clinic (`docs/clinic.md`) has four such runs as curves; here they are as numbers.
+# A loss that looks perfect is a reason to look twice. Log the spread or the rank beside it, always. The failure clinic (`docs/clinic.md`) has four runs as curves; here they are as numbers.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 14.4 · read four logs (★★☆, 10 min)**
@@ -597,7 +597,7 @@ parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 
 # %% [markdown]
 # By (14.2) a high temperature spreads the push over all others alike, near or far; what separates a picture from those that resemble it is learned late. TODO(result): read Figure 14.12 (Chen et al. 2020, Table 5): is a temperature of 1 behind, and 0.05 level with 0.2?
 #
-# "Contrast needs large batches" is the sentence most often quoted from the paper (ibid., Figure 9): more negatives make a harder question. There the number of epochs was the same for all, so large batches made fewer updates.
+# "Contrast needs large batches" is often quoted from the paper (ibid., Figure 9): more negatives make a harder question, and at a given number of epochs larger batches were better there, most of all with few epochs.
 
 # %%
 parts_figure({"batch 32": "N = 32", "base": "N = 128", "batch 512": "N = 512", "group normalisation": "N = 128, group norm"}, "Batch size moves the chance line, and with it the loss.", number="14.13")
@@ -759,7 +759,7 @@ print(f"contrast on the ResNet, as many updates, over contrast on the ViT: {100 
 # %% [markdown]
 # TODO(result): does a ViT after masked images probe below raw pixels and still lead scratch by 10 points or more when fine-tuned (He et al. 2022, section 4, in sign)? Which three are ahead when probed?
 #
-# The two measurements answer two questions. A probe asks whether classes lie apart *by a linear function* as the features stand. Methods with views have been told what to forget, so little else is in the way. A network that paints has to keep everything, colours and places included; what a class needs is in there, but not sorted. Fine-tuning can sort it.
+# The two measurements answer two questions. A probe asks whether classes lie apart *by a linear function* as the features stand. Where that may come from: methods with views have been told what to forget, so little else is in the way. A network that paints has to keep everything, colours and places included; what a class needs is in there, but not sorted. Fine-tuning can sort it.
 # He et al. say so in their section 4.3, and probe less than all and more than nothing: they fine-tune only the last blocks. **A poor probe does not prove poor features; it proves that they are not linear in your classes.**
 #
 # ## 7 · Outlines and boxes
