@@ -34,6 +34,7 @@ PICTURES, MIDDLE = (20, 50, 100, 500), 100
 SHAPE = ResNetConfig(embedding_size=8, hidden_sizes=(8, 24, 48, 96), depths=(1, 1, 1, 1), stem="cifar")
 STEPS, UPDATES, LONGER = 900, 400, (800, 1600)  # of pretraining, and on scenes
 BATCH, TESTED, GROUPS, MOST = 16, 200, 10, 20  # most boxes of a picture that count, the best
+SHOWN, SURE = 6, 0.3  # pictures that are shown, and the score of a box in them
 PRETRAINING_RATES = (1e-3, 3e-3)
 RATES, ENCODER_RATES = (3e-3, 1e-2, 3e-2), (0.3, 1.0)  # the encoder's as a share of the head's
 DIGITS, SMALL, OTHERS = (24, 31), (14, 18), 10_000  # others: the first number of a scene that rates are chosen on
@@ -122,9 +123,18 @@ def conditions(arm: str, small: bool) -> list[tuple[int, int, tuple[int, int]]]:
     return [(count, few, DIGITS) for count in PICTURES] + [(MIDDLE, updates, DIGITS) for updates in longer] + [(MIDDLE, few, SMALL)]
 
 
+def examples(task: str, model: nn.Module, test: Columns) -> list:
+    """What is found in the first test pictures: masks as rows of classes, "0" the background; or boxes, x0, y0, x1, y1, class and score."""
+    first = test.subset(range(SHOWN))
+    if task == "segmentation":
+        return [["".join(f"{kind:x}" for kind in row) for row in mask] for mask in predicted_masks(model, first).tolist()]
+    rows = [torch.cat([boxes, labels[:, None], scores[:, None]], 1)[scores >= SURE] for boxes, labels, scores in zip(*predicted_boxes(model, first))]
+    return [[[round(number, 2) for number in row] for row in each.tolist()] for each in rows]
+
+
 def measure(start: str, small: bool = False) -> dict:
-    """All of one way to start: the rates that were chosen, and {(task, arm, condition): (seeds, 1 + GROUPS)}."""
-    setting, seeds, runs = chosen(start, small), SEEDS[:2] if small else SEEDS, {}
+    """All of one way to start: the rates that were chosen, {(task, arm, condition): (seeds, 1 + GROUPS)}, and what the first seed finds in the end."""
+    setting, seeds, runs, found = chosen(start, small), SEEDS[:2] if small else SEEDS, {}, {}
     tests = {digit: pictures("test", 0, 20 if small else TESTED, digit) for digit in (DIGITS, SMALL)}
     for number, seed in enumerate(seeds):
         model = encoder(start, setting["pretrained"], seed, small)
@@ -135,7 +145,9 @@ def measure(start: str, small: bool = False) -> dict:
                     labelled = pictures("train", 1000 * number, count, digit)
                     outlined = trained(task, model, frozen, labelled, setting["rates"][task][arm], seed, updates)
                     runs.setdefault((task, arm, condition), []).append(scored(task, outlined, tests[digit]))
-    return {"setting": setting, "runs": {key: torch.stack(found) for key, found in runs.items()}}
+                    if number == 0 and updates == LONGER[-1]:
+                        found[task, arm] = examples(task, outlined, tests[digit])
+    return {"setting": setting, "runs": {key: torch.stack(each) for key, each in runs.items()}, "examples": found}
 
 
 def named(condition: tuple[int, int, tuple[int, int]]) -> str:
@@ -147,7 +159,8 @@ def named(condition: tuple[int, int, tuple[int, int]]) -> str:
 def finish(parts: dict, small: bool = False) -> dict:
     """Scores of each seed, and the leads."""
     runs = {key: found for part in parts.values() for key, found in part["runs"].items()}
-    tasks: dict = {task: {"score": {}, "leads": {}} for task in TASKS}
+    shown = {key: found for part in parts.values() for key, found in part["examples"].items()}
+    tasks: dict = {task: {"score": {}, "leads": {}, "examples": {arm: found for (kind, arm), found in shown.items() if kind == task}} for task in TASKS}
     for (task, arm, condition), found in runs.items():
         tasks[task]["score"].setdefault(arm, {})[named(condition)] = found[:, 0].tolist()
         for rival in {"contrast": ("scratch", "letters", "contrast, frozen"), "letters": ("scratch",), "contrast, frozen": ("random, frozen", "scratch")}.get(arm, ()):
