@@ -468,7 +468,7 @@ for name, one in view_leads.items():
 plots.show(fig, alt=f"How much contrast is worth depends on the labels, and on what it is compared with. Left, accuracy against labels per class with bands over three seeds, at {counts}: {told}. Right, the lead of contrast, fine-tuned, with both intervals; clear by both: {'; '.join(clear) or 'none'} points.", number="14.9")
 
 # %% [markdown]
-# With one label per class contrast leads scratch by a lot, and with more labels by less (Figure 14.9). But give scratch the updates that pre-training had, and most of the lead is gone: what is left with five labels is small, though clear, and with ten or fifty it cannot be told from 0. Two of our predictions failed here, both by trusting pre-training too much.
+# With one label per class contrast leads scratch by a lot, and with more labels by less (Figure 14.9). But give scratch the updates that pre-training had, and most of the lead is gone: what is left with five labels is small, though clear; with one label, ten or fifty it cannot be told from 0. Two of our predictions failed here.
 # The frozen probe is about level with scratch at ten labels.
 #
 # So few labels alone make no headline. Most of what looked like the merit of contrast was **patience**, as in chapter 01. Give scratch milder views besides, and the lead grows. Nothing in the plot gives that away, so the text has to say what the rival had.
@@ -631,7 +631,7 @@ claim(change < 1e-5, "with group normalisation a picture's features are its own"
 # So batch normalisation breaks promises of this course. A batch cannot be cut into micro-batches (chapter 10), for each part would have means of its own. Two processes would have other means than one. The library's layer therefore says of itself that it couples samples: the trainer refuses to cut
 # such batches, and ranks exchange their sums, gradients included, so that two compute what one would. Both views of a picture go through the network in *one* call. In two calls each view would be centred by the means of its own call, and could be known by that.
 #
-# And the price of a norm that leaves samples alone? In the prototype ten points. In Figure 14.13 there is none: with a rate of its own, group normalisation is ahead in the mean, by less than seeds differ. The habit of batch normalisation has other reasons than this experiment.
+# And the price of a norm that leaves samples alone? In the prototype it was high. In Figure 14.13 there is none: with a rate of its own, group normalisation is ahead in the mean, by less than seeds differ.
 #
 # ## 6 · Hide patches
 #
