@@ -549,7 +549,7 @@ points = stored(ways["leads"]["collapsed, probed, over frozen random"])
 print(f"collapsed over frozen random: {100 * points.difference:+.1f} points (other images {100 * points.over_samples.low:+.1f} to {100 * points.over_samples.high:+.1f}, other seeds {100 * points.over_seeds.low:+.1f} to {100 * points.over_seeds.high:+.1f})")
 
 # %% [markdown]
-# The collapsed run has by far the lowest loss of the three, and a probe no better than that of random weights: a perfect loss, and nothing learned. The spread of what is compared gives it away, a tenth of contrast's. The effective rank does *not*: it is that of $h$, before the head, and the head alone can make all pictures alike.
+# The collapsed run has by far the lowest loss of the three, and a probe no better than that of random weights: a perfect loss, and nothing learned. The spread of what is compared gives it away, a tenth of contrast's. The effective rank does not, here: it is that of $h$, before the head, and the head alone can make all pictures alike.
 #
 # A loss that looks perfect is a reason to look twice. Log beside it how far what is *compared* is spread, and a probe from time to time. The failure clinic (`docs/clinic.md`) has four runs as curves; here they are as numbers.
 
@@ -769,9 +769,9 @@ other = stored(ways["leads"]["contrast, ResNet, probed, over contrast"])
 print(f"contrast on the ResNet, as many updates, over contrast on the ViT: {100 * other.difference:+.1f} points")
 
 # %% [markdown]
-# After masked images the ViT probes below raw pixels, and fine-tuned it leads scratch by a lot, clearly (Figure 14.16; He et al. 2022, section 4, in sign). Contrast and VICReg are ahead of it when probed, and not when fine-tuned, where contrast even ends below its own probe.
+# After masked images the ViT probes below raw pixels, and fine-tuned it leads scratch by a lot, clearly (Figure 14.16; He et al. 2022, section 4, in sign). Contrast and VICReg are ahead of it when probed. Fine-tuned, the three are about level, and contrast even ends below its own probe.
 #
-# Self-distillation failed: its loss ends where it began, at chance, $\ln K$, at all three rates. So our prediction that all three methods with views would probe ahead of the others failed with it. In so few updates it did not start; that says nothing of DINO, which was trained for far longer. And no ViT probes as well as raw pixels do on these black-and-white digits. The ResNet, which
+# Self-distillation failed: its loss ends where it began, at chance, $\ln K$, with the best of three rates. So our prediction that all three methods with views would probe ahead of the others failed with it. In so few updates it did not start; that says nothing of DINO, which was trained for far longer. And no ViT probes as well as raw pixels do on these black-and-white digits. The ResNet, which
 # was told what a convolution knows, is far ahead of the ViT after the same contrast: section 1, measured.
 #
 # TODO(result): how much of these leads is left over scratch that computed as much as contrast and fine-tuning together ("scratch, longer")?
