@@ -13,7 +13,7 @@
 # 4. measure outlines and boxes by intersection over union and by average precision;
 # 5. design the comparison that tells pre-training from augmentation, patience and tuning.
 #
-# **You need** chapters 01 and 03 for probes, rivals and patches that are hidden, chapter 06 for the transformer, and chapter 12 for fine-tuning and frozen encoders.
+# **You need** chapters 01 and 03 for probes, rivals and patches that are hidden, chapter 06 for the transformer, 07 for the gradient of a cross-entropy, and chapter 12 for fine-tuning and frozen encoders.
 #
 # **Time** about 4 hours of reading and exercises. Computing takes about two minutes on a laptop.
 
@@ -111,7 +111,7 @@ for name, found in floors.items():
     print(f"{name:14s} {mean(found):.1%} with {PER_CLASS} labels per class (three draws: {', '.join(f'{one:.1%}' for one in found)})")
 
 # %% [markdown]
-# On the black-and-white digits of chapter 03 raw pixels did well. Here the same place is dark in one picture and bright in another, and no weighted sum of pixels can know.
+# On the black-and-white digits of chapter 03 raw pixels did well. Here the same place is dark in one picture and bright in another, and no weighted sum of pixels can tell much.
 #
 # ### What a convolution knows
 #
@@ -166,7 +166,7 @@ claim(torch.equal(changed[3:4], COLOUR[0](some[3:4], Keys.of(0, [3]), "a name fo
 
 # %% tags=["exercise"]
 def two_views(images, keys, transforms):
-    """Two views of each image: (B, C, H, W) to twice (B, C, H, W)."""
+    """Two views of each image: (B, C, H, W) to two tensors (B, C, H, W)."""
     ### BEGIN SOLUTION
     views = []
     for view in ("first", "second"):
@@ -197,12 +197,12 @@ predict("14.lowest", ..., unit="have the lowest loss")
 # %% [markdown]
 # ## 3 · Know it again among others
 #
-# Take a batch of $N$ pictures, two views each. The network and the head make $2N$ vectors of them, and we scale each to length 1: $z_1, \dots, z_{2N}$. Pick one, $z_i$. One of the $2N - 1$ others, $z_{p(i)}$, is its partner. Which? Take the cosines $z_i \cdot z_k$, divided by a **temperature** $\tau$, for logits, and the rest is the
+# Take a batch of $N$ pictures, two views each. The network and the head make $2N$ vectors of them, and we scale each to length 1: $z_1, \dots, z_{2N}$. Pick one, $z_i$. One of the $2N - 1$ others, $z_{j(i)}$, is its partner. Which? Take the cosines $z_i \cdot z_k$, divided by a **temperature** $\tau$, for logits, and the rest is the
 # cross-entropy of chapter 07:
 #
-# $$\ell_i = -\log \frac{e^{z_i \cdot z_{p(i)} / \tau}}{\sum_{k \ne i} e^{z_i \cdot z_k / \tau}} \tag{14.1}$$
+# $$\ell_i = -\log \frac{e^{z_i \cdot z_{j(i)} / \tau}}{\sum_{k \ne i} e^{z_i \cdot z_k / \tau}} \tag{14.1}$$
 #
-# averaged over all $i$ (Chen et al. 2020, equation 1; the idea is InfoNCE of van den Oord, Li and Vinyals 2018). It is a classification whose classes are the pictures of the batch, made anew for every batch. The other pictures are called **negatives**.
+# averaged over all $i$ (NT-Xent, Chen et al. 2020, equation 1; the idea is InfoNCE of van den Oord, Li and Vinyals 2018). It is a classification whose classes are the pictures of the batch, made anew for every batch. The other pictures are called **negatives**.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 14.2 · know it again (★★★, 25 min)**
@@ -226,7 +226,7 @@ nt_xent = check("14.2", nt_xent)
 
 # %% [markdown]
 # Two losses should be known before any training. If all vectors are the same, every answer has the same logit, and the loss is $\ln(2N - 1)$: **chance**. A run that stands there, flat, is easily taken for one that has converged; so the line stands on every plot below.
-# At the other end the loss does not come to 0, for a cosine is at most 1. If partners agree entirely and all others stand at right angles, it is $\ln(1 + (2N - 2)\,e^{-1/\tau})$.
+# A second landmark: the loss does not come to 0, for a cosine is at most 1. If partners agree entirely and all others stand at right angles, it is $\ln(1 + (2N - 2)\,e^{-1/\tau})$.
 
 # %% tags=["NBVAL_CHECK_OUTPUT"]
 N, TEMPERATURE = 128, 0.2
@@ -243,11 +243,11 @@ claim(abs(nt_xent(first, second, TEMPERATURE) - library) < 1e-5, "your loss is t
 #
 # ### The gradient
 #
-# Take one question, hold all others fixed and move $z_i$. Write $p_k$ for the softmax in (14.1), the share of belief that $k$ is the partner. As in chapter 07, the derivative of $-\log p_{p(i)}$ by logit $k$ is $p_k - \mathbb 1[k = p(i)]$, and logit $k$ is $z_i \cdot z_k / \tau$, so
+# Take one question, hold all others fixed and move $z_i$, as if its length were free (scaling it to 1 takes the part along $z_i$ away again). Write $p_k$ for the softmax in (14.1), the share of belief that $k$ is the partner. As in chapter 07, the derivative of $-\log p_{j(i)}$ by logit $k$ is $p_k - \mathbb 1[k = j(i)]$, and logit $k$ is $z_i \cdot z_k / \tau$, so
 #
-# $$\frac{\partial \ell_i}{\partial z_i} = \frac1\tau \Big( \sum_{k \ne i} p_k\, z_k - z_{p(i)} \Big). \tag{14.2}$$
+# $$\frac{\partial \ell_i}{\partial z_i} = \frac1\tau \Big( \sum_{k \ne i} p_k\, z_k - z_{j(i)} \Big). \tag{14.2}$$
 #
-# A step against it pulls $z_i$ **towards its partner and away from the mean of all whom it is mistaken for**, each weighted by how much. Where the partner is known for sure, $p_{p(i)} = 1$, nothing is left to do. A low temperature gives the weight to the few nearest, a high one spreads it over all. (In the questions of the others $z_i$ is one of the answers, which adds pulls and pushes of the same kind.)
+# A step against it pulls $z_i$ **towards its partner and away from the mean of all whom it is mistaken for**, each weighted by how much. Where the partner is known for sure, $p_{j(i)} = 1$, nothing is left to do. A low temperature gives the weight to the few nearest, a high one spreads it over all. (In the questions of the others $z_i$ is one of the answers, which adds pulls and pushes of the same kind.)
 
 # %%
 z = F.normalize(torch.randn(2 * N, 64, dtype=torch.double, generator=torch.Generator().manual_seed(1)), dim=1)
@@ -268,7 +268,7 @@ for temperature in (0.05, 0.2, 1.0):
 # %% [markdown] tags=["exercise"]
 # **Exercise 14.3 · effective rank (★★☆, 15 min)**
 #
-# In how many directions do vectors vary? Centre them, take their singular values $\sigma_k$ (the roots of the covariance's eigenvalues, but for a factor), and make shares of them, $p_k = \sigma_k / \sum_j \sigma_j$. The effective rank is $\exp(-\sum_k p_k \log p_k)$, with $0 \log 0 = 0$.
+# In how many directions do vectors vary? Centre them, take their singular values $\sigma_k$ (the roots of the covariance's eigenvalues, but for a factor), and make shares of them, $s_k = \sigma_k / \sum_j \sigma_j$. The effective rank is $\exp(-\sum_k s_k \log s_k)$, with $0 \log 0 = 0$.
 # Where all vectors are the same there is no direction at all: return 0.
 
 
@@ -355,7 +355,7 @@ neighbours = {"raw pixels": nearest(lambda s: s.images.flatten(1)), "contrast": 
 for name, found in neighbours.items():
     print(f"{name}: the nearest shows the same digit for {(train.labels[found[:, 0]] == test.labels).float().mean():.1%} of the test pictures")
 rows = [tiles(torch.cat([test.images[[i]], *(train.images[found[i]] for found in neighbours.values())])) for i in range(5)]
-fig = plots.image_grid(rows, titles=["asked for", "by pixels", "", "", "", "contrast"])
+fig = plots.image_grid(rows, titles=["picture", "by pixels", "", "", "", "contrast"])
 plots.show(fig, alt="Neighbours by pixels share the colours, neighbours after contrast more often share the digit. Five test pictures, a row for each: the picture, its four nearest by raw pixels, and its four nearest by the features of the contrasted network.", number="14.6")
 credit("test", "train")
 
@@ -374,10 +374,10 @@ print(f"loss after {SHORT} updates: crop alone {mean(crop_history.losses[-5:]):.
 print(f"effective rank: crop alone {crop_ranks[-1]:.0f}, both {ranks[SHORT // EVERY - 1]:.0f}")
 crop_probe = probed(cropped)
 print(f"probe: crop alone {mean(crop_probe):.1%}, frozen random {mean(floors['frozen random']):.1%}")
-claim(mean(crop_history.losses[-5:]) < mean(history.losses) and max(crop_probe) < min(after), "crop alone has the lower loss and the worse features")
+claim(mean(crop_history.losses[-5:]) < mean(history.losses) and max(crop_probe) < min(floors["frozen random"]), "crop alone has the lower loss by far, and probes below random weights")
 
 # %% [markdown]
-# After as many updates the run with both views still stood at chance. Whoever had chosen by the loss, or by the first hundred updates, would have taken the crops: a loss far below chance, features in many directions, and a probe below that of random weights. How? Two crops of a picture have its colours in common, and no other picture of the batch has the same. The network found the **shortcut**: it learned to name colours. Chen et al. saw it in photographs, whose crops share a histogram (2020, Figure 6).
+# After as many updates the run with both views, whose rate was still high, stood at chance. Whoever had chosen by the loss, or by the first hundred updates, would have taken the crops: a loss far below chance, features in many directions, and a probe below that of random weights. How? Two crops of a picture have its colours in common, and no other picture of the batch has the same. The network found the **shortcut**: colours are all it needs. Chen et al. saw it in photographs, whose crops share a histogram (2020, Figure 6).
 # **The lowest loss can belong to the worst network.** The loss measures how well the task is solved, and says nothing about whether the task needs what you want.
 #
 # One seed and few updates prove little. The ledger has the three kinds of views at equal updates, three seeds, a tuned rate for each, and all rivals.
@@ -428,7 +428,7 @@ claim(max(probes["crop"][ten]) < min(probes["frozen random"][ten]), "in every se
 claim(all(stored(views_ledger["leads"][f"both over {arm}, probed"][ten]).is_clear for arm in ("crop", "colour")), "both together lead either alone, clearly")
 
 # %% [markdown]
-# In Figure 14.7 crops alone have the lowest loss in the mean, and in every seed a probe at chance, below both floors. Changes of colour alone do much better. **Both together are far ahead of either**, clearly by both uncertainties: that is Figure 5 of Chen et al. (2020), in sign. Neither alone forces the network to look at the digit.
+# In Figure 14.7 crops alone have the lowest loss in the mean, and in every seed a probe at chance, below both floors. Changes of colour alone do much better. **Both together are far ahead of either**, clearly by both uncertainties: that is Figure 5 of Chen et al. (2020), in sign. Two crops can be told to belong together by their colours, two changes of colour by where the edges are; with both together neither is enough.
 #
 # The effective ranks hardly differ. We had predicted the highest one for crops, and that failed. Take it as it is: a rank near 0 tells of a collapse, and a high one of nothing.
 #
@@ -445,7 +445,7 @@ plots.show(fig, alt="After both kinds of views the background's colour can still
 
 # %% [markdown]
 # The views say what must be forgotten, and $z$ has to forget it. Between $h$ and $z$ stands the head, so that $h$ need not forget everything: that is one reason to discard the head and keep $h$ (Chen et al. 2020, Table 3, where the lost things are colours and rotations).
-# In Figure 14.8 crops alone keep nearly all of the colour in $h$ and much of it in $z$: it is what the network answers by. With both kinds of views a part of it stays in $h$, and in $z$ next to nothing is left.
+# In Figure 14.8 crops alone keep nearly all of the colour in $h$ and much of it in $z$: it is what the network can answer by. With both kinds of views a part of it stays in $h$, and in $z$ next to nothing is left.
 #
 # What is to be forgotten depends on the task to come. Colour is of no use for digits; for ripe and unripe tomatoes these views would be a disaster.
 #
@@ -471,15 +471,15 @@ plots.show(fig, alt=f"How much contrast is worth depends on the labels, and on w
 
 # %% [markdown]
 # Contrast leads scratch with any number of labels (Figure 14.9), but clear by both uncertainties is only the small lead at ten: scratch differs much from start to start. (With fifty labels one of its three seeds does badly at the rate that was chosen with ten, and most of that lead is this seed.) And give scratch the
-# updates that pre-training had: nothing is left that can be told from 0, with few labels or many. Predictions 4 and 5 failed. The frozen probe is level with scratch at ten labels.
+# updates that pre-training had: no lead is left that is clear by both uncertainties; with one label per class one remains over test images, and not over seeds. Predictions 4 and 5 failed. The frozen probe is level with scratch at ten labels.
 #
-# So few labels alone make no headline. Most of what looked like the merit of contrast was **patience**, as in chapter 01. Give scratch milder views besides, and the lead grows. Nothing in the plot gives that away, so the text has to say what the rival had.
+# So few labels alone make no headline. With few labels most of what looked like the merit of contrast was **patience**, as in chapter 01. Had scratch been given milder views, the lead might have looked larger, and nothing in the plot would give that away: the text has to say what the rival had.
 #
 # ## 5 · Without negatives, and collapse
 #
 # Negatives keep the vectors apart. What if one only asks that views agree? Then there is a perfect answer: say the same of every picture. The loss is 0, and nothing is learned. That is **collapse**, and methods without negatives differ in how they forbid it.
 #
-# **VICReg** (Bardes, Ponce and LeCun 2022) forbids it number by number. With $z$ and $z'$ the two views' vectors of $D$ numbers over a batch, it adds up three terms:
+# **VICReg** (Bardes, Ponce and LeCun 2022) forbids it number by number. With $z$ and $z'$ the two views' vectors of $D$ numbers over a batch, it adds up three terms, the first two with much larger weights, the last two for both views:
 #
 # * *invariance*: the mean squared difference of $z$ and $z'$;
 # * *variance*: by how much each number's standard deviation over the batch falls short of 1, averaged over numbers, so no number may be the same for all;
@@ -512,8 +512,8 @@ claim(vicreg(cases["all pictures alike"], cases["all pictures alike"])[1] > 1.9,
 plots.show(diagrams.teacher_by_average(), "A student learns what a teacher says of the other view, and the teacher's weights are a moving average of the student's. Both answer with a softmax, the teacher's centred and at a lower temperature; no gradient reaches the teacher.", number="14.10")
 
 # %% [markdown]
-# In symbols, with $t$ and $s$ what teacher and student answer, $K$ numbers each, and $c$ the centre: the loss is $-\sum_k p_k \log q_k$ with $p = \operatorname{softmax}((t - c)/\tau_t)$ and $q = \operatorname{softmax}(s/\tau_s)$, and after each update the teacher's weights are $m\,\theta_t + (1 - m)\,\theta_s$. Are the two ways to
-# collapse really closed? Let both say the same, in three ways:
+# In symbols, with $t$ and $s$ what teacher and student answer, $K$ numbers each, and $c$ the centre: the loss is $-\sum_k p_k \log q_k$ with $p = \operatorname{softmax}((t - c)/\tau_t)$ and $q = \operatorname{softmax}(s/\tau_s)$, and after each update the teacher's weights are $m\,\theta_t + (1 - m)\,\theta_s$. What do the two ways to
+# collapse cost? Let both say the same, in three ways:
 
 # %%
 def distilled(answers, centre):
@@ -530,7 +530,7 @@ for name, answers in cases.items():
 claim(distilled(cases["one answer for all"], 0) < 0.01 < 1 < distilled(cases["one answer for all"], each[0]), "without a centre one answer for all is perfect, with it it is dear")
 
 # %% [markdown]
-# What is left is the answer that we want: each picture its own, and sure of it.
+# The centre closes the first way. The second is dear, too, and the answer that we want, each picture its own, is the only cheap one left. But that a way is dear does not show that a network leaves it: section 6 has one that ends at that very loss.
 #
 # Does a network collapse without such care? For the ledger VICReg was trained once more with invariance alone. **Spread** is the standard deviation of the directions of what is compared, about $1/\sqrt D$ where they point everywhere and 0 where all point the same way (Chen and He 2021, section 4.1).
 
@@ -549,7 +549,7 @@ points = stored(ways["leads"]["collapsed, probed, over frozen random"])
 print(f"collapsed over frozen random: {100 * points.difference:+.1f} points (other images {100 * points.over_samples.low:+.1f} to {100 * points.over_samples.high:+.1f}, other seeds {100 * points.over_seeds.low:+.1f} to {100 * points.over_seeds.high:+.1f})")
 
 # %% [markdown]
-# The collapsed run has by far the lowest loss of the three, and a probe no better than that of random weights: a perfect loss, and nothing learned. The spread of what is compared gives it away, a tenth of contrast's. The effective rank does not, here: it is that of $h$, before the head, and the head alone can make all pictures alike.
+# The collapsed run's loss is nearly perfect by its own measure (the three do not compare), and its probe is no better than that of random weights: nothing learned. The spread of what is compared gives it away, about a tenth of contrast's; we had predicted less than a tenth. The effective rank does not, here: it is that of $h$, before the head, and the head alone can make all pictures alike. (In the logs below it does fall.)
 #
 # A loss that looks perfect is a reason to look twice. Log beside it how far what is *compared* is spread, and a probe from time to time. The failure clinic (`docs/clinic.md`) has four runs as curves; here they are as numbers.
 
@@ -596,7 +596,7 @@ def parts_figure(arms, alt, number):
 parts_figure({"no head": "no head", "linear head": "linear", "base": "a hidden layer"}, "What is compared may be the features themselves, or what a head makes of them.", number="14.11")
 
 # %% [markdown]
-# In Figure 14.11 all three are nearly level, and no lead is clear. Chen et al. (2020, Figure 8) found that a head is worth ten points and more, and so had our prototype; with rates tuned for each, it did not show here. One part of their finding did: what goes into the head probes better than what comes out.
+# In Figure 14.11 all three are nearly level, and no lead is clear. Chen et al. (2020, Figure 8) found that a head is worth ten points and more, and so had an earlier program of ours, with one rate for all; with rates tuned for each, it did not show here. One part of their finding did: what goes into the head probes better than what comes out.
 
 # %%
 part_leads = {name: stored(pair) for name, pair in parts["leads"].items() if not name.endswith(("random", "pixels"))}
@@ -606,7 +606,7 @@ claim(part_leads["before the head over after it"].is_clear, "the features before
 parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 1": "τ = 1"}, "The temperature moves what the loss can reach, so losses do not compare across temperatures.", number="14.12")
 
 # %% [markdown]
-# By (14.2) a high temperature spreads the push over all others alike, near or far; what separates a picture from those that resemble it is learned late. In Figure 14.12 a temperature of 1 is behind 0.2, clearly, though by less than we had predicted; 0.05 and 0.2 cannot be told apart (Chen et al. 2020, Table 5, in sign).
+# By (14.2) a high temperature spreads the push over all others alike, near or far, so little of it goes to those that resemble the picture. In Figure 14.12 a temperature of 1 is behind 0.2, clearly, though by less than we had predicted; 0.05 and 0.2 cannot be told apart (Chen et al. 2020, Table 5, in sign).
 #
 # "Contrast needs large batches" is often quoted from the paper (ibid., Figure 9): more negatives make a harder question, and at a given number of epochs larger batches were better there, most of all with few epochs.
 
@@ -614,7 +614,7 @@ parts_figure({"temperature 0.05": "τ = 0.05", "base": "τ = 0.2", "temperature 
 parts_figure({"batch 32": "N = 32", "base": "N = 128", "batch 512": "N = 512", "group normalisation": "N = 128, group norm"}, "Batch size moves the chance line, and with it the loss.", number="14.13")
 
 # %% [markdown]
-# At equal samples it did not show (Figure 14.13): the smallest batch is ahead in the mean, and no lead is clear. It made the most updates. Where updates are lacking, more negatives do not help.
+# At equal samples it did not show (Figure 14.13): the smallest batch is ahead in the mean, and no lead is clear. It made the most updates. Here, where updates were lacking, more negatives did not make up for them.
 #
 # ### A layer that couples samples
 #
@@ -633,7 +633,7 @@ claim(change < 1e-5, "with group normalisation a picture's features are its own"
 # So batch normalisation breaks promises of this course. A batch cannot be cut into micro-batches (chapter 10), for each part would have means of its own. Two processes would have other means than one. The library's layer therefore says of itself that it couples samples: the trainer refuses to cut
 # such batches, and ranks exchange their sums, gradients included, so that two compute what one would. Both views of a picture go through the network in *one* call. In two calls each view would be centred by the means of its own call, and could be known by that.
 #
-# And the price of a norm that leaves samples alone? In the prototype it was high. In Figure 14.13 there is none: with a rate of its own, group normalisation is ahead in the mean, by less than seeds differ.
+# And the price of a norm that leaves samples alone? In that earlier program it was high. In Figure 14.13 there is none: with a rate of its own, group normalisation is ahead in the mean, by less than seeds differ.
 #
 # ## 6 · Hide patches
 #
@@ -646,7 +646,7 @@ plots.show(diagrams.vit_masked_autoencoder(), "The encoder sees the visible patc
 # %% [markdown] tags=["exercise"]
 # **Exercise 14.5 · hide patches (★★★, 25 min)**
 #
-# Draw a uniform number for each patch, `keys.uniform("mask", (T,))`, and put the patches in the order of their numbers, the smallest first. The first $T - \text{round}(\text{rate} \cdot T)$ of that order are visible: return them in *that* order, $(B, S, D)$. Return which patches are hidden, `hidden` $(B, T)$,
+# Draw a uniform number for each patch, `keys.uniform("mask", (T,))`, which is $(B, T)$, and put the patches in the order of their numbers, the smallest first. The first $T - \text{round}(\text{rate} \cdot T)$ of that order are visible: return them in *that* order, $(B, S, D)$. Return which patches are hidden, `hidden` $(B, T)$, boolean,
 # in the places that they have in the picture, and `restore` $(B, T)$: whoever has $T$ things in the shuffled order gets them back in the picture's order as `things.gather(1, restore)`.
 
 
@@ -725,7 +725,7 @@ claim(loss < 0.95 * rival, "it paints better than whoever knows only where ink u
 # %%
 rows = [held_out.images[:8], torch.where(mask, 0.5, held_out.images)[:8], painted.clamp(0, 1)[:8]]
 fig = plots.image_grid(rows, row_labels=["picture", "seen", "painted"])
-plots.show(fig, alt=f"From half of the patches it goes on with strokes, in grey where several ways are open. Eight held-out digits: whole; the patches that the encoder sees, the others grey; and with the hidden patches painted after {len(history.steps)} updates.", number="14.15")
+plots.show(fig, alt=f"From half of the patches it goes on with strokes, blurred and sometimes wrongly. Eight held-out digits: whole; the patches that the encoder sees, the others grey; and with the hidden patches painted after {len(history.steps)} updates.", number="14.15")
 print(DIGITS)
 
 # %% [markdown]
@@ -740,7 +740,7 @@ print(DIGITS)
 cost = ways["flops_of_an_update"]
 for arm in ways["loss"]:
     at_chance = f" (chance {ways['chance_loss'][arm]:.2f})" if arm in ways["chance_loss"] else ""
-    print(f"{arm:18s} {ways['updates'][arm]:5d} updates, each {cost[arm] / cost['contrast']:.2f} times as dear as one of contrast; loss {mean(ways['loss'][arm]):.3f}{at_chance}")
+    print(f"{arm:18s} {ways['updates'][arm]:5d} updates, each {cost[arm] / cost['contrast']:.2f} times the cost of one of contrast; loss {mean(ways['loss'][arm]):.3f}{at_chance}")
 predict("14.masked", ..., unit="points (masked images: fine-tuned less probed)")
 
 # %%
@@ -769,15 +769,17 @@ other = stored(ways["leads"]["contrast, ResNet, probed, over contrast"])
 print(f"contrast on the ResNet, as many updates, over contrast on the ViT: {100 * other.difference:+.1f} points")
 
 # %% [markdown]
-# After masked images the ViT probes below raw pixels, and fine-tuned it leads scratch by a lot, clearly (Figure 14.16; He et al. 2022, section 4, in sign). Contrast and VICReg are ahead of it when probed. Fine-tuned, the three are about level, and contrast even ends below its own probe.
+# After masked images the ViT probes below raw pixels, and fine-tuned it leads scratch by a lot, clearly (Figure 14.16; He et al. 2022, section 4, in sign). Contrast and VICReg are ahead of it when probed. Fine-tuned, the three are about level. All three methods with views end below their own probes: with so few labels this fine-tuning spoils features as well.
 #
-# Self-distillation failed: its loss ends where it began, at chance, $\ln K$, with the best of three rates. So our prediction that all three methods with views would probe ahead of the others failed with it. In so few updates it did not start; that says nothing of DINO, which was trained for far longer. And no ViT probes as well as raw pixels do on these black-and-white digits. The ResNet, which
-# was told what a convolution knows, is far ahead of the ViT after the same contrast: section 1, measured.
+# Self-distillation's loss ends at $\ln K$, what it costs to say everything a little (section 5), with the best of three rates. Did it collapse to that, or not get away from it yet? The loss cannot tell, and its spread was not logged. The features did change: their rank is below that of random weights. So our prediction that all three methods with views would probe ahead of the
+# others failed. That says nothing of DINO, which was trained for far longer.
 #
-# How much of it was patience? Scratch that computed as much as contrast and fine-tuning together takes back the larger part of the leads. Contrast, VICReg and masked images stay ahead of it, clear over test images, and not over three seeds: scratch differs widely from start to start. Denoising is level with it, and rotation is behind, not clearly. (Its best rate is the lowest of the three tried, so it may do better still.)
+# Mind how weak the rivals are here. No ViT, probed or fine-tuned, does as well as a probe on raw pixels, and scratch, fine-tuned, is below a probe on random weights. The ResNet is far ahead of the ViT after the same contrast; much of that is there before any training (compare the random weights of Figures 14.13 and 14.16). The two also differ in size, so it agrees with section 1, and does not isolate it.
 #
-# The two measurements answer two questions. A probe asks whether classes lie apart *by a linear function* as the features stand. Where that may come from: methods with views have been told what to forget, so little else is in the way. A network that paints has to keep everything, colours and places included; what a class needs is in there, but not sorted. Fine-tuning can sort it.
-# He et al. say so in their section 4.3, and probe less than all and more than nothing: they fine-tune only the last blocks. **A poor probe does not prove poor features; it proves that they are not linear in your classes.**
+# How much of it was patience? Scratch that computed as much as contrast and fine-tuning together takes back the larger part of the leads. Contrast, VICReg and masked images stay ahead of it, clear over test images, and not over three seeds: scratch differs widely from start to start. Denoising is ahead by little, over images only; rotation is behind, not clearly; self-distillation is clearly behind. (The best rate of scratch for longer, and that of pre-training with masked images, are the lowest of the three tried, so either may do better still.)
+#
+# The two measurements answer two questions. A probe asks whether classes lie apart *by a linear function* as the features stand. Where that may come from: methods with views have been told what to forget, so little else is in the way. A network that paints has to keep everything, strokes and places included; what a class needs is in there, but not sorted. Fine-tuning can sort it.
+# He et al. say so in their section 4.3, and try something between a probe and fine-tuning: they tune the last blocks only. **A poor probe does not prove poor features; it shows that so few labels do not find your classes by a linear function of them.**
 #
 # ## 7 · Outlines and boxes
 #
@@ -794,7 +796,7 @@ plots.show(diagrams.feature_pyramid(), "Maps of three stages are brought to one 
 # %% [markdown] tags=["exercise"]
 # **Exercise 14.7 · mean intersection over union (★★☆, 20 min)**
 #
-# Every pixel has a class from 0, the background, to `num_classes`. For each class divide the pixels where both masks say it by those where at least one does, over all pictures together. Return the mean over the classes that occur in either mask, background included; a class that occurs nowhere is left
+# Every pixel has a class from 0, the background, to `num_classes` itself: `num_classes` + 1 classes. For each class divide the pixels where both masks say it by those where at least one does, over all pictures together. Return the mean over the classes that occur in either mask, background included; a class that occurs nowhere is left
 # out. Pixels whose truth is −100 are not scored.
 
 
@@ -883,9 +885,9 @@ for name, (start, frozen) in starts.items():
 reveal("14.boxes", 100 * (ap50(boxed["contrast"]) - ap50(boxed["scratch"])))
 
 # %% [markdown]
-# One seed, one draw of scenes, one rate: a demonstration, no evidence.
+# One seed, one draw of scenes, one rate: a demonstration, no evidence. Where frozen is ahead of fine-tuned, a rate that nobody tuned may have spoiled what was learned.
 #
-# Outlines ask more of a map. The stem of our network leaves a quarter of the sides, so its finest map has one cell for 4 × 4 pixels, about the width of a stroke. Is that enough to outline digits? Fifty scenes with masks:
+# Outlines ask more of a map. The stem of our network, the layers before its first block, shrinks each side to a quarter, so its finest map has one cell for 4 × 4 pixels, about the width of a stroke. Is that enough to outline digits? Fifty scenes with masks:
 
 # %%
 predict("14.outlines", ..., unit="mean IoU of the outlines")
@@ -900,19 +902,19 @@ print(f"background everywhere {mean_iou(nothing, seen.masks, 10):.1%}; {(outline
 # %%
 palette = torch.tensor([[0.0, 0.0, 0.0], *plots.plt.get_cmap("tab10").colors])  # black for the background
 rows = [tiles(seen.images[:8]), *(list(palette[masks[:8]].numpy()) for masks in (seen.masks, outlined)), *[tiles(seen.images[:8])] * 2]
-fig = plots.image_grid(rows, row_labels=["scene", "true masks", "outlined", "boxes, scratch", "boxes, contrast"], scale=0.95)
+fig = plots.image_grid(rows, row_labels=["scene", "true masks", "outlined", "boxes, scratch", "boxes, fine-tuned"], scale=0.95)
 for row, name in ((3, "scratch"), (4, "contrast")):
     for n, (boxes, kinds, scores) in enumerate(zip(*(column[:8] for column in boxed[name]))):
         frame(fig.axes[8 * row + n], boxes[scores >= 0.3], kinds[scores >= 0.3])
-plots.show(fig, alt="What each finds in eight test scenes. Rows: the scenes; their true masks, a colour for each digit; the masks of the segmenter after contrast; the boxes with a score of at least 0.3 and their digits, from scratch and after contrast.", number="14.18")
+plots.show(fig, alt="Few boxes, often with wrong names, and hardly an outline. Eight test scenes. Rows: the scenes; their true masks, a colour for each digit; the masks of the segmenter after contrast; the boxes with a score of at least 0.3 and their digits, from scratch and after contrast.", number="14.18")
 credit("test")
 
 # %% [markdown]
-# Find in Figure 14.18 a digit that is boxed well and named wrongly, and one that is missed: the two mistakes have different causes, and both lower the score. The outlines are hardly better than none. In a trial before the ledger no network with this stem outlined anything, from whichever start. **What a map does not resolve, no pre-training brings back.**
+# Find in Figure 14.18 a digit that is boxed well and named wrongly, and one that is missed: the two mistakes have different causes, and both lower the score. The outlines are hardly better than none. The map may be too coarse, or the updates too few: one run does not say which.
 #
 # ### The ledger
 #
-# So the ledger's network has a stem that keeps the sides, and was pre-trained for longer. There are three seeds with labelled scenes of their own, and each arm has rates of its own, for the head and for the encoder. There is one more rival: an encoder pre-trained *with labels of another kind*, on coloured letters, as ImageNet's classes are labels of another kind than COCO's boxes.
+# The ledger's network has a stem that keeps the sides, and was pre-trained for longer. (In trials of 400 updates no network with the coarser stem had outlined anything, from any start.) There are three seeds with labelled scenes of their own, and each arm has rates of its own, for the head and for the encoder. There is one more rival: an encoder pre-trained *with labels of another kind*, on coloured letters, as ImageNet's classes are labels of another kind than COCO's boxes.
 
 # %%
 dense_entry = results("14-dense")
@@ -947,7 +949,7 @@ dense_leads |= {f"{short}, 100 pictures, over letters": stored(dense[task_name][
 fig, ax = plots.figure(width=8.5, height=5.6)
 plots.leads(ax, dense_leads)
 clear = [f"{name} {100 * one.difference:+.1f}" for name, one in dense_leads.items() if one.is_clear]
-plots.show(fig, alt=f"In boxes the lead of contrast over scratch is large, in outlines it is small. The lead in points for labelled pictures, for more updates with 100 pictures, for small digits, and over an encoder pre-trained with labels of letters, each with two intervals. Clear by both: {'; '.join(clear) or 'none'}.", number="14.20")
+plots.show(fig, alt=f"More updates shrink the lead of contrast over scratch in boxes, and do not shrink the one in outlines. The lead in points for labelled pictures, for more updates with 100 pictures, for small digits, and over an encoder pre-trained with labels of letters, each with two intervals. Clear by both: {'; '.join(clear) or 'none'}.", number="14.20")
 
 # %% [markdown]
 # What do the numbers look like? The first seed's networks, after the longest training on a hundred scenes:
@@ -962,18 +964,18 @@ for row, start in ((4, "scratch"), (5, "contrast")):
     for n, found in enumerate(boxes[start]):
         found = torch.tensor(found).reshape(-1, 6)
         frame(fig.axes[len(shown) * row + n], found[:, :4], found[:, 4].long())
-plots.show(fig, alt=f"With a finer map there are outlines, and the names of the digits are what is often wrong. Six test scenes, after {MOST} updates on 100 labelled scenes: the scenes; their true masks, a colour for each digit; masks and boxes from scratch and after contrast, boxes with a score of at least 0.3.", number="14.21")
+plots.show(fig, alt=f"Trained for longer, both outline the digits, and the names are what is often wrong. Six test scenes, after {MOST} updates on 100 labelled scenes: the scenes; their true masks, a colour for each digit; masks and boxes from scratch and after contrast, boxes with a score of at least 0.3.", number="14.21")
 credit("test")
 
 # %% [markdown]
-# **Boxes.** Contrast leads scratch with every number of labelled scenes, clearly, and frozen it is level with fine-tuned (Figures 14.19 and 14.20). With 500 scenes and no more updates nobody sees a scene often: contrast gains by them, scratch hardly. **Outlines.** The lead is a few points; with fifty scenes, where we had predicted at least five, it is not clear over seeds.
+# **Boxes.** Contrast leads scratch with every number of labelled scenes, clearly, and frozen it is level with fine-tuned (Figures 14.19 and 14.20). With 500 scenes and no more updates nobody sees a scene often: contrast gains by them, scratch hardly. **Outlines.** The lead is a few points; with fifty scenes, where we had predicted at least five, it is not clear over seeds. With 500 pictures and no more updates both outline worse than with 100, scratch by more, so the lead grows: that prediction failed, too.
 #
 # **Patience.** With four times as many updates scratch makes up more than half of the lead in boxes, and what is left is no longer clear over seeds. So it was for He, Girshick and Dollár (2019), who trained detectors on COCO from scratch for long enough: ImageNet pre-training, with all its labels, "speeds up convergence early in training, but does not necessarily [...] improve
-# final target task accuracy" (abstract). In outlines, however, the lead did not shrink, and our prediction, half in both, failed. (Rates were chosen for the shorter runs.)
+# final target task accuracy" (abstract). In outlines, however, the lead did not shrink, and our prediction, half in both, failed. (Rates were chosen for the shorter runs. After twice as many updates the lead in boxes had shrunk still more, and was clear: from there to the longest run one seed of scratch fell back.)
 #
-# **Labels of another kind.** The encoder that was pre-trained with the labels of letters is level with contrast in both tasks. Labels were not needed, then; nor does contrast do better than they do.
+# **Labels of another kind.** With a hundred pictures and the shorter run the encoder that was pre-trained with the labels of letters is level with contrast in boxes, and in outlines ahead of it over test images, not over seeds. Labels were not needed, then; whether they help we cannot tell.
 #
-# **Small digits**, of 14 to 18 pixels. A random resized crop only ever *enlarges*, so in pre-training no digit's square was smaller than 26 pixels (Touvron et al. 2019 measured what such a gap costs). We had predicted no lead. In outlines there is none, and nobody outlines anything. In boxes the lead is large and clear: the prediction failed. What was learned on large digits did help to find small ones.
+# **Small digits**, of 14 to 18 pixels. A random resized crop only ever *enlarges*, so in pre-training no digit's square was smaller than 26 pixels (Touvron et al. 2019 measured what such a gap costs). We had predicted no lead. In outlines there is none: scratch is ahead over images, and both outline next to nothing. In boxes the lead is large and clear: the prediction failed. What was learned on large digits did help to find small ones, within as many updates; scratch for longer was not tried here.
 #
 # ## 8 · What a claim needs
 #
@@ -1007,10 +1009,10 @@ design = check("14.9", design)
 #
 # * Contrast is a classification with one class per picture of the batch. At chance it costs $\ln(2N - 1)$; its gradient pulls towards the partner and away from the mean of all whom it is mistaken for.
 # * The views say what may be forgotten, and so decide what is learned. Crops alone leave the colours, which give the answer away: a low loss and no digits. With few labels most of the lead over scratch was patience.
-# * Agreement alone collapses. Negatives, variance and covariance, or centring and sharpening stand against it. Log spread or rank beside the loss.
-# * The head is trained to forget, and discarded. Batch normalisation couples samples. Neither it nor large batches were needed here.
+# * Agreement alone collapses. Negatives, variance and covariance, or centring and sharpening stand against it. Log the spread of what is compared beside the loss, and a probe from time to time.
+# * The head is trained to forget, and discarded. Batch normalisation couples samples. Neither batch normalisation nor large batches were needed here.
 # * A masked autoencoder's encoder sees the visible patches only. What it learns is underrated by a linear probe.
-# * Outlines are measured by intersection over union, boxes by average precision. In boxes contrast leads scratch by a lot, and more updates make up more than half; in outlines it leads by little. Labels of another kind do as well.
+# * Outlines are measured by intersection over union, boxes by average precision. In boxes contrast leads scratch by a lot, and more updates make up more than half; in outlines it leads by little. Labels of another kind did not do clearly better.
 # * The rival is scratch *with the same views, as many updates, as many rates tried*.
 #
 # **What we measured**: the loss at chance and at right angles, its gradient, and both scores against the library's; a live contrast with crops and colours and one with crops alone, their probes and neighbours; a masked autoencoder's paintings; detectors from three starts, and a segmenter; `14-augmentations`, `14-head-temperature-batch`, `14-objectives` and `14-dense`
