@@ -495,3 +495,291 @@ for arm, found in learned.items():
 # TODO(result): does any frame of the utterance keep more than half for "other", and little for "same"? How much of it is the voice, and how much the room?
 #
 # It is the shortcut of chapter 14 once more. There the colours gave two crops away, here voice and room give a frame away. Then as now the cure was not a better network but a task that cannot be solved by what should not be learned. (If voices *are* what you are after, the "worse" task is the better one. Van den Oord et al. 2018 compare several ways to draw negatives.)
+
+# %% [markdown]
+# ## 5 · Hide frames
+#
+# BERT hides words and restores them (chapter 07). Hide a frame of 20 ms, and its neighbours give it away: half of the same vowel is still there. So whole **spans** are hidden, some tenth of a second or two at a time.
+#
+# How many? wav2vec 2.0 (Baevski et al. 2020, section 4.2) draws beginnings: each frame begins a span with probability $p = 0.065$, and $M = 10$ frames from there are hidden. Spans overlap. A frame stays visible if none of the $M$ places from which a span would cover it is a beginning, so the hidden share is about $1 - (1 - p)^M$. Not $p M$!
+
+# %%
+p, M = 0.065, 10
+begins = Keys.of(0, 500).uniform("beginnings", (400,)) < p
+overlapping = torch.stack([F.pad(begins, (i, 0))[:, :400] for i in range(M)]).any(0)
+print(f"p · M = {p * M:.1%}; 1 − (1 − p)^M = {1 - (1 - p) ** M:.1%}; hidden in 500 drawn masks {overlapping.float().mean():.1%}, between {overlapping.float().mean(1).min():.0%} and {overlapping.float().mean(1).max():.0%}")
+claim((overlapping.float().mean() - (1 - (1 - p) ** M)).abs() < 0.01, "where beginnings are drawn, the hidden share is 1 − (1 − p)^M")
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 15.4 · hide spans (★★☆, 20 min)**
+#
+# Hide in each utterance exactly `round(share · length / span)` spans of `span` frames that do not overlap (they may meet). Every order of spans and single visible frames is to be equally likely. `keys.uniform("name", (n,))` gives $n$ numbers for each of the $B$ utterances, always the same ones for the same keys. Hint: how many *things*, spans and visible frames, are to be put in order, and how wide is each?
+
+
+# %% tags=["exercise"]
+def span_mask(keys, length, share, span):
+    """Which frames are hidden: (B, length) bool."""
+    ### BEGIN SOLUTION
+    spans = round(share * length / span)
+    widths = torch.tensor([span] * spans + [1] * (length - spans * span))  # spans first, then visible frames
+    order = keys.uniform("spans", (len(widths),)).argsort(dim=1)
+    return torch.stack([(row < spans).repeat_interleave(widths[row]) for row in order])
+    ### END SOLUTION
+
+
+span_mask = check("15.4", span_mask)
+
+# %%
+keys, share, span = Keys.of(0, 24), 0.5, 10
+drawn = {"single frames": keys.uniform("single", (100,)) < share, "beginnings": overlapping[:24, :100], "an order of spans (15.4)": span_mask(keys, 100, share, span),
+         "the library's": librarys_span_mask(keys, torch.full((24,), 100), 100, share, span)}
+fig, axes = plots.figure(columns=4, width=11, height=2.4)
+for ax, (name, mask) in zip(axes, drawn.items()):
+    ax.imshow(mask, aspect="auto", cmap="Blues", interpolation="nearest")
+    ax.set(title=name, xlabel="frame", yticks=[])
+    ax.grid(visible=False)
+shares = "; ".join(f"{name} {mask.float().mean():.0%}, from {mask.float().mean(1).min():.0%} to {mask.float().mean(1).max():.0%}" for name, mask in drawn.items())
+plots.show(fig, alt=f"Single frames are given away by their neighbours; drawn beginnings hide more in one utterance than in another. Four ways to hide, 24 utterances each, a row for each, dark where hidden. Hidden: {shares}.", number="15.10")
+claim((drawn["an order of spans (15.4)"].sum(1) == 50).all() and (drawn["the library's"].sum(1) == 50).all(), "with an order drawn, each utterance hides exactly half")
+
+# %% [markdown]
+# ### What to predict there?
+#
+# **The frames themselves**, number by number: half the squared error, as the masked autoencoder of chapter 03. Loud frames count more than soft ones, and the hiss is a part of the answer.
+#
+# **A word for them.** HuBERT (Hsu et al. 2021) makes the list of words that sound does not have. Frames are sorted into $K$ clusters by k-means, first those of MFCC, and the network says to which cluster a hidden frame belongs: a cross-entropy, as in BERT. The clusters are poor phones. But to guess them from far away a network has to learn what is *regular* in them, and that is more than they are. Then its own vectors are clustered, and a second round has a better teacher (Figure 15.11).
+
+# %%
+plots.show(diagrams.hidden_units(), "HuBERT's way round: clusters of frames are the words to be guessed, and what guesses them makes the next clusters. Frames of MFCC are sorted by k-means into clusters; a network hears the sound with a span hidden and is scored on the clusters in the span alone; in a second round k-means sorts its own vectors.", number="15.11")
+
+# %% [markdown]
+# How good is a list of clusters? A frame's cluster may tell its phone or not, and that is what mutual information measures. Divide it by the phones' entropy, and you have the share of what there is to know about the phone that the cluster tells: **phone-normalised mutual information**, PNMI,
+#
+# $$\mathrm{PNMI} = \frac{I(\text{phone}; \text{cluster})}{H(\text{phone})} = 1 - \frac{H(\text{phone} \mid \text{cluster})}{H(\text{phone})}. \tag{15.4}$$
+#
+# (Hsu et al., equation 10.) Phones are needed to measure it, not to train.
+
+# %%
+def pnmi(model, layer=-1, clusters=50):
+    """How much of a phone its cluster tells: clusters of training frames, phones of the test."""
+    found = k_means(torch.cat(frame_vectors(model, phrases.subset(range(dial(smoke=20, laptop=200))), layer)), clusters)
+    asked = frame_samples(model, test, layer=layer)
+    return found.nearest(asked.features), asked.labels
+
+
+def information_share(clusters, phones):
+    """Equation (15.4), from counts."""
+    joint = torch.zeros(int(phones.max()) + 1, int(clusters.max()) + 1, dtype=torch.double).index_put_((phones, clusters), torch.ones(len(phones), dtype=torch.double), accumulate=True)
+    joint /= joint.sum()
+    entropy = lambda shares: torch.special.entr(shares).sum()
+    return ((entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint)) / entropy(joint.sum(1))).item()
+
+
+predict("15.pnmi", ..., unit="of the phone is told by clusters of MFCC (a share)")
+tell = {}
+for name, model in (floors | {"after CPC": listener}).items():
+    clusters, phones = pnmi(model)
+    tell[name] = information_share(clusters, phones)
+    claim(abs(tell[name] - phone_information(clusters, phones)) < 1e-9, f"{name}: PNMI {tell[name]:.3f}, as the library has it")
+reveal("15.pnmi", tell["MFCC + Δ"])
+
+# %% [markdown]
+# Compare PNMI at the same number of clusters and frames only: more clusters tell more, down to a cluster for each frame, which tells all and means nothing.
+#
+# ## 6 · What is kept, layer by layer
+#
+# Three objectives on one network of two layers, each for as long as costs the same: contrastive prediction among frames of the same utterance, masked frames, and masked clusters in two rounds. Then probes on each layer, for phones and for voices.
+
+# %%
+predict("15.layer", ..., unit="points of voices (first layer less second, after contrastive prediction)")
+
+# %%
+objectives_entry = results("15-objectives")
+objectives = objectives_entry["measured"]
+print(verdict_table(objectives_entry))
+layers, ways = objectives["by layer"], {"prediction": plots.BLUE, "masked spectra": plots.GREEN, "clusters, first round": plots.YELLOW, "clusters, second round": plots.ORANGE, "frozen random": plots.GREY}
+voice_by_layer = [100 * mean(layer) for layer in zip(*layers["voices"]["prediction"])]
+reveal("15.layer", voice_by_layer[1] - voice_by_layer[2])
+
+# %%
+fig, axes = plots.figure(columns=2, width=10.5, height=3.6)
+for ax, task in zip(axes, ("phones", "voices")):
+    for way, colour in ways.items():
+        plots.spread(ax, range(3), 100 * np.array(layers[task][way]).T, way, colour)
+    for floor in ("log-mel ± 3", "MFCC + Δ"):
+        height = 100 * mean(run[-1] for run in layers[task][floor])
+        ax.axhline(height, color=plots.SKY, linestyle="--", linewidth=1)
+    ax.set(xticks=range(3), xticklabels=["front", "layer 1", "layer 2"], xlim=(-0.1, 3.3), ylabel=f"{task} told (%)")
+described = "; ".join(f"{way}: phones {', '.join(f'{100 * mean(layer):.0f}' for layer in zip(*layers['phones'][way]))}, voices {', '.join(f'{100 * mean(layer):.0f}' for layer in zip(*layers['voices'][way]))}" for way in ways)
+plots.show(fig, alt=f"Each objective keeps phones and voices in its own way, and each layer differently. Accuracy in percent of a probe on the front, the first and the second layer, bands over three seeds; dashed, log-mel with neighbours and MFCC. {described}.", number="15.12")
+
+# %% [markdown]
+# TODO(result): read Figure 15.12: in which layer are phones told best after prediction, and do voices fall from the first layer to the second?
+#
+# TODO(result): masked spectra against the random network in phones and in words: is reconstruction ahead of anything?
+#
+# Pasad, Chou and Livescu (2021) took wav2vec 2.0 apart in this way. Going up its layers they found sound first, then phones, then words; the last layers turn back towards the input, as those of an autoencoder do. Two layers are too few to see the turn. What carries over is the advice: **probe all layers, and say which one you took.** Who takes the last one out of habit may measure the pretext task.
+
+# %%
+fig, ax = plots.figure(width=8.5, height=3.2)
+names = ["MFCC + Δ", "log-mel ± 3", *ways]
+best = {name: [max(run) for run in layers["pnmi"][name]] for name in names}
+plots.bars(ax, names, list(best.values()), [plots.SKY, plots.SKY, *ways.values()], form=".3f")
+ax.set(xlabel=f"PNMI of {objectives['clusters']} clusters, best layer", xlim=(0, 1.2 * max(map(max, best.values()))))
+plots.show(fig, alt=f"Does a student's layer tell more of phones than the clusters that it was taught with? Phone-normalised mutual information of {objectives['clusters']} clusters: " + "; ".join(f"{name} {mean(each):.3f}" for name, each in best.items()) + ".", number="15.13")
+
+# %% [markdown]
+# TODO(result): Figure 15.13: is the first student above its teacher, MFCC, with every seed? Is the second above the first? Above contrastive prediction?
+#
+# ## 7 · Writing it down
+#
+# A transcript says *what*, not *when*. "seven" has five phones, its sound some 25 frames of 20 ms. Which frame should say which phone? **Connectionist temporal classification** (CTC; Graves et al. 2006) answers: any, as long as the whole says the word. It was made for BLSTMs, which the article of this course names for speech: an LSTM in each direction, joined after every layer (Schuster and Paliwal 1997). It fits any network that gives a vector a frame.
+#
+# At each frame the network says one of the symbols, or nothing: the **blank**, written –. What a *path* of such answers says is found in two steps: a symbol that follows itself is one symbol that lasts, so repeats are merged; then blanks are left out. "n n – oU oU" says *n oU*, "no". A symbol that is said twice needs a blank between: "a a" says *a*, "a – a" says *a a*.
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 15.5 · all ways to say it (★★★, 35 min)** and **15.6 · what a path says (★☆☆, 10 min)**
+#
+# The easy one first. 15.6: collapse a path, a list of symbols in which 0 is the blank.
+
+
+# %% tags=["exercise"]
+def collapse(path):
+    """What a path says: a list of symbols without the blank, 0."""
+    ### BEGIN SOLUTION
+    merged = [symbol for i, symbol in enumerate(path) if i == 0 or symbol != path[i - 1]]
+    return [symbol for symbol in merged if symbol != 0]
+    ### END SOLUTION
+
+
+collapse = check("15.6", collapse)
+
+# %% [markdown]
+# Many paths say the same. For $U$ symbols, no two neighbours alike, in $T$ frames there are $\binom{T + U}{2U}$ of them:
+
+# %%
+def paths_that_say(symbols, frames, alphabet):
+    """All paths of so many frames that collapse to the symbols."""
+    return [path for path in product(range(alphabet + 1), repeat=frames) if collapse(path) == list(symbols)]
+
+
+for symbols, frames in (([1], 3), ([1, 2], 3), ([1, 2], 5), ([1, 2, 1], 6)):
+    found = paths_that_say(symbols, frames, 2)
+    print(f"{symbols} in {frames} frames: {len(found)} paths, by the formula {math.comb(frames + len(symbols), 2 * len(symbols))}")
+    claim(len(found) == math.comb(frames + len(symbols), 2 * len(symbols)), "the formula counts the paths")
+print(f"a phrase of 12 phones in 60 frames: {math.comb(72, 24):.1e} paths")
+
+# %% [markdown]
+# With frames independent given the sound, a path's probability is the product of its frames' probabilities, and the transcript's the sum over all its paths. Nobody adds up so many one by one. But paths that have said equally much by frame $t$ go on alike, so they can be added up together. Write the transcript with blanks around: the states – $y_1$ – $y_2$ – … $y_U$ –. Let $\alpha_t(s)$ be the probability of all paths up to frame $t$ that are in state $s$ then. They were there before, or came from the state before, or left a blank out:
+#
+# $$\alpha_t(s) = \big(\alpha_{t-1}(s) + \alpha_{t-1}(s-1) + [\text{skip}]\; \alpha_{t-1}(s-2)\big)\, p_t(s) \tag{15.5}$$
+#
+# where the skip is allowed to a symbol that differs from the one two states before (the blank between two that are the same may not be left out). A path begins in one of the first two states and ends in one of the last two (Graves et al. 2006, section 4.1). Figure 15.14 has all of it for "no".
+
+# %%
+plots.show(diagrams.connectionist_paths(), "Every way through the lattice says n oU; the recursion adds up all of them at once. Five states, blank, n, blank, oU, blank, in six frames: from each state a line leads to itself, to the next, and, in orange, from n to oU without the blank between. Paths begin in the first two states and end in the last two.", number="15.14")
+
+# %% [markdown] tags=["exercise"]
+# Now 15.5: `log_probs` $(T, 1 + \text{symbols})$ are log-probabilities, column 0 the blank's; `labels` is a list of symbols 1, 2, … of which there is at least one. Return $\log P(\text{labels})$. Stay in logarithms: a product of 80 probabilities underflows. In logarithms a sum is `logsumexp`, and "impossible" is $-\infty$.
+
+
+# %% tags=["exercise"]
+def ctc_forward(log_probs, labels):
+    """log P(labels), a scalar; −inf if there are too few frames."""
+    ### BEGIN SOLUTION
+    states = [0]
+    for symbol in labels:
+        states += [symbol, 0]
+    skip = torch.tensor([s > 1 and states[s] != 0 and states[s] != states[s - 2] for s in range(len(states))])
+    alpha = torch.full((len(states),), -math.inf, dtype=log_probs.dtype)
+    alpha[:2] = log_probs[0, states[:2]]
+    for frame in log_probs[1:]:
+        one = F.pad(alpha, (1, 0), value=-math.inf)[:-1]
+        two = F.pad(alpha, (2, 0), value=-math.inf)[:-2].masked_fill(~skip, -math.inf)
+        alpha = torch.stack([alpha, one, two]).logsumexp(0) + frame[states]
+    return alpha[-2:].logsumexp(0)
+    ### END SOLUTION
+
+
+ctc_forward = check("15.5", ctc_forward)
+
+# %%
+log_probs = torch.randn(6, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0)).log_softmax(1)
+for labels in ([1], [1, 2], [2, 2], [1, 2, 3]):
+    by_hand = torch.stack([log_probs[range(6), list(path)].sum() for path in paths_that_say(labels, 6, 3)]).logsumexp(0)
+    by_torch = -F.ctc_loss(log_probs[:, None], torch.tensor([labels]), torch.tensor([6]), torch.tensor([len(labels)]), reduction="sum")
+    by_you = torch.as_tensor(ctc_forward(log_probs, labels))
+    print(f"{labels}: yours {by_you:.9f}, all paths {by_hand:.9f}, torch {by_torch:.9f}, the library {ctc_log_likelihood(log_probs, labels):.9f}")
+    claim(max(abs(by_you - by_hand), abs(by_you - by_torch)) < 1e-6, "the recursion is the sum over all paths, and torch's loss")
+
+# %% [markdown]
+# The gradient comes by autograd: each path pulls by its share of the probability.
+#
+# ### The plateau of blanks
+#
+# CTC has a plateau of its own. Suppose that a network does not yet hear anything, so that it gives the same answer at every frame. Which one is best? Let us fit it.
+
+# %%
+said = [row[row >= 0] for row in phrases.sequences[:20]]
+frames = phrases.lengths[:20] // 2
+constant = torch.zeros(len(phrases.symbols), requires_grad=True)
+adam = torch.optim.Adam([constant], lr=0.1)
+for _ in range(150):
+    at_every_frame = constant.log_softmax(0).expand(int(frames.max()), 20, -1)
+    loss = F.ctc_loss(at_every_frame, torch.cat(said), frames, torch.tensor([len(row) for row in said]), reduction="sum")
+    adam.zero_grad(), loss.backward(), adam.step()
+probabilities = constant.detach().softmax(0)
+commonest = int(probabilities[1:].argmax()) + 1
+print(f"the best answer that hears nothing: blank {probabilities[0]:.0%}, then {phrases.symbols[commonest]!r} {probabilities[commonest]:.0%}; it writes {collapsed([int(probabilities.argmax())] * 50)}")
+claim(probabilities.argmax() == 0, "of all answers that hear nothing, the best writes nothing")
+
+# %% [markdown]
+# A transcript with many more frames than phones is mostly said by blanks, so blanks are learned first, in a few updates. The loss falls fast, then it rests, and the phone error rate rests at 100 %: every phone is left out. Learning begins when the network finds *where* something is said. With a low rate or few updates it never gets there, and whoever compares two networks on this plateau compares nothing.
+#
+# ### Live
+#
+# A hundred transcripts, and two frozen encoders: the random one and the one that has listened. A linear layer writes.
+
+# %%
+predict("15.write", ..., unit="points of phone error rate (after listening, less random)")
+few_written = phrases.subset(range(dial(smoke=16, laptop=100)))
+to_write = [row[row >= 0].tolist() for row in test.sequences]
+writers, rates = {}, {}
+for name, encoder in (("random", AcousticLSTM(SHAPE, seed=0)), ("after CPC", listener)):
+    writers[name] = fine_tune_ctc(encoder, LengthBuckets(few_written, 16), len(phrases.symbols) - 1, recipe(dial(smoke=2, laptop=300), rate=1e-2), frozen=True)
+    written = transcripts(writers[name], test)
+    rates[name] = error_rate(to_write, written)
+    print(f"{name:10s} phone error rate {rates[name]:.1%}; {sum(map(len, written)) / sum(map(len, to_write)):.0%} as many phones written as said")
+reveal("15.write", 100 * (rates["after CPC"] - rates["random"]))
+print("said:   ", " ".join(test.symbols[s] for s in to_write[0]), "\nwritten:", " ".join(test.symbols[s] for s in written[0]))
+
+# %%
+with torch.no_grad():
+    answer = writers["after CPC"](test.ragged["features"].row(0)[None])
+shares = answer.vectors[0].softmax(1)  # (T′, 1 + symbols)
+seconds = 0.02 * np.arange(len(shares))
+fig, ax = plots.figure(width=9.5, height=3)
+ax.fill_between(seconds, shares[:, 0], color=plots.GREY, alpha=0.25, linewidth=0)
+for symbol in sorted(set(to_write[0])):
+    if shares[:, symbol].max() > 0.15:
+        ax.plot(seconds, shares[:, symbol], linewidth=1.5)
+        ax.annotate(test.symbols[symbol], (seconds[shares[:, symbol].argmax()], shares[:, symbol].max()), xytext=(0, 2), textcoords="offset points", ha="center")
+for begin, end, name in phone_spans(test, 0):
+    ax.axvline(begin / 100, color=plots.GREY, linewidth=0.5)
+    ax.annotate(name, ((begin + end) / 200, 1.06), ha="center", annotation_clip=False, color=plots.GREY)
+ax.set(xlabel="seconds", ylabel="probability", ylim=(0, 1), xlim=(0, seconds[-1]))
+plots.show(fig, alt=f"CTC answers with blanks most of the time, and with spikes where it hears a phone. The probabilities of the blank, shaded, and of the phones of one test phrase over time; above in grey the phones that were said and where each began. Over all frames the blank has {shares[:, 0].mean():.0%}.", number="15.15")
+
+# %% [markdown]
+# ### Reading off the answer
+#
+# The likeliest path need not say the likeliest transcript: another transcript may have more paths. Two frames, one symbol, and the blank at 0.6 in both. The likeliest path is – –, with 0.36. But *a* has three paths, a a, a – and – a, and 0.64 together. A **prefix beam search** (Hannun et al. 2014) keeps, frame by frame, the likeliest beginnings of transcripts with all their paths.
+
+# %%
+two_frames = torch.tensor([[0.6, 0.4], [0.6, 0.4]]).log()
+best, log_probability = prefix_beam(two_frames, width=4)
+print(f"likeliest path: {collapsed(two_frames.argmax(1).tolist())} with {0.6 * 0.6:.2f}; likeliest transcript: {best} with {math.exp(log_probability):.2f}")
+claim(best == [1] and abs(math.exp(log_probability) - 0.64) < 1e-6, "the likeliest path says nothing, the likeliest transcript says a")
+some = test.subset(range(dial(smoke=2, laptop=25)))
+for width in (0, 8):
+    print(f"beam {width}: phone error rate {error_rate(to_write[: len(some)], transcripts(writers['after CPC'], some, beam=width)):.1%}")
