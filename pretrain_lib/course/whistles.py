@@ -12,7 +12,7 @@ from ..data.speech.clips import Clip, Hearing, assembled
 from ..data.speech.dataset import SpeechDataset
 from ..data.speech.phones import PHONES
 
-RATE, LONG, COUNT, VOICES, WORDS = 16000, 1600, 60, 4, 10
+RATE, LONG, COUNT, VOICES, WORDS = 16000, 1600, 240, 4, 10
 
 
 def whistles(seed: int) -> SpeechDataset:
