@@ -309,7 +309,7 @@ claim((theirs - ours).abs() < 1e-4, "your loss is the library's, where the candi
 # Train it. No label is read. 32 frames of the same utterance are drawn as candidates besides the true one.
 
 # %%
-STEPS, OFFSETS, NEGATIVES = dial(smoke=2, laptop=150), 4, 32
+STEPS, OFFSETS, NEGATIVES = dial(smoke=2, laptop=500), 4, 32
 chance = math.log(1 + NEGATIVES)
 
 
@@ -330,7 +330,7 @@ claim(told["after CPC"] > told["random BLSTM"], "after contrastive prediction ph
 headline("phones told after contrastive prediction, over a random network", told["after CPC"] / told["random BLSTM"], 1.0, at_most=False)
 
 # %% [markdown]
-# One seed, few updates and one strength of the probe: a demonstration. Before the measurement, the most instructive way to fail.
+# One seed, few updates and one strength of the probe: a demonstration. But it is worth a thought what has happened. Nobody has told the network what a phone is, or that there are such things. It was asked which frame comes next, and to know that, it pays to know in the midst of which sound one is. Before the measurement, the most instructive way to fail.
 #
 # ### Who has heard the future?
 #
@@ -384,8 +384,8 @@ for name, log in LOGS.items():
 
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
-# A: better than anybody could predict, and phones worse than untrained: the answer was among the inputs; B: nothing is written, nothing is learned yet
-# C: new recordings by known speakers against new speakers; D: a low loss, phones below untrained, voices above; E: slow, above untrained, and the same for new voices
+# A: better than anybody could predict, and phones hardly better for it: the answer was among the inputs; B: nothing is written, nothing is learned yet
+# C: new recordings by known speakers against new speakers; D: the lowest loss for its chance, and phones below untrained; E: phones rise, voices fall
 diagnoses = {"A": "it has heard the future", "B": "blank plateau", "C": "the voice is in both parts", "D": "the voice gives it away", "E": "healthy"}
 ### END SOLUTION
 diagnoses = check("15.3", diagnoses)
@@ -424,7 +424,7 @@ def one_loss(objective, others):
 for name, objective in (("same", same), ("other", other)):
     found = [one_loss(objective, others) for others in ([1, 2, 3], [4, 5, 6])]
     print(f"told from frames of {name:5s} utterances: what utterance 0 adds to two batches differs by {abs(found[0] - found[1]):.3f} nats; separable: {objective.separable}")
-    claim((abs(found[0] - found[1]) < 0.01 * abs(found[0])) == objective.separable, "an objective is a sum over samples if, and only if, it says so")
+    claim((abs(found[0] - found[1]) < 0.1) == objective.separable, "an objective is a sum over samples if, and only if, it says so")
 predict("15.other", ..., unit="points of phones (told from other utterances, less a random network)")
 
 # %% [markdown]
@@ -747,7 +747,7 @@ few_written = phrases.subset(range(dial(smoke=16, laptop=100)))
 to_write = [row[row >= 0].tolist() for row in test.sequences]
 writers, rates = {}, {}
 for name, encoder in (("random", AcousticLSTM(SHAPE, seed=0)), ("after CPC", listener)):
-    writers[name] = fine_tune_ctc(encoder, LengthBuckets(few_written, 16), len(phrases.symbols) - 1, recipe(dial(smoke=2, laptop=300), rate=1e-2), frozen=True)
+    writers[name] = fine_tune_ctc(encoder, LengthBuckets(few_written, 16), len(phrases.symbols) - 1, recipe(dial(smoke=2, laptop=1000), rate=1e-2), frozen=True)
     written = transcripts(writers[name], test)
     rates[name] = error_rate(to_write, written)
     print(f"{name:10s} phone error rate {rates[name]:.1%}; {sum(map(len, written)) / sum(map(len, to_write)):.0%} as many phones written as said")
@@ -772,6 +772,10 @@ ax.set(xlabel="seconds", ylabel="probability", ylim=(0, 1), xlim=(0, seconds[-1]
 plots.show(fig, alt=f"CTC answers with blanks most of the time, and with spikes where it hears a phone. The probabilities of the blank, shaded, and of the phones of one test phrase over time; above in grey the phones that were said and where each began. Over all frames the blank has {shares[:, 0].mean():.0%}.", number="15.15")
 
 # %% [markdown]
+# The blanks of Figure 15.15 are not silence. They say "nothing new". A phone is a spike of a frame or two, near where it is said and not always there: CTC is asked for the order, not for the time.
+#
+# Before you believe the difference between the two writers, look at how much each has written. One that has not left the plateau of blanks says nothing about its encoder, only about its updates. That is why the ledger gives every arm rates of its own and counts what is written.
+#
 # ### Reading off the answer
 #
 # The likeliest path need not say the likeliest transcript: another transcript may have more paths. Two frames, one symbol, and the blank at 0.6 in both. The likeliest path is – –, with 0.36. But *a* has three paths, a a, a – and – a, and 0.64 together. A **prefix beam search** (Hannun et al. 2014) keeps, frame by frame, the likeliest beginnings of transcripts with all their paths.
