@@ -813,7 +813,7 @@ claim(taught > alone, "distilling costs more than training the same student, and
 # * Prune in three rounds of 10 %, measuring importance anew each time, against 30 % at once.
 # * Distil at temperatures 1 and 8: does the student care? (We have not measured it.)
 # * Teach the student for five times as long. Where does it stop?
-# * This is the last chapter so far. Take a task of your own, and carry a model to it.
+# * Take a task of your own, and carry a model to it. Chapter 14 goes on with images.
 #
 # ## References
 #

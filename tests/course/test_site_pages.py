@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from statistics import mean, stdev
 
@@ -12,9 +13,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import pretrain_lib
 from pretrain_lib.course.addresses import badges
+from pretrain_lib.course.exercises import ch14
 from pretrain_lib.course.markdown import caption, escaped
 from pretrain_lib.course.results import ROOT
-from pretrain_lib.course.site import clinic, findings, glossary, reference
+from pretrain_lib.course.site import clinic, clinic_images, findings, glossary, reference
 from pretrain_lib.course.site.__main__ import main, without_dead_links
 from pretrain_lib.course.site.chapters import Chapter, chapter_names, linked
 from pretrain_lib.course.sources import chapter_cells, chapter_sources, first_cell
@@ -198,7 +200,7 @@ def test_a_docstring_becomes_markdown():
 def test_the_clinic_shows_what_its_page_says():
     """The diagnoses, asserted on the curves that are drawn."""
     logs = json.loads(clinic.LOGS.read_text(encoding="utf-8"))
-    lines, runs = logs["lines"], logs["runs"]
+    lines, runs = logs["masked tokens"]["lines"], logs["masked tokens"]["runs"]
     last = {name: (run["training"][-1][1], run["held out"][-1][1]) for name, run in runs.items()}
     assert lines["best possible"] < lines["bigram"] < lines["unigram"]
     assert lines["best possible"] < last["healthy"][1] < lines["best possible"] + 0.2
@@ -211,4 +213,49 @@ def test_the_clinic_shows_what_its_page_says():
     held_out = [loss for _, loss in runs["over-fitting"]["held out"]]
     assert held_out[-1] > min(held_out) + 0.5 and last["over-fitting"][0] < lines["best possible"]
     page = (ROOT / "docs" / "clinic.md").read_text(encoding="utf-8")
-    assert {f"clinic-{name.replace(' ', '-')}.png" for name in runs} == set(re.findall(r"\]\((clinic-[\w-]+\.png)\)", page))
+    names = [name for ward in logs.values() for name in ward["runs"]]
+    assert len(names) == len(set(names)) and {f"clinic-{name.replace(' ', '-')}.png" for name in names} == set(re.findall(r"\]\((clinic-[\w-]+\.png)\)", page))
+
+
+@pytest.fixture
+def image_runs():
+    logs = json.loads(clinic.LOGS.read_text(encoding="utf-8"))
+    return logs["contrast"]["runs"] | logs["views alike"]["runs"], logs["contrast"]["lines"]["chance"], logs["contrast"]["untrained probe"]
+
+
+def test_the_clinic_shows_what_its_page_says_of_pictures(image_runs):
+    runs, chance, untrained = image_runs
+    last = {name: {kind: run[kind][-1][1] for kind in ("training", "rank", "spread")} | {"probe": run["probe"]} for name, run in runs.items()}
+    assert chance == pytest.approx(math.log(2 * clinic_images.BATCH - 1), abs=1e-4)
+    healthy, collapsed, given_away, at_chance = (last[name] for name in ("healthy contrast", "collapsed", "given away", "at chance"))
+    assert healthy["training"] < chance - 0.5 and healthy["probe"] > untrained + 0.2
+    assert collapsed["training"] < 0.01 * runs["collapsed"]["training"][0][1] and collapsed["rank"] < 0.25 * healthy["rank"]
+    assert collapsed["spread"] < 0.2 * healthy["spread"] and collapsed["probe"] < untrained
+    assert given_away["training"] < healthy["training"] - 2 and given_away["rank"] > healthy["rank"] and given_away["probe"] < 0.15
+    assert all(abs(mean(loss for _, loss in runs["at chance"]["training"][i:i + 20]) - chance) < 0.1 for i in range(0, 80, 20))
+    assert at_chance["rank"] == max(run["rank"] for run in last.values()) and at_chance["probe"] < untrained
+    resting = [loss for step, loss in runs["healthy contrast"]["training"] if 20 <= step <= 150]
+    assert all(abs(loss - chance) < 0.1 for loss in resting)
+
+
+def test_the_logs_of_exercise_14_4_are_those_runs(image_runs):
+    runs, chance, untrained = image_runs
+    order = {"A": "collapsed", "B": "given away", "C": "healthy contrast", "D": "at chance"}
+    assert ch14.LOGS == {letter: clinic_images.as_text(runs[name], None if name == "collapsed" else chance, untrained) for letter, name in order.items()}
+
+
+def test_measuring_one_loss_leaves_the_others_as_they_are(tmp_path, monkeypatch):
+    before = clinic.LOGS.read_text(encoding="utf-8")
+    monkeypatch.setattr(clinic, "LOGS", tmp_path / "clinic.json")
+    clinic.LOGS.write_text(before, encoding="utf-8")
+    monkeypatch.setitem(clinic.LOSSES, "views alike", lambda: {"loss": "loss", "lines": {}, "runs": {}})
+    clinic.main(["views alike"])
+    assert clinic.LOGS.read_text(encoding="utf-8") == before[:before.index('"views alike"')] + '"views alike": {"loss": "loss", "lines": {}, "runs": {}}}\n'
+    with pytest.raises(SystemExit):
+        clinic.main(["nonsense"])
+
+
+def test_a_figure_is_drawn_for_each_run(tmp_path):
+    clinic.draw(tmp_path)
+    logs = json.loads(clinic.LOGS.read_text(encoding="utf-8"))
+    assert len(list(tmp_path.glob("clinic-*.png"))) == sum(len(ward["runs"]) for ward in logs.values())

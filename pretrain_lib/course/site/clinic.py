@@ -1,10 +1,12 @@
-"""The failure clinic's runs: one model, trained well once and wrongly in six ways, and their curves.
+"""The failure clinic's runs: models trained well once and wrongly in many ways, and their curves.
 
-    python -m pretrain_lib.course.site.clinic     trains anew, and writes docs/clinic.json
+    python -m pretrain_lib.course.site.clinic                  trains all anew, and writes docs/clinic.json
+    python -m pretrain_lib.course.site.clinic contrast         only those that have this loss; the others stay as they are
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from ...objectives.masked_lm import MaskedLM
 from ...training.config import TrainConfig
 from ...training.trainer import Trainer
 from ..results import ROOT
+from . import clinic_images
 
 LOGS = ROOT / "docs" / "clinic.json"
 SEED, STEPS, BATCH, HELD_OUT = 0, 400, 32, 200
@@ -115,31 +118,61 @@ def measure() -> dict:
     text = HiddenMarkovLanguage(seed=SEED).take(Keys.of(SEED, 10_000, epoch=1))["input_ids"].numpy()
     counts = Unigram(token_counts(text, MODEL.vocab_size)), TwoSidedBigram(text, MODEL.vocab_size, SPECIAL)
     models = dict(zip(("unigram", "bigram", "best possible"), (*counts, BayesOptimal(language))))
-    return {"lines": {name: round(blank_loss(model, batch), 4) for name, model in models.items()},
+    return {"loss": "loss (nats)", "lines": {name: round(blank_loss(model, batch), 4) for name, model in models.items()},
             "runs": {name: train(name, language) for name in PATIENTS}}
+
+
+LOSSES = {"masked tokens": measure, "contrast": clinic_images.measure_contrast, "views alike": clinic_images.measure_alike_only}
 
 
 def draw(folder: Path) -> None:
     """A figure for each patient, from the logs."""
     from matplotlib.figure import Figure
 
+    logs = json.loads(LOGS.read_text(encoding="utf-8"))
+    for ward in logs.values():
+        for name, run in ward["runs"].items():
+            figure = Figure(figsize=(6.5, 3.2), dpi=110, layout="constrained")
+            first, *second = figure.subplots(1, 1 + ("rank" in run), squeeze=False)[0]
+            draw_loss(first, ward, run)
+            for ax in second:
+                draw_rank(ax, run)
+            figure.savefig(folder / f"clinic-{name.replace(' ', '-')}.png", metadata={"Software": None})
+
+
+def draw_loss(ax, ward: dict, run: dict) -> None:
     from .. import plots
 
-    logs = json.loads(LOGS.read_text(encoding="utf-8"))
-    for name, run in logs["runs"].items():
-        figure = Figure(figsize=(6.5, 3.2), dpi=110, layout="constrained")
-        ax = figure.subplots()
-        for line, loss in logs["lines"].items():
-            ax.axhline(loss, color=plots.GREY, lw=1, ls="--")
-            ax.annotate(line, (STEPS, loss), xytext=(4, 0), textcoords="offset points", va="center",
-                        color=plots.GREY, fontsize=8, annotation_clip=False)
-        for kind, colour in (("training", plots.ORANGE), ("held out", plots.BLUE)):
-            ax.plot(*zip(*run[kind]), color=colour, label="training loss" if kind == "training" else "held-out blanks")
-        ax.set(xlabel="updates", ylabel="loss (nats)", xlim=(0, STEPS), ylim=(0, 6.5))
-        ax.legend(frameon=False, loc="upper right")
-        ax.spines[["top", "right"]].set_visible(False)
-        figure.savefig(folder / f"clinic-{name.replace(' ', '-')}.png", metadata={"Software": None})
+    last, _ = run["training"][-1]
+    for line, loss in ward["lines"].items():
+        ax.axhline(loss, color=plots.GREY, lw=1, ls="--")
+        ax.annotate(line, (last, loss), xytext=(4, 0), textcoords="offset points", va="center", color=plots.GREY, fontsize=8, annotation_clip=False)
+    for kind, label, colour in (("training", "training loss", plots.ORANGE), ("held out", "held-out blanks", plots.BLUE)):
+        if kind in run:
+            ax.plot(*zip(*run[kind]), color=colour, label=label)
+    ax.set(xlabel="updates", ylabel=ward["loss"], xlim=(0, last), ylim=(0, 6.5))
+    ax.legend(frameon=False, loc="upper right")
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def draw_rank(ax, run: dict) -> None:
+    from .. import plots
+
+    ax.plot(*zip(*run["rank"]), color=plots.BLUE)
+    ax.set(xlabel="updates", ylabel="effective rank of the features", xlim=(0, clinic_images.STEPS), ylim=(0, clinic_images.HEAD[0]))
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("losses", nargs="*", metavar="LOSS", help=f"of {', '.join(LOSSES)}; all if none is named")
+    names = parser.parse_args(arguments).losses or list(LOSSES)
+    unknown = [name for name in names if name not in LOSSES]
+    if unknown:
+        parser.error(f"{unknown[0]!r} is none of {', '.join(LOSSES)}")
+    logs = json.loads(LOGS.read_text(encoding="utf-8")) | {name: LOSSES[name]() for name in names}
+    LOGS.write_text(json.dumps(logs) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    LOGS.write_text(json.dumps(measure()) + "\n", encoding="utf-8")
+    main()

@@ -61,7 +61,8 @@ class Hearing:
     Attributes:
         mel: how features are taken; None keeps the waves, at 16 kHz.
         room: where the clips are heard; None leaves them as they are.
-        centre: whether each clip's mean is taken from its features.
+        centre: whether each clip's mean is taken from its features, and waves have mean 0 and
+            deviation 1 over each.
     """
 
     mel: MelConfig | None = MelConfig()
@@ -138,7 +139,7 @@ def assembled(clips: Iterable[Clip], hearing: Hearing, name: str, about: str,
                "voices": numbers(voices, names["voice_names"]),
                "sequence_lengths": ragged["sequences"].lengths}
     return SpeechDataset(columns, ragged, Ragged.of(sounds), names, hearing.frames.sampling_rate,
-                         name, about)
+                         name, about, hearing.centre)
 
 
 def characters(transcripts: Sequence[str]) -> tuple[tuple[str, ...], list[Tensor]]:

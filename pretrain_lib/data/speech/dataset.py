@@ -9,14 +9,15 @@ from torch import Tensor
 
 from ..keys import Keys
 from ..source import Columns, Samples
+from .features import standardised
 from .ragged import Ragged
 
 
 class SpeechDataset(Columns):
     """Clips of speech, which batches pad to their longest.
 
-    Its columns are `features` (N, T, bands), or `waves` (N, S) where no features are taken;
-    `lengths` (N,), how many frames or samples of them are no padding; `labels` (N,), the number of
+    Its columns are `features` (N, T, bands), or `waves` (N, S) where no features are taken, which
+    batches have with mean 0 and deviation 1 over each clip if `standard` is set; `lengths` (N,), how many frames or samples of them are no padding; `labels` (N,), the number of
     the transcript in `classes`; `voices` (N,), the number of the voice in `voice_names`;
     `sequences` (N, L), the transcript as numbers of `symbols`, -100 where it is padded, and
     `sequence_lengths` (N,). Where phones are known, they are the symbols, and `phones` (N, T) says
@@ -31,16 +32,18 @@ class SpeechDataset(Columns):
         rate: samples a second.
         name: what the data set is called.
         about: one line on where it comes from and under which terms.
+        standard: whether batches have standardised waves.
     """
 
     def __init__(self, columns: Samples, ragged: dict[str, Ragged], sounds: Ragged,
                  names: dict[str, Sequence[str]], rate: int, name: str = "speech",
-                 about: str = ""):
+                 about: str = "", standard: bool = False):
         super().__init__(**columns)
         self.ragged, self.sounds, self.names = ragged, sounds, names
         self.classes, self.voice_names = list(names["classes"]), list(names["voice_names"])
         self.symbols = tuple(names["symbols"])
         self.rate, self.name, self.about = rate, name, about
+        self.standard = standard
 
     def __getattr__(self, column: str) -> Tensor:
         ragged = self.__dict__.get("ragged", {})
@@ -51,7 +54,10 @@ class SpeechDataset(Columns):
     def rows(self, column: str, ids: Tensor) -> Tensor:
         """A ragged column of the clips `ids`, padded to the longest of them."""
         padded = self.ragged[column].padded(ids)
-        return padded.float() / 32768 if column == "waves" else padded
+        if column != "waves":
+            return padded
+        waves = padded.float() / 32768
+        return standardised(waves, self.lengths[ids]) if self.standard else waves
 
     def take(self, keys: Keys) -> Samples:
         """The clips that the keys name, as {column: (B, ...)}, padded to the longest of them."""
@@ -77,7 +83,7 @@ class SpeechDataset(Columns):
         ragged = {column: rows.subset(ids) for column, rows in self.ragged.items()}
         columns = {column: values[ids] for column, values in self.columns.items()}
         return SpeechDataset(columns, ragged, self.sounds.subset(ids), self.names, self.rate,
-                             self.name, self.about)
+                             self.name, self.about, self.standard)
 
     def __repr__(self) -> str:
         minutes = self.sounds.lengths.sum() / self.rate / 60

@@ -184,3 +184,15 @@ def centred(frames: Tensor, lengths: Tensor) -> Tensor:
     there = (torch.arange(frames.shape[1]) < lengths[:, None])[:, :, None]  # (B, T, 1)
     mean = (frames * there).sum(1, keepdim=True) / lengths[:, None, None]
     return (frames - mean) * there
+
+
+def standardised(waves: Tensor, lengths: Tensor) -> Tensor:
+    """Waves of mean 0 and deviation 1 over their clip, as wav2vec 2.0 hears them; padding is 0.
+
+    Args:
+        waves: (B, S).
+        lengths: (B,) samples of each clip.
+    """
+    x = centred(waves[:, :, None], lengths)[:, :, 0]
+    variance = x.square().sum(1, keepdim=True) / lengths[:, None]
+    return x / (variance + 1e-7).sqrt()  # the term of transformers' Wav2Vec2FeatureExtractor

@@ -64,7 +64,8 @@ def load_speech(
             folder; for the Hub, any split that it has.
         mel: how features are taken; None gives the waves themselves, at 16 kHz.
         room: echoes, noise and loudness, which each clip gets once; None leaves clips as they are.
-        centre: whether each clip's mean is taken from its features.
+        centre: whether each clip's mean is taken from its features, and waves have mean 0 and
+            deviation 1 over each, as wav2vec 2.0 and HuBERT hear them.
         hours: of a folder or the Hub, take clips until there are so many hours; None takes all.
         audio: the Hub's column of sound.
         column: the column of transcripts.

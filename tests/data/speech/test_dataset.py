@@ -51,12 +51,23 @@ def test_features_are_those_of_the_wave_that_is_kept():
 
 
 def test_without_features_there_are_waves():
-    data = dataset(Hearing(mel=None))
+    data = dataset(Hearing(mel=None, centre=False))
     batch = data.take(Keys.of(0, [2, 0]))
     assert batch["lengths"].tolist() == [1700, 3000] and "features" not in batch
     assert torch.equal(data.waves[:, :3000][[2, 0]], batch["waves"])
     assert torch.equal(batch["waves"][0, :1700], data.wave(2)) and batch["waves"][0, 1700:].eq(0).all()
     assert batch["phones"].shape == (2, 19)
+
+
+def test_waves_are_standardised_as_transformers_does_it():
+    from transformers import Wav2Vec2FeatureExtractor
+
+    data = dataset(Hearing(mel=None))
+    batch = data.subset([1, 2, 0]).take(Keys.of(0, [1, 2]))["waves"]
+    theirs = Wav2Vec2FeatureExtractor(return_attention_mask=True)([data.wave(i).numpy() for i in (2, 0)], sampling_rate=16000, padding=True,
+                                                                return_tensors="pt")
+    assert (batch - theirs.input_values).abs().max() < 1e-5
+    assert batch[0, :1700].mean().abs() < 1e-6 and abs(batch[0, :1700].std(correction=0) - 1) < 1e-4 and batch[0, 1700:].eq(0).all()
 
 
 def test_a_clip_is_the_same_in_each_subset_and_after_pickling():

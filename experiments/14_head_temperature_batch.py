@@ -25,7 +25,7 @@ not what lacks here (against ibid., Figure 9). 5. Group normalisation, which lea
 
 SEEDS = (143, 144, 145)
 SAMPLES, PER_CLASS = 300 * 128, 10
-RATES = (1e-3, 3e-3)
+RATES = (1e-3, 3e-3, 1e-2)
 VIEWS = (RandomResizedCrop(0.4), RandomRotate(15))
 SHAPE = replace(shared.SHAPE, num_channels=1)
 BASE = {"head": shared.HEAD, "temperature": 0.2, "batch": 128, "norm": "batch"}

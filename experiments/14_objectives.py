@@ -34,14 +34,15 @@ ViT by 3 points or more, probed, clearly."""
 SEEDS = (146, 147, 148)
 PER_CLASS, BATCH, STEPS = 10, 64, 320  # updates of contrast; the others as many as cost the same
 UPDATES = 150  # of fine-tuning
+SUPERVISED = {"scratch": UPDATES, "scratch, longer": UPDATES + 2 * STEPS}  # the second computes as much as contrast and fine-tuning; an update has one view
 SHAPE = ViTMAEConfig(image_size=28, patch_size=4, num_channels=1, hidden_size=64, num_hidden_layers=4, num_attention_heads=4,
                      intermediate_size=128, decoder_hidden_size=32, decoder_num_hidden_layers=1, decoder_num_attention_heads=2,
                      decoder_intermediate_size=64)  # fmt: skip
 WAYS = ("contrast", "VICReg", "self-distillation", "masked images", "denoising", "rotation")
 BESIDE = ("collapsed", "contrast, ResNet")
-ARMS = (*WAYS, *BESIDE, "scratch", "frozen random", "raw pixels")
-RATES = {arm: (1e-3, 3e-3) for arm in (*WAYS, *BESIDE)} | {"collapsed": (1e-3,)}
-TUNED_RATES = (3e-4, 1e-3, 3e-3)
+ARMS = (*WAYS, *BESIDE, *SUPERVISED, "frozen random", "raw pixels")
+RATES = {arm: (1e-3, 3e-3, 1e-2) for arm in (*WAYS, *BESIDE)} | {"collapsed": (1e-3,)}
+TUNED_RATES, MIDDLE = (1e-3, 3e-3, 1e-2), 3e-3
 VIEWS = (RandomResizedCrop(0.4), RandomRotate(15))
 
 
@@ -111,28 +112,34 @@ def probe(encode, test, seed: int, count: int, small: bool) -> Tensor:
     return shared.probed(encode, shared.mnist(small)[0], test, seed, (count,))[count]
 
 
-def tuned(start, test, rate: float, seed: int, count: int, small: bool) -> Tensor:
-    return shared.fine_tuned(start, shared.mnist(small)[0], test, rate, seed, 2 if small else UPDATES, (count,), VIEWS)[count]
+def tuned(start, test, rate: float, seed: int, count: int, small: bool, updates: int = UPDATES) -> Tensor:
+    return shared.fine_tuned(start, shared.mnist(small)[0], test, rate, seed, 2 if small else updates, (count,), VIEWS)[count]
 
 
 def chosen(arm: str, count: int, small: bool) -> dict:
-    """The rates of pretraining and of fine-tuning that are best together, probed and fine-tuned, with a seed set apart."""
-    apart, scores, most = shared.mnist(small)[1], {}, 1 if small else None
-    starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[arm][:most]} if arm in RATES else {None: network}
-    for rate, start in starts.items():
-        seen = probe(lambda images: features(start, images), apart, shared.APART, count, small).mean().item() if rate else 0.0
-        for second in TUNED_RATES[:most]:
-            scores[rate, second] = seen + tuned(start, apart, second, shared.APART, count, small).mean().item()
-    first, second = max(scores, key=scores.get)
-    return {"pretrained": first, "fine-tuned": second, "scores": [[*rates, score] for rates, score in scores.items()]}
+    """The rate of pretraining that is best probed and fine-tuned, and then that of fine-tuning, with a seed set apart."""
+    apart, most = shared.mnist(small)[1], 1 if small else None
+
+    def ends_at(start, rate: float) -> float:
+        return tuned(start, apart, rate, shared.APART, count, small, SUPERVISED.get(arm, UPDATES)).mean().item()
+
+    setting, start = {}, network
+    if arm in RATES:
+        starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[arm][:most]}
+        scores = {rate: probe(lambda images, model=model: features(model, images), apart, shared.APART, count, small).mean().item() + ends_at(model, MIDDLE)
+                  for rate, model in starts.items()}  # fmt: skip
+        best = max(scores, key=scores.get)
+        setting, start = {"pretrained": best, "scores": scores}, starts[best]
+    ends = {rate: ends_at(start, rate) for rate in TUNED_RATES[:most]}
+    return setting | {"fine-tuned": max(ends, key=ends.get), "tuned_scores": ends}
 
 
 def one_seed(arm: str, setting: dict, seed: int, count: int, small: bool) -> dict:
     test = shared.mnist(small)[2]
     if arm == "raw pixels":
         return {"probed": probe(lambda images: images.images.flatten(1), test, seed, count, small)}
-    if arm == "scratch":
-        return {"fine-tuned": tuned(network, test, setting["fine-tuned"], seed, count, small)}
+    if arm in SUPERVISED:
+        return {"fine-tuned": tuned(network, test, setting["fine-tuned"], seed, count, small, SUPERVISED[arm])}
     start, about = network(seed), {}
     if arm in RATES:
         start, loss, objective = pretrained(arm, setting["pretrained"], seed, small)
@@ -145,7 +152,7 @@ def one_seed(arm: str, setting: dict, seed: int, count: int, small: bool) -> dic
 def measure(arm: str, small: bool = False) -> dict:
     """All of one arm: the rates that were chosen, and each seed's run."""
     count, seeds = (2, SEEDS[:2]) if small else (PER_CLASS, SEEDS)
-    setting = chosen(arm, count, small) if arm in RATES or arm == "scratch" else {}
+    setting = chosen(arm, count, small) if arm in (*RATES, *SUPERVISED) else {}
     steps = steps_of(arm, small) if arm in RATES else 0
     return {"setting": setting, "updates": steps, "runs": [one_seed(arm, setting, seed, count, small) for seed in seeds]}
 
@@ -155,13 +162,13 @@ def finish(parts: dict, small: bool = False) -> dict:
     answers = {kind: {arm: torch.stack([run[kind] for run in part["runs"]], 1) for arm, part in parts.items() if kind in part["runs"][0]}
                for kind in ("probed", "fine-tuned")}  # fmt: skip
     probes, ends = answers["probed"], answers["fine-tuned"]
-    leads = {**{f"{arm}, fine-tuned, over scratch": lead(ends[arm], ends["scratch"]) for arm in RATES},
+    leads = {**{f"{arm}, fine-tuned, over {rival}": lead(ends[arm], ends[rival]) for arm in RATES for rival in SUPERVISED},
              **{f"{arm}, probed, over {rival}": lead(probes[arm], probes[rival]) for arm in RATES for rival in ("frozen random", "raw pixels", "masked images")
                 if arm != rival},
              "contrast, ResNet, probed, over contrast": lead(probes["contrast, ResNet"], probes["contrast"])}  # fmt: skip
     told = {what: {arm: [run[what] for run in part["runs"]] for arm, part in parts.items() if what in part["runs"][0]} for what in ("loss", "rank", "spread")}
     return {"device": "cpu", "per_class": PER_CLASS, "batch": BATCH, "flops_of_an_update": {arm: cost(arm) for arm in RATES},
-            "updates": {arm: parts[arm]["updates"] for arm in RATES} | {"fine-tuning": UPDATES}, "setting": {arm: part["setting"] for arm, part in parts.items()},
+            "updates": {arm: parts[arm]["updates"] for arm in RATES} | {"fine-tuning": UPDATES, **SUPERVISED}, "setting": {arm: part["setting"] for arm, part in parts.items()},
             "chance_loss": {"contrast": log(2 * BATCH - 1), "self-distillation": log(256), "rotation": log(4)}, **told,
             "accuracy": {kind: {arm: each.mean(0).tolist() for arm, each in found.items()} for kind, found in answers.items()},
             "leads": {name: [list(each) for each in found] for name, found in leads.items()}}  # fmt: skip
@@ -178,15 +185,17 @@ def verdict(measured: dict) -> str:
     said, leads = {True: "held", False: "failed"}, measured["leads"]
     points, is_clear = shared.points, shared.is_clear
     probes, ends = ({arm: mean(runs) for arm, runs in measured["accuracy"][kind].items()} for kind in ("probed", "fine-tuned"))
-    masked, below = leads["masked images, fine-tuned, over scratch"], leads["masked images, probed, over raw pixels"]
+    masked, longer = (leads[f"masked images, fine-tuned, over {rival}"] for rival in SUPERVISED)
+    below = leads["masked images, probed, over raw pixels"]
     nothing, other = leads["collapsed, probed, over frozen random"], leads["contrast, ResNet, probed, over contrast"]
     gains = {arm: ends[arm] - probes[arm] for arm in ("masked images", "contrast")}
     seeing, painting = min(WAYS[:3], key=probes.get), max(WAYS[3:], key=probes.get)
     loss, spread = mean(measured["loss"]["collapsed"]), {arm: mean(runs) for arm, runs in measured["spread"].items()}
     told = ", ".join(f"{arm} {measured['updates'][arm]} updates, rank {mean(measured['rank'][arm]):.1f}, probed {probes[arm]:.3f}, fine-tuned "
                      f"{ends[arm]:.3f}" for arm in RATES)  # fmt: skip
-    return (f"With {measured['per_class']} labels per class: {told}; scratch {ends['scratch']:.3f}, raw pixels {probes['raw pixels']:.3f}, frozen random "
-            f"{probes['frozen random']:.3f}. 1. Masked images, probed, over raw pixels {points(below)}, fine-tuned over scratch {points(masked)}: "
+    return (f"With {measured['per_class']} labels per class: {told}; scratch {ends['scratch']:.3f}, for longer {ends['scratch, longer']:.3f}, raw pixels {probes['raw pixels']:.3f}, frozen random "
+            f"{probes['frozen random']:.3f}. 1. Masked images, probed, over raw pixels {points(below)}, fine-tuned over scratch {points(masked)}, "
+            f"over scratch for longer {points(longer)}: "
             f"{said[below[0][0] < 0 and masked[0][0] >= 0.1 and is_clear(masked)]}. "
             f"2. The last of the three with views, {seeing}, probes at {probes[seeing]:.3f}, the best of the others, {painting}, at {probes[painting]:.3f}: "
             f"{said[probes[seeing] > probes[painting]]}. "

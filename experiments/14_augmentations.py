@@ -38,7 +38,7 @@ DRAWS = 2  # of the labelled images for each seed
 SHAPE = ResNetConfig(embedding_size=24, hidden_sizes=(24, 48, 96), depths=(1, 1, 1))
 HEAD, TEMPERATURE, BATCH = (96, 128, 64), 0.2, 128
 STEPS, UPDATES, LABELLED_BATCH = 600, 300, 64
-RATES, TUNED_RATES = (1e-3, 3e-3), (1e-3, 3e-3)
+RATES, TUNED_RATES = (1e-3, 3e-3, 1e-2), (1e-3, 3e-3, 1e-2)
 CROP = (RandomResizedCrop(0.4), RandomRotate(15))
 COLOUR = (ColourJitter(hue=0.25, rate=1.0), RandomGrey(0.4), RandomInvert(0.5))
 VIEWS = {"crop": CROP, "colour": COLOUR, "both": (*CROP, *COLOUR)}
