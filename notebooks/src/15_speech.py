@@ -638,30 +638,13 @@ plots.show(fig, alt=f"Does a student's layer tell more of phones than the cluste
 #
 # At each frame the network says one of the symbols, or nothing: the **blank**, written –. What a *path* of such answers says is found in two steps: a symbol that follows itself is one symbol that lasts, so repeats are merged; then blanks are left out. "n n – oU oU" says *n oU*, "no". A symbol that is said twice needs a blank between: "a a" says *a*, "a – a" says *a a*.
 
-# %% [markdown] tags=["exercise"]
-# **Exercise 15.5 · all ways to say it (★★★, 35 min)** and **15.6 · what a path says (★☆☆, 10 min)**
-#
-# The easy one first. 15.6: collapse a path, a list of symbols in which 0 is the blank.
-
-
-# %% tags=["exercise"]
-def collapse(path):
-    """What a path says: a list of symbols without the blank, 0."""
-    ### BEGIN SOLUTION
-    merged = [symbol for i, symbol in enumerate(path) if i == 0 or symbol != path[i - 1]]
-    return [symbol for symbol in merged if symbol != 0]
-    ### END SOLUTION
-
-
-collapse = check("15.6", collapse)
-
 # %% [markdown]
 # Many paths say the same. For $U$ symbols, no two neighbours alike, in $T$ frames there are $\binom{T + U}{2U}$ of them:
 
 # %%
 def paths_that_say(symbols, frames, alphabet):
     """All paths of so many frames that collapse to the symbols."""
-    return [path for path in product(range(alphabet + 1), repeat=frames) if collapse(path) == list(symbols)]
+    return [path for path in product(range(alphabet + 1), repeat=frames) if collapsed(path) == list(symbols)]
 
 
 for symbols, frames in (([1], 3), ([1, 2], 3), ([1, 2], 5), ([1, 2, 1], 6)):
@@ -681,7 +664,9 @@ print(f"a phrase of 12 phones in 60 frames: {math.comb(72, 24):.1e} paths")
 plots.show(diagrams.connectionist_paths(), "Every way through the lattice says n oU; the recursion adds up all of them at once. Five states, blank, n, blank, oU, blank, in six frames: from each state a line leads to itself, to the next, and, in orange, from n to oU without the blank between. Paths begin in the first two states and end in the last two.", number="15.14")
 
 # %% [markdown] tags=["exercise"]
-# Now 15.5: `log_probs` $(T, 1 + \text{symbols})$ are log-probabilities, column 0 the blank's; `labels` is a list of symbols 1, 2, … of which there is at least one. Return $\log P(\text{labels})$. Stay in logarithms: a product of 80 probabilities underflows. In logarithms a sum is `logsumexp`, and "impossible" is $-\infty$.
+# **Exercise 15.5 · all ways to say it (★★★, 35 min)**
+#
+# `log_probs` $(T, 1 + \text{symbols})$ are log-probabilities, column 0 the blank's; `labels` is a list of symbols 1, 2, … of which there is at least one. Return $\log P(\text{labels})$. Stay in logarithms: a product of 80 probabilities underflows. In logarithms a sum is `logsumexp`, and "impossible" is $-\infty$.
 
 
 # %% tags=["exercise"]
@@ -778,12 +763,32 @@ plots.show(fig, alt=f"CTC answers with blanks most of the time, and with spikes 
 #
 # ### Reading off the answer
 #
+# The simplest way to read off a transcript takes the likeliest symbol at each frame and collapses the path.
+
+# %% [markdown] tags=["exercise"]
+# **Exercise 15.6 · what a path says (★☆☆, 10 min)**
+#
+# Collapse a path, a list of symbols in which 0 is the blank: merge repeats, then leave out blanks.
+
+
+# %% tags=["exercise"]
+def collapse(path):
+    """What a path says: a list of symbols without the blank, 0."""
+    ### BEGIN SOLUTION
+    merged = [symbol for i, symbol in enumerate(path) if i == 0 or symbol != path[i - 1]]
+    return [symbol for symbol in merged if symbol != 0]
+    ### END SOLUTION
+
+
+collapse = check("15.6", collapse)
+
+# %% [markdown]
 # The likeliest path need not say the likeliest transcript: another transcript may have more paths. Two frames, one symbol, and the blank at 0.6 in both. The likeliest path is – –, with 0.36. But *a* has three paths, a a, a – and – a, and 0.64 together. A **prefix beam search** (Hannun et al. 2014) keeps, frame by frame, the likeliest beginnings of transcripts with all their paths.
 
 # %%
 two_frames = torch.tensor([[0.6, 0.4], [0.6, 0.4]]).log()
 best, log_probability = prefix_beam(two_frames, width=4)
-print(f"likeliest path: {collapsed(two_frames.argmax(1).tolist())} with {0.6 * 0.6:.2f}; likeliest transcript: {best} with {math.exp(log_probability):.2f}")
+print(f"likeliest path: {collapse(two_frames.argmax(1).tolist())} with {0.6 * 0.6:.2f}; likeliest transcript: {best} with {math.exp(log_probability):.2f}")
 claim(best == [1] and abs(math.exp(log_probability) - 0.64) < 1e-6, "the likeliest path says nothing, the likeliest transcript says a")
 some = test.subset(range(dial(smoke=2, laptop=25)))
 for width in (0, 8):
