@@ -97,7 +97,7 @@ told = " ".join(name for *_, name in phone_spans(*clips[0]))
 plots.show(fig, alt=f"One word by two voices: above the wave, below what a network will read, with the phones that are known to the frame. The word {words_heard.transcript(0)!r} twice, as waves and as spectra over time of 40 bands; white lines part the phones, {told} in the first.", number="15.1")
 
 # %% [markdown]
-# In Figure 15.1 the waves have little in common, the pictures below them a lot. That is section 2.
+# In Figure 15.1 the waves have little in common, the pictures below them a lot. That is section 2. Look at the white lines, too: where one phone ends and the next begins, the picture often changes slowly. Speech is no string of letters. The mouth is on its way to the next sound before it has finished the last, and the lines are a convention, here the synthesiser's.
 #
 # One trap first, for whoever makes data with a program. eSpeak NG's answer is **no function of its arguments**: ask twice in one process for the same word, voice and speed, and the samples differ, and even their number. The library's promise that everything random is a function of a key (chapter 05) could not be kept clip by clip.
 # So all lines are said once, in a fixed order, in one process, and kept under a checksum. Which brings the other promise: what the test hears, training never heard.
@@ -249,6 +249,8 @@ plots.show(diagrams.contrastive_prediction(), "From what was heard up to a frame
 #
 # So the best score is the logarithm of $p(z \mid c) / q(z)$, up to a constant: **not what is likely to come, but what is more likely to come here than among the others.** Everything that the others have, too, cancels. Keep (15.2) for section 4, where it decides everything.
 #
+# What is likely everywhere earns nothing: silence follows silence, but silence is among the others, too.
+#
 # With that score the loss says how much $c$ and $z$ have to do with each other: their mutual information is at least $\ln N$ minus the loss (section 2.3 of the paper). More than $\ln N$ nats cannot be shown with $N$ candidates. A case in which all is known, two correlated normal variables, checks both:
 
 # %%
@@ -290,7 +292,7 @@ def cpc_loss(predicted, vectors, offset, temperature):
 cpc_loss = check("15.2", cpc_loss)
 
 # %% [markdown]
-# The library's objective does this for six distances and in both directions, forwards from the left and backwards from the right, and draws the candidates instead of taking all. Given all frames it is yours:
+# The library's objective does this for several distances and in both directions, forwards from the left and backwards from the right, and draws the candidates instead of taking all. Given all frames it is yours:
 
 # %%
 frames, size = 30, SHAPE.conv_dim[-1]
@@ -585,6 +587,8 @@ for name, model in (floors | {"after CPC": listener}).items():
 reveal("15.pnmi", tell["MFCC + Δ"])
 
 # %% [markdown]
+# One warning about the words. A cluster is no phone: "t" at the beginning of a word and within it may be two clusters, and a cluster may hold the ends of many vowels. HuBERT does not need its clusters to be right. It needs them to be *consistent*, so that the same sound gets the same name wherever it stands (Hsu et al. 2021, abstract).
+#
 # Compare PNMI at the same number of clusters and frames only: more clusters tell more, down to a cluster for each frame, which tells all and means nothing.
 #
 # ## 6 · What is kept, layer by layer
@@ -627,14 +631,14 @@ names = ["MFCC + Δ", "log-mel ± 3", *ways]
 best = {name: [max(run) for run in layers["pnmi"][name]] for name in names}
 plots.bars(ax, names, list(best.values()), [plots.SKY, plots.SKY, *ways.values()], form=".3f")
 ax.set(xlabel=f"PNMI of {objectives['clusters']} clusters, best layer", xlim=(0, 1.2 * max(map(max, best.values()))))
-plots.show(fig, alt=f"Does a student's layer tell more of phones than the clusters that it was taught with? Phone-normalised mutual information of {objectives['clusters']} clusters: " + "; ".join(f"{name} {mean(each):.3f}" for name, each in best.items()) + ".", number="15.13")
+plots.show(fig, alt=f"What clusters of each network's best layer tell of phones, beside those of spectra. Phone-normalised mutual information of {objectives['clusters']} clusters: " + "; ".join(f"{name} {mean(each):.3f}" for name, each in best.items()) + ".", number="15.13")
 
 # %% [markdown]
 # TODO(result): Figure 15.13: is the first student above its teacher, MFCC, with every seed? Is the second above the first? Above contrastive prediction?
 #
 # ## 7 · Writing it down
 #
-# A transcript says *what*, not *when*. "seven" has five phones, its sound some 25 frames of 20 ms. Which frame should say which phone? **Connectionist temporal classification** (CTC; Graves et al. 2006) answers: any, as long as the whole says the word. It was made for BLSTMs, which the article of this course names for speech: an LSTM in each direction, joined after every layer (Schuster and Paliwal 1997). It fits any network that gives a vector a frame.
+# A transcript says *what*, not *when*. "seven" has five phones, and its sound many more frames of 20 ms. Which frame should say which phone? **Connectionist temporal classification** (CTC; Graves et al. 2006) answers: any, as long as the whole says the word. It was made for recurrent networks and tried on a BLSTM, which the article of this course names for speech: an LSTM in each direction, joined after every layer (Schuster and Paliwal 1997). It fits any network that gives a vector a frame.
 #
 # At each frame the network says one of the symbols, or nothing: the **blank**, written –. What a *path* of such answers says is found in two steps: a symbol that follows itself is one symbol that lasts, so repeats are merged; then blanks are left out. "n n – oU oU" says *n oU*, "no". A symbol that is said twice needs a blank between: "a a" says *a*, "a – a" says *a a*.
 
@@ -703,7 +707,7 @@ for labels in ([1], [1, 2], [2, 2], [1, 2, 3]):
 #
 # ### The plateau of blanks
 #
-# CTC has a plateau of its own. Suppose that a network does not yet hear anything, so that it gives the same answer at every frame. Which one is best? Let us fit it.
+# Chapters 08 and 14 knew plateaus: losses that rest before anything is learned. CTC has one of its own. Suppose that a network does not yet hear anything, so that it gives the same answer at every frame. Which one is best? Let us fit it.
 
 # %%
 said = [row[row >= 0] for row in phrases.sequences[:20]]
@@ -797,7 +801,7 @@ for width in (0, 8):
 # %% [markdown]
 # ## 8 · Few transcripts, other voices
 #
-# Now the question that all this was for. Somebody has a hundred transcripts, or twenty, or five hundred. Is listening first worth it? wav2vec 2.0 made the case with ten minutes of transcripts after thousands of hours of listening (Baevski et al. 2020, abstract). Ours is half an hour of listening, and the rivals are tuned.
+# Now the question that all this was for. Somebody has a hundred transcripts, or twenty, or five hundred. Is listening first worth it? wav2vec 2.0 made the case with ten minutes of transcripts after 53,000 hours of listening (Baevski et al. 2020, abstract). Ours is half an hour of listening, and the rivals are tuned.
 
 # %%
 predict("15.transcripts", ..., unit="points of phone error rate (fine-tuned after listening, over scratch, 100 transcripts)")
@@ -878,9 +882,10 @@ for name, model in (("log-mel ± 3", floors["log-mel ± 3"]), ("random", floors[
     mine = torch.tensor([words.classes.index(digits.transcript(i)) for i in range(len(digits))])
     right[name] = int((probe(asked) == mine).sum())
 print("; ".join(f"{name}: {count} of {len(digits)} right" for name, count in right.items()))
+print(f"95 % interval of a half of {len(digits)}: {196 * (0.25 / len(digits)) ** 0.5:.0f} points to either side")
 
 # %% [markdown]
-# One speaker, ten clips: **a demonstration, no measurement**. With ten clips the difference between four right and seven right may be luck: the 95 % interval of a share of ten reaches some thirty points to either side. To say whether listening to a synthesiser helps with people one needs many speakers. `load_speech` reads a folder of your own recordings, and `docs/speech.md` says what else there is.
+# One speaker, ten clips: **a demonstration, no measurement**. The interval that the cell printed is wider than any difference that you can hope for. To say whether listening to a synthesiser helps with people one needs many speakers. `load_speech` reads a folder of your own recordings, and `docs/speech.md` says what else there is.
 #
 # ### What a claim needs
 
