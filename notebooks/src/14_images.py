@@ -927,7 +927,8 @@ fig, axes = plots.figure(columns=2, rows=2, width=11, height=6.4)
 for row, (task_name, score) in zip(axes, (("segmentation", "mean IoU"), ("detection", "AP50"))):
     for arm, found in dense[task_name]["score"].items():
         numbers = [count for count in dense["pictures"] if f"{count} pictures, {FEW} updates" in found]
-        plots.spread(row[0], numbers, [100 * np.array(found[f"{count} pictures, {FEW} updates"]) for count in numbers], arm, colours[arm])
+        plots.spread(row[0], numbers, [100 * np.array(found[f"{count} pictures, {FEW} updates"]) for count in numbers], "", colours[arm])
+        row[0].plot([], [], color=colours[arm], label=arm)
         later = [number for number in updates if f"100 pictures, {number} updates" in found]
         if len(later) > 1:
             plots.spread(row[1], later, [100 * np.array(found[f"100 pictures, {number} updates"]) for number in later], arm, colours[arm])
@@ -936,6 +937,7 @@ for row, (task_name, score) in zip(axes, (("segmentation", "mean IoU"), ("detect
     for ax in row:
         ax.minorticks_off()
         ax.set_ylim(bottom=0)
+    row[0].legend(frameon=False, loc="center right")
 told = "; ".join(f"{task_name}, {arm} {mean(found[f'100 pictures, {FEW} updates']):.0%}" for task_name in ("segmentation", "detection") for arm, found in dense[task_name]["score"].items())
 plots.show(fig, alt=f"Contrast is ahead with few labelled pictures and with many, and in boxes scratch makes up much of it with more updates. Mean IoU above and AP50 below, against labelled pictures on the left and against updates on the right, with bands over three seeds. With 100 pictures and {FEW} updates: {told}.", number="14.19")
 
