@@ -1014,7 +1014,7 @@ design = check("14.9", design)
 # * Agreement alone collapses. Negatives, variance and covariance, or centring and sharpening stand against it. Log the spread of what is compared beside the loss, and a probe from time to time.
 # * The head is trained to forget, and discarded. Batch normalisation couples samples. Neither batch normalisation nor large batches were needed here.
 # * A masked autoencoder's encoder sees the visible patches only. What it learns is underrated by a linear probe.
-# * Outlines are measured by intersection over union, boxes by average precision. In boxes contrast leads scratch by a lot, and more updates make up more than half; in outlines it leads by little. Labels of another kind did not do clearly better.
+# * Outlines are measured by intersection over union, boxes by average precision. In boxes contrast leads scratch by a lot, and more updates make up more than half; in outlines it leads, too, and more updates do not make that up. Labels of another kind did not do clearly better.
 # * The rival is scratch *with the same views, as many updates, as many rates tried*.
 #
 # **What we measured**: the loss at chance and at right angles, its gradient, and both scores against the library's; a live contrast with crops and colours and one with crops alone, their probes and neighbours; a masked autoencoder's paintings; detectors from three starts, and a segmenter; `14-augmentations`, `14-head-temperature-batch`, `14-objectives` and `14-dense`
@@ -1025,8 +1025,8 @@ design = check("14.9", design)
 # * Leave `RandomInvert` out of the views. What could give the answer away then? Train for a hundred updates, look at the loss first, then at the probe.
 # * A digit's class does not depend on its colour. Think of a task where it does, and choose views for it.
 # * Put `load_images("coloured-digits", "shift")` in place of the test set: another photograph lies behind. One photograph is one sample: what can you say, and what not?
-# * Hide 50 % and 90 % instead of 75 %. Which paints better, and which probes better?
-# * Let the segmenter see small digits in pre-training: add `RandomScale(0.5, 1.0)` to the views. Does the gain on small ones come back?
+# * The painter of section 6 hides half. Hide a quarter, and three quarters. Which paints better, and which probes better?
+# * Let the encoder see small digits in pre-training: add `RandomScale(0.5, 1.0)` to the views. Are small ones outlined then?
 # * Chapter 16 contrasts pictures with their captions: the second view is a text.
 #
 # ## References
