@@ -79,6 +79,7 @@ from .models.acoustic import (
     AcousticTransformerConfig,
 )
 from .models.autoencoder import Autoencoder, AutoencoderConfig, LinearAutoencoder
+from .models.bag_of_words import BagOfWords, BagOfWordsConfig
 from .models.base import Classifier
 from .models.batch_norm import BatchNorm
 from .models.before_transformers import (
@@ -118,6 +119,7 @@ from .models.projection import ProjectionHead
 from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetModel
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
 from .models.transcriber import Transcriber
+from .models.two_towers import Tower, TwoTowers
 from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
 from .models.vit_mae import ViTMAEConfig, ViTMAEForPreTraining
 from .models.wav2vec2 import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
@@ -190,6 +192,8 @@ __all__ = [
     "Autoencoder",
     "AutoencoderConfig",
     "average_precision",
+    "BagOfWords",
+    "BagOfWordsConfig",
     "Batch",
     "BatchNorm",
     "BertConfig",
@@ -365,6 +369,7 @@ __all__ = [
     "TfidfClassifier",
     "token_loss",
     "TokenDataset",
+    "Tower",
     "train_tokenizer",
     "TrainConfig",
     "Trainer",
@@ -372,6 +377,7 @@ __all__ = [
     "transcripts",
     "Translation",
     "TwoSidedBigram",
+    "TwoTowers",
     "TwoViews",
     "Unigram",
     "unmerge_lora",

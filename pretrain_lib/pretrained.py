@@ -1,6 +1,6 @@
 """Saved models: a folder with `config.json` and `model.safetensors`, and nothing that is executed.
 
-BERTs, ModernBERTs, ResNets, ViTs, wav2vec 2.0s and HuBERTs are saved as Hugging Face's
+BERTs, ModernBERTs, ResNets, ViTs, CLIPs, wav2vec 2.0s and HuBERTs are saved as Hugging Face's
 `transformers` saves them, so it reads them, and theirs can be read here; other models have a plain
 format of our own: the class's name and what its `to_config` says. The folder is written beside its
 place and renamed into it, so it is never half there.
@@ -39,8 +39,8 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
     Args:
         model: one of the models that `pretrain_lib` exports.
         folder: where to; what lies around it stays as it is.
-        tokenizer: a `tokenizers.Tokenizer` to save with a model of texts; that of its encoder, if a
-            decoder has another.
+        tokenizer: a `tokenizers.Tokenizer` to save with a model of texts, or of texts and something
+            else; that of its encoder, if a decoder has another.
         dtype: the format that the weights are stored in; they are read back as float32.
 
     Raises:
@@ -104,7 +104,7 @@ def tokenizer_writer(model: nn.Module, tokenizer) -> Callable[[Path], None] | No
     """What writes a tokenizer into the model's folder, as it is used with this model."""
     if tokenizer is None:
         return None
-    shape = vars(model.encoder.config)
+    shape = vars(text_encoder_in(model).encoder.config)
     return partial(save_tokenizer, tokenizer, token_types="type_vocab_size" in shape,
                    max_length=shape.get("max_position_embeddings"))
 
@@ -258,12 +258,18 @@ def is_description(value) -> bool:
 
 def check_vocabulary(model: nn.Module, tokenizer) -> None:
     """Raises where a tokenizer has ids that the model has no embedding for."""
-    if not isinstance(model, TextEncoder):
+    reader = text_encoder_in(model)
+    if reader is None:
         raise ValueError(f"{type(model).__name__} reads no text: save it without a tokenizer")
-    size, tokens = model.encoder.config.vocab_size, vocabulary_size(tokenizer)
+    size, tokens = reader.encoder.config.vocab_size, vocabulary_size(tokenizer)
     if tokens > size:
         raise ValueError(f"the tokenizer has {tokens} tokens, the model {size}: they do not belong "
                          "together")
+
+
+def text_encoder_in(model: nn.Module) -> TextEncoder | None:
+    """The model itself if it reads texts, or else the part of it that does; None where none does."""
+    return next((part for part in model.modules() if isinstance(part, TextEncoder)), None)
 
 
 def library_version() -> str:

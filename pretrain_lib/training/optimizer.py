@@ -64,8 +64,9 @@ def rate_factors(module: nn.Module, layer_decay: float) -> dict[str, float]:
 
 
 def encoders(model: nn.Module) -> list[nn.Module]:
-    """The encoder within a model; of an `nn.ModuleDict` of models, that of each."""
-    models = model.values() if isinstance(model, nn.ModuleDict) else [model]
+    """The encoder within a model; of towers, or an `nn.ModuleDict` of models, that of each."""
+    parts = getattr(model, "towers", model)
+    models = parts.values() if isinstance(parts, nn.ModuleDict) else [model]
     return [getattr(each, "encoder", each) for each in models]
 
 

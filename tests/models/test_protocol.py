@@ -31,6 +31,12 @@ def made(kind):
         return kind(pl.BertModel(pl.BertConfig(**SIZES)), pl.DecoderConfig(20, 16, 1, 2, 24))
     if name in ("Segmenter", "Detector"):
         return kind(made(pl.ResNetModel), 3, width=8)
+    if name == "Tower":
+        return kind(made(pl.BagOfWords), 7)
+    if name == "TwoTowers":
+        return kind(made(pl.ResNetModel), made(pl.BertModel), 7)
+    if name == "BagOfWords":
+        return kind(pl.BagOfWordsConfig(60, 16))
     if name == "Transcriber":
         return kind(made(pl.AcousticLSTM), 5)
     if name.startswith("Acoustic"):

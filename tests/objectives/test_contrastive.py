@@ -45,6 +45,14 @@ def written_out_nt_xent(first: list[list[float]], second: list[list[float]], tem
     return total
 
 
+class Towers(nn.Module):
+    """A model for each view."""
+
+    def __init__(self, **towers: nn.Module):
+        super().__init__()
+        self.towers = nn.ModuleDict(towers)
+
+
 def step(objective: Contrastive, model: nn.Module, source: Columns) -> float:
     keys = Keys.of(0, len(source))
     batch = objective.batch(source.take(keys), keys)
@@ -137,7 +145,7 @@ def test_a_run_from_before_there_were_projections_goes_on(tmp_path):
 
     trainer().fit()
     described = json.loads((tmp_path / "config.json").read_text())
-    for name in ("projection", "learned", "negatives", "norm", "seed", "head"):
+    for name in ("projection", "learned", "negatives", "norm", "seed", "loss", "same", "head", "bias"):
         described["objective"].pop(name, None)
     assert described["objective"].keys() == {"name", "views", "weights"}
     (tmp_path / "config.json").write_text(json.dumps(described))
@@ -155,10 +163,18 @@ def test_each_view_may_have_a_model_and_several_columns():
         def forward(self, word, weight):
             return super().forward(word * weight)
 
-    towers = nn.ModuleDict({"image": nn.Linear(4, 5), "caption": Words(3, 5)}).double()
+    model = Towers(image=nn.Linear(4, 5), caption=Words(3, 5)).double()
     objective = Contrastive({"image": ["image"], "caption": ["word", "weight"]}, temperature=0.5).double()
-    images, captions = towers["image"](source.image), towers["caption"](source.word, source.weight)
-    assert step(objective, towers, source) == pytest.approx(written_out(images.tolist(), captions.tolist(), 0.5), rel=1e-7)
+    images, captions = model.towers["image"](source.image), model.towers["caption"](source.word, source.weight)
+    assert step(objective, model, source) == pytest.approx(written_out(images.tolist(), captions.tolist(), 0.5), rel=1e-7)
+
+
+def test_towers_are_found_by_the_names_of_the_views_and_need_no_head():
+    source, model = Columns(left=normal(4, 2), right=normal(4, 2)), Towers(image=nn.Identity(), text=nn.Identity())
+    with pytest.raises(ValueError, match="Towers has no tower 'a': its towers are image, text"):
+        step(Contrastive({"a": ["left"], "b": ["right"]}).double(), model, source)
+    with pytest.raises(ValueError, match=r"projection must be empty, as the towers of Towers have projections.*got \(2, 3\)"):
+        step(Contrastive({"image": ["left"], "text": ["right"]}, projection=(2, 3)).double(), model, source)
 
 
 def test_one_column_is_seen_twice_and_dropout_makes_two_views_of_it():

@@ -46,6 +46,11 @@ def pairs(n=SAMPLES, dtype=torch.float32):
     return pl.Columns(images=0.6 * clean + 0.4 * images(n, 1, dtype), other_images=0.6 * clean + 0.4 * images(n, 2, dtype))
 
 
+def captioned(n=SAMPLES, dtype=torch.float32):
+    """The same, of which three have one caption."""
+    return pl.Columns(**pairs(n, dtype).columns, caption=torch.arange(n) // 3)
+
+
 def simclr(**settings):
     return pl.Contrastive(VIEWS, **{"temperature": 0.3, "projection": (FEATURES, 10, 7), "negatives": "both views", **settings})
 
@@ -57,15 +62,19 @@ OBJECTIVES = {
     "vicreg": lambda model: pl.VICReg((FEATURES, 10, 7)),
     "dino": lambda model: pl.SelfDistillation(model, (FEATURES, 10, 7), 9, momentum=0.5, norm="batch"),
 }
-CASES = [(model, objective) for objective in OBJECTIVES for model in MODELS]
+TOGETHER = {  # of samples some of which belong together
+    "same": lambda model: simclr(same="caption"),
+    "sigmoid": lambda model: simclr(same="caption", negatives="other view", loss="sigmoid"),
+}
+CASES = [(model, objective) for objective in OBJECTIVES for model in MODELS] + [("vit", objective) for objective in TOGETHER]
 
 
 def outcome(model_name: str, objective_name: str, rank: int = 0, ranks: int = 1) -> dict:
     """The loss, every gradient, every buffer, and what the objective is after a step, of this rank's samples."""
     model = MODELS[model_name]()
-    step = Step(model, OBJECTIVES[objective_name](model)).double().train()
+    step = Step(model, (OBJECTIVES | TOGETHER)[objective_name](model)).double().train()
     keys = Keys.of(0, range(rank, SAMPLES, ranks))
-    batch = step.objective.batch(pairs(dtype=torch.float64).take(keys), keys)
+    batch = step.objective.batch(captioned(dtype=torch.float64).take(keys), keys)
     counts = {name: ranks * count for name, count in batch.counts.items()}
     loss = weighted_mean(step(batch), counts, step.objective.weights)
     loss.backward()
