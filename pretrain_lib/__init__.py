@@ -97,6 +97,8 @@ from .models.bert import (
     BertModel,
     PreTrainingLogits,
 )
+from .models.clip import CLIPModel, CLIPTextModel, CLIPVisionModel
+from .models.clip_config import CLIPConfig, CLIPTextConfig, CLIPVisionConfig
 from .models.convolutional import (
     ConvAutoencoder,
     ConvAutoencoderConfig,
@@ -213,6 +215,12 @@ __all__ = [
     "CheckpointError",
     "Classification",
     "Classifier",
+    "CLIPConfig",
+    "CLIPModel",
+    "CLIPTextConfig",
+    "CLIPTextModel",
+    "CLIPVisionConfig",
+    "CLIPVisionModel",
     "cluster_purity",
     "Clusters",
     "ColourJitter",

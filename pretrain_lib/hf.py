@@ -1,8 +1,9 @@
 """Hugging Face's format, in and out: a folder's `config.json` and the names of its tensors.
 
-A saved BERT, ModernBERT, ResNet, ViT, wav2vec 2.0 or HuBERT is a folder as `transformers` writes
-it: `config.json` with its fields and `model.safetensors` with its keys. Which of its names is which
-of ours, each model says itself (`hugging_face`). Nothing here needs `transformers` to be installed.
+A saved BERT, ModernBERT, ResNet, ViT, CLIP, wav2vec 2.0 or HuBERT is a folder as `transformers`
+writes it: `config.json` with its fields and `model.safetensors` with its keys. Which of its names
+is which of ours, each model says itself (`hugging_face`). Nothing here needs `transformers` to be
+installed.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def fields_out(model: nn.Module) -> dict:
     """The fields of `config.json`: what the model says, and what its own folder said besides."""
     family = family_of(model)
     config = {"architectures": [type(model).__name__], "model_type": family.model_type,
-              "dtype": "float32", **dict.fromkeys(family.defaults), **model.other_fields,
-              **family.fixed, **model.config.to_hugging_face()}
+              "dtype": "float32", **dict.fromkeys(family.defaults),
+              **over(model.other_fields, family.fixed | model.config.to_hugging_face())}
     if model.takes_labels:
         labels = label_names(model) or [f"LABEL_{i}" for i in range(model.num_labels)]
         config |= {"id2label": dict(enumerate(labels)),
@@ -79,21 +80,30 @@ def fields_out(model: nn.Module) -> dict:
     return config
 
 
+REMEDY = "pretrain_lib.compression.saved.save_compressed saves it, without what is around it"
+
+
 def require_their_shape(model: nn.Module) -> None:
     """Raises where layers differ in heads or units, or weights are int8: no config.json says it."""
-    remedy = "pretrain_lib.compression.saved.save_compressed saves it, without what is around it"
+    towers = getattr(model, "towers", {})
+    for part in [tower.encoder for tower in towers.values()] or [model]:
+        require_whole_layers(part)
+    if any(tensor.dtype == torch.int8 for tensor in state_tensors(model).values()):
+        raise ValueError(f"the model is quantised, and transformers has no such format: {REMEDY}")
+    require_no_adapters(model)
+
+
+def require_whole_layers(model: nn.Module) -> None:
+    """Raises where a layer of the encoder has lost heads or units."""
+    config = model.config
     for number, layer in enumerate(getattr(model.encoder, "layers", ())):  # of transformers
-        heads, units = model.config.num_attention_heads, model.config.intermediate_size
         for name, own, whole in (
-            ("heads", layer.attention.num_heads, heads),
-            ("feed-forward units", layer.feed_forward.down.in_features, units),
+            ("heads", layer.attention.num_heads, config.num_attention_heads),
+            ("feed-forward units", layer.feed_forward.down.in_features, config.intermediate_size),
         ):
             if own != whole:
                 raise ValueError(f"layer {number} has {own} {name}, the configuration says "
-                                 f"{whole}, and transformers has no such model: {remedy}")
-    if any(tensor.dtype == torch.int8 for tensor in state_tensors(model).values()):
-        raise ValueError(f"the model is quantised, and transformers has no such format: {remedy}")
-    require_no_adapters(model)
+                                 f"{whole}, and transformers has no such model: {REMEDY}")
 
 
 def require_no_adapters(model: nn.Module) -> None:
@@ -173,10 +183,28 @@ def from_hugging_face(config: dict, tensors: dict[str, Tensor], source: str) -> 
         fields |= {"num_labels": number, "label_names": names}
     model = kind.from_config(fields)
     load_state(model, renamed(model, theirs, source), source)
-    known = {*OWN, *family.fixed, *family.earlier, *shape.to_hugging_face(),
-             *(LABELS if kind.takes_labels else ())}
-    model.other_fields = {name: value for name, value in config.items() if name not in known}
+    known = dict.fromkeys([*family.fixed, *family.earlier,
+                           *(LABELS if kind.takes_labels else ())]) | shape.to_hugging_face()
+    model.other_fields = left_over(config, known)
     return model.eval()
+
+
+def left_over(config: dict, known: dict) -> dict:
+    """The fields of a folder that the model does not know, those within its tables as well."""
+    found = {}
+    for name, value in config.items():
+        if name not in known and name not in OWN:
+            found[name] = value
+        elif isinstance(value, dict) and isinstance(known.get(name), dict):
+            found |= {name: within} if (within := left_over(value, known[name])) else {}
+    return found
+
+
+def over(fields: dict, more: dict) -> dict:
+    """Fields with others put over them; a table in both is one of both."""
+    return fields | {name: over(fields[name], value) if isinstance(value, dict)
+                     and isinstance(fields.get(name), dict) else value
+                     for name, value in more.items()}
 
 
 def class_of(config: dict, source: str) -> type[nn.Module]:

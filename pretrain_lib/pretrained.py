@@ -268,7 +268,7 @@ def check_vocabulary(model: nn.Module, tokenizer) -> None:
 
 
 def text_encoder_in(model: nn.Module) -> TextEncoder | None:
-    """The model itself if it reads texts, or else the part of it that does; None where none does."""
+    """The model itself if it reads texts, else the part of it that does; None where none does."""
     return next((part for part in model.modules() if isinstance(part, TextEncoder)), None)
 
 

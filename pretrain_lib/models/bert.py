@@ -22,7 +22,14 @@ from ..validation import (
 )
 from .base import TextModel, under_a_new_layer
 from .init import initialise
-from .layers import Attention, FeedForward, at_positions, require_known, visible
+from .layers import (
+    Attention,
+    FeedForward,
+    at_positions,
+    require_known,
+    require_places,
+    visible,
+)
 from .pooler import PooledModel, Pooler
 from .protocol import HuggingFaceFormat
 
@@ -213,10 +220,8 @@ class BertModel(BertBase):
             ValueError: if a sequence is longer than the model has positions, or (on a CPU) an id is
                 none of the vocabulary.
         """
-        length, longest = input_ids.shape[1], self.config.max_position_embeddings
-        if length > longest:
-            raise ValueError(f"a sequence of {length} tokens is longer than the model's {longest} "
-                             "positions (max_position_embeddings): cut it, or build a longer model")
+        length = input_ids.shape[1]
+        require_places(length, self.config.max_position_embeddings)
         require_known(input_ids, self.config.vocab_size)
         x = self.embeddings(input_ids, token_type_ids, position_ids)
         mask = visible(attention_mask, length)

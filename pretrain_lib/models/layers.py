@@ -5,6 +5,8 @@ Shapes: B sequences, T positions, D hidden numbers, H heads of size E = D / H.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -122,15 +124,23 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """W₂ gelu(W₁ x): to `intermediate_size` numbers and back, each position for itself."""
+    """W₂ gelu(W₁ x): to `intermediate_size` numbers and back, each position for itself.
 
-    def __init__(self, hidden_size: int, intermediate_size: int):
+    Args:
+        hidden_size: D.
+        intermediate_size: numbers in between.
+        activation: what is in the place of gelu, number by number.
+    """
+
+    def __init__(self, hidden_size: int, intermediate_size: int,
+                 activation: Callable[[Tensor], Tensor] = F.gelu):
         super().__init__()
+        self.activation = activation
         self.up = nn.Linear(hidden_size, intermediate_size)
         self.down = nn.Linear(intermediate_size, hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x)))  # (B, T, D)
+        return self.down(self.activation(self.up(x)))  # (B, T, D)
 
 
 class GatedFeedForward(nn.Module):
@@ -192,6 +202,13 @@ def mean_over_tokens(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
         return hidden.mean(1)
     real = (attention_mask > 0).to(hidden.dtype)[:, :, None]  # (B, T, 1)
     return (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+def require_places(length: int, longest: int) -> None:
+    """Raises where a sequence is longer than a model has learned positions."""
+    if length > longest:
+        raise ValueError(f"a sequence of {length} tokens is longer than the model's {longest} "
+                         "positions (max_position_embeddings): cut it, or build a longer model")
 
 
 def require_known(input_ids: Tensor, vocab_size: int) -> None:

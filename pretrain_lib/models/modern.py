@@ -33,6 +33,7 @@ from .layers import (
     mean_over_tokens,
     one_later,
     require_known,
+    require_places,
     rotation,
     visible,
 )
@@ -304,11 +305,7 @@ class ModernBertModel(ModernBertBase):
                 none of the vocabulary.
         """
         config, length = self.config, input_ids.shape[1]
-        if length > config.max_position_embeddings:
-            raise ValueError(
-                f"a sequence of {length} tokens is longer than the model's "
-                f"{config.max_position_embeddings} positions (max_position_embeddings): cut it, "
-                "or build a longer model")
+        require_places(length, config.max_position_embeddings)
         if position_ids is None:
             position_ids = torch.arange(length, device=input_ids.device)[None]
         require_known(input_ids, config.vocab_size)

@@ -99,7 +99,9 @@ class Contrastive(Objective):
             of `TwoViews` {"first": ["images"], "second": ["other_images"]}. Two views of the same
             columns differ by what dropout leaves of them (Gao et al., "SimCSE", EMNLP 2021,
             section 3).
-        temperature: one over the scale that training begins with, at least 0.01.
+        temperature: one over the scale that training begins with, at least 0.01. A model with a
+            scale of its own, the exponential of its `logit_scale`, is trained with that, and this
+            is passed over: so `CLIPModel` is saved with what it has learned.
         projection: sizes of a `ProjectionHead` on the model's features: features, hidden layers,
             numbers to compare; without any, what the model answers is compared. SimCLR's has one
             hidden layer.
@@ -149,14 +151,19 @@ class Contrastive(Objective):
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         first, second = (F.normalize(vectors, dim=-1) for vectors in self.compared(model, batch))
-        scale, same = self.log_scale.exp(), batch.targets.get("same")
+        scale, same = self.log_scale_of(model).exp(), batch.targets.get("same")
         if self.loss == "sigmoid":
             return {"contrastive": sigmoid_loss(first, second, scale, self.bias, same)}
         return {"contrastive": info_nce(first, second, scale, self.negatives, same)}
 
     def after_step(self, model: nn.Module, step: int) -> None:
         if self.loss == "softmax":
-            self.log_scale.clamp_(max=math.log(LARGEST))
+            self.log_scale_of(model).clamp_(max=math.log(LARGEST))
+
+    def log_scale_of(self, model: nn.Module) -> Tensor:
+        """The logarithm of the scale: the model's own, if it has one, or the objective's."""
+        own = getattr(model, "logit_scale", self.log_scale)
+        return own if self.learned else own.detach()
 
     def compared(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is compared of both views, (B, D) each."""

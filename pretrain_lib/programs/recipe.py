@@ -166,11 +166,13 @@ def part_from(table: dict, part: str, called: str, where: str) -> Part:
 def config_from(kind: type, table: dict, called: str, where: str):
     """A configuration from its table."""
     require_table(table, called, where)
-    where = f"{where}, [{called}]"
+    file, where = where, f"{where}, [{called}]"
     known, hints, values = [f.name for f in fields(kind)], get_type_hints(kind), {}
     for name, value in table.items():
         if name not in known:
             raise unknown_field(name, known, where)
+        if is_dataclass(hints[name]) and isinstance(value, dict):
+            value = config_from(hints[name], value, f"{called}.{name}", file)
         values[name] = tuple(value) if isinstance(value, list) else value
     missing = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING
                and f.name not in values]

@@ -35,6 +35,12 @@ def made(kind):
         return kind(made(pl.BagOfWords), 7)
     if name == "TwoTowers":
         return kind(made(pl.ResNetModel), made(pl.BertModel), 7)
+    if name == "CLIPModel":
+        return kind(pl.CLIPConfig(made(pl.CLIPTextModel).config, made(pl.CLIPVisionModel).config, 7))
+    if name == "CLIPTextModel":
+        return kind(pl.CLIPTextConfig(**SIZES, eos_token_id=2))
+    if name == "CLIPVisionModel":
+        return kind(pl.CLIPVisionConfig(8, 4, 1, 16, 2, 2, 24))
     if name == "BagOfWords":
         return kind(pl.BagOfWordsConfig(60, 16))
     if name == "Transcriber":

@@ -20,7 +20,7 @@ def drawn_anew(model):
     """All numbers far from where training begins, those of tokens and places too."""
     generator = torch.Generator().manual_seed(1)
     for p in model.parameters():
-        p.copy_(0.5 + torch.rand(p.shape, generator=generator) if p.ndim == 1 else
+        p.copy_(0.5 + torch.rand(p.shape, generator=generator) if p.ndim < 2 else
                 torch.randn(p.shape, generator=generator) / (p[0].numel() ** 0.5 if len(p) > 1 else 1))
     return model
 

@@ -9,6 +9,8 @@ import pytest
 from pretrain_lib import (
     BertConfig,
     BertForMaskedLM,
+    CLIPConfig,
+    CLIPTextConfig,
     MaskedLM,
     ModernBertConfig,
     ModernBertForMaskedLM,
@@ -170,6 +172,19 @@ def test_a_field_may_be_a_table_of_its_own(tmp_path):
     assert objective.views == {"left": ("images",), "right": ("others", "mask")}
     assert recipe_and_options(str(tmp_path / "r.toml"), ["--objective.temperature", "0.5"])[0] == replace(
         recipe, objective=replace(recipe.objective, config=replace(recipe.objective.config, temperature=0.5)))
+
+
+def test_a_configuration_may_hold_another(tmp_path):
+    text = KINDS.replace("BertForMaskedLM", "CLIPModel") + """
+        [model.text_config]
+        hidden_size = 16
+        num_attention_heads = 2"""
+    config = read_recipe(written(tmp_path, text)).model.config
+    assert config == replace(CLIPConfig(), text_config=CLIPTextConfig(hidden_size=16, num_attention_heads=2))
+    with pytest.raises(ValueError, match=r"\[model.text_config\]: unknown field 'hidden'; did you mean 'hidden_act'"):
+        read_recipe(written(tmp_path, text.replace("hidden_size", "hidden")))
+    with pytest.raises(ValueError, match=r"\[model.text_config\]: num_attention_heads must be a divisor of hidden_size=15"):
+        read_recipe(written(tmp_path, text.replace("16", "15")))
 
 
 def parts(**changed):
