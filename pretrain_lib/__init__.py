@@ -181,6 +181,7 @@ from .transfer.speech import (
     transcripts,
 )
 from .transfer.tfidf import TfidfClassifier
+from .transfer.zero_shot import ZeroShot
 
 __version__ = "0.1.0"
 
@@ -398,4 +399,5 @@ __all__ = [
     "Wav2Vec2Config",
     "Wav2Vec2Model",
     "write_wave",
+    "ZeroShot",
 ]
