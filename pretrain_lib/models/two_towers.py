@@ -65,8 +65,8 @@ class TwoTowers(ModelBase):
     """An encoder of images and one of texts, each under a projection to the same D numbers.
 
     What it reads by itself, its features and its classifier are those of the encoder of images,
-    below the projection; a probe there is better (Radford et al., section 3.2). `features` of one
-    of its `towers` are that tower's vectors.
+    below the projection, where Radford et al. probe as well (appendix A.3). `features` of one of
+    its `towers` are that tower's vectors.
 
     Args:
         image: a model of images that follows `models.protocol.Model`; it becomes a part of this.
