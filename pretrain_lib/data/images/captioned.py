@@ -81,8 +81,6 @@ class CaptionedImages(ImageDataset):
         Raises:
             ValueError: if there is none, one has no word, or has one that is not known.
         """
-        if isinstance(texts, str):
-            raise ValueError("texts must be several captions, got a single string: put it in a list")
         check_captions(texts)
         encodings = encode_batch(list(texts), self.tokenizer, self.length)
         if not unknown:
@@ -104,13 +102,24 @@ class CaptionedImages(ImageDataset):
                 f"{len(self.captions)} different captions)")
 
 
-def check_captions(captions: Sequence[str]) -> None:
-    """Raises ValueError, naming the first at fault, unless each caption has a letter or digit."""
+def check_captions(captions: Sequence[str], places: Sequence[str] | None = None) -> None:
+    """Captions are strings with a letter or a digit.
+
+    Args:
+        captions: N of them.
+        places: what the error calls each; its number by default.
+
+    Raises:
+        ValueError: naming the first at fault.
+    """
+    if isinstance(captions, str):
+        raise ValueError("captions must be several, got a single string: put it in a list")
     for i, caption in enumerate(captions):
+        place = places[i] if places else f"caption {i}"
         if not isinstance(caption, str):
-            raise ValueError(f"captions must be strings, caption {i} is {caption!r}")
+            raise ValueError(f"captions must be strings, {place} is {caption!r}")
         if not any(map(str.isalnum, caption)):
-            raise ValueError(f"caption {i} has no word: {caption!r}")
+            raise ValueError(f"{place} has no word: {caption!r}")
 
 
 def check_words(captions: Sequence[str], encodings: list, tokenizer: Tokenizer) -> None:
