@@ -132,7 +132,8 @@ def stratified_hold_out(labelled: Columns, share: float) -> tuple[Columns, Colum
     return labelled.subset(first), labelled.subset(second)
 
 
-def held_out_pairs(first: np.ndarray, second: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+def held_out_pairs(first: np.ndarray, second: np.ndarray, share: float,
+                   seed: int = 0) -> np.ndarray:
     """Which samples have a combination that is held out, while each half of it is seen elsewhere.
 
     Of the different combinations, such as "red" and "three", a share is drawn at random. One is

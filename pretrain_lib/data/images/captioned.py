@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..source import Columns, Samples
-from ..tasks.encoded import encode_batch, padded
+from ..tasks.encoded import EncodedText, encode_batch, padded
 from ..text.tokenizer import special_ids
 from ..text.words import word_tokenizer
 from .dataset import ImageDataset
@@ -29,8 +29,8 @@ class CaptionedImages(ImageDataset):
     """Images of one size with a caption each.
 
     Its columns are `images` (N, C, H, W), `input_ids` and `attention_mask` (N, T), where T is the
-    length of the longest caption, and `caption` (N,), the number of the caption in `captions`. Two
-    images with one caption have one number: each is then a right answer for the other's caption.
+    length of the longest caption, and `caption` (N,), the number in `captions` of what is said of
+    the image. Two images with one caption have one number: each is a right answer for both.
     Captions of which the tokenizer makes the same ids count as one, whose first spelling is kept.
 
     Args:
@@ -58,17 +58,17 @@ class CaptionedImages(ImageDataset):
     ):
         super().__init__(images, name=name, about=about)
         if len(captions) != len(self):
-            raise ValueError(f"{len(captions)} captions do not fit {len(self)} images: each needs one")
+            raise ValueError(f"{len(captions)} captions do not fit {len(self)} images")
         check_captions(captions)
         self.tokenizer = tokenizer or word_tokenizer(captions)
         self.length = length
         self.names = {column: list(kinds) for column, kinds in (names or {}).items()}
-        encoded = self.encode(captions, unknown)
+        encoded = self.encode(captions, unknown).columns
         first, numbers = first_of_each(encoded["input_ids"])
         self.captions = [captions[i] for i in first]
         Columns.__init__(self, **self.columns, **encoded, caption=numbers, **(columns or {}))
 
-    def encode(self, texts: Sequence[str], unknown: bool = False) -> Samples:
+    def encode(self, texts: Sequence[str], unknown: bool = False) -> EncodedText:
         """Other captions as this data set's are encoded, such as prompts.
 
         Args:
@@ -76,7 +76,8 @@ class CaptionedImages(ImageDataset):
             unknown: whether they may have words that the tokenizer does not know, as [UNK].
 
         Returns:
-            `input_ids` and `attention_mask`, (n, T) each, T the length of the longest.
+            A source with the columns `input_ids` and `attention_mask`, (n, T) each, where T is the
+            length of the longest.
 
         Raises:
             ValueError: if there is none, one has no word, or has one that is not known.
@@ -87,9 +88,9 @@ class CaptionedImages(ImageDataset):
             check_words(texts, encodings, self.tokenizer)
         cut = [i for i, encoding in enumerate(encodings) if encoding.overflowing]
         if cut:
-            logger.warning("%d of %d captions are cut to length=%d tokens, the first is %r", len(cut),
-                           len(texts), self.length, texts[cut[0]])
-        return padded(encodings, self.tokenizer)
+            logger.warning("%d of %d captions are cut to length=%d tokens, the first is %r",
+                           len(cut), len(texts), self.length, texts[cut[0]])
+        return EncodedText(texts, **padded(encodings, self.tokenizer))
 
     def with_columns(self, columns: Samples) -> CaptionedImages:
         """A data set of these columns, with this one's captions, tokenizer and name."""

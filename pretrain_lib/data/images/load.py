@@ -150,7 +150,8 @@ def hub_table(repository: str, split: str, config: str | None, revision: str | N
 
     unreachable = ConnectionError(
         f"the Hub cannot be reached for {repository!r}: connect to the internet, set "
-        f"HF_HUB_OFFLINE=1 if it was downloaded before, or load a packaged data set such as {instead!r}."
+        "HF_HUB_OFFLINE=1 if it was downloaded before, or load a packaged data set such as "
+        f"{instead!r}."
     )
     if not hub_answers():  # asked first, because `datasets` tries for half a minute
         raise unreachable

@@ -86,7 +86,7 @@ def load_captioned(
     """
     name = str(name)
     if tokenizer is not None and len(further):
-        raise ValueError("further is for the tokenizer of whole words: leave it out with another one")
+        raise ValueError("further is for the tokenizer of whole words: leave it out with another")
     square = None if size is None or name in DRAWN else Square(size)
 
     def pairs(split: str) -> Pairs:
@@ -118,7 +118,7 @@ def file_pairs(name: str, split: str, image: str, caption: str, square: Square |
     """The images and captions that a table of one's own lists, some images held out."""
     if kind_of(Path(name)) not in TABLES:
         raise unknown_name(name)
-    check_split(split, SPLITS, name)
+    check_split(split, SPLITS)
     files, captions, places = listed(find_files(name), image, caption, dialect)
     check_captions(captions, places)
     different = {path: number for number, path in enumerate(dict.fromkeys(files))}

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ...validation import require
 
+DRAWN_SPLITS = ("train", "test", "held out")  # the last has combinations of its own
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -29,6 +31,6 @@ class Pairs:
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def check_split(split: str, known: Sequence[str], name: str) -> None:
-    """Raises the one-line error for a split that a kind of pairs does not have."""
-    require(split in known, "split", split, f"one of {', '.join(known)} for {name!r}")
+def check_split(split: str, known: Sequence[str]) -> None:
+    """Raises the one-line error for a split that is none of those known."""
+    require(split in known, "split", split, f"one of {', '.join(known)}")

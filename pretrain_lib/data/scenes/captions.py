@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..images.captioned import CaptionedImages
-from ..images.pairs import Pairs, check_split
+from ..images.pairs import DRAWN_SPLITS, Pairs, check_split
 from ..keys import Keys
 from ..splits import held_out_pairs
 from .draw import between, place
@@ -25,7 +25,6 @@ COLOURS = {"red": (1.0, 0.2, 0.2), "pink": (1.0, 0.6, 0.8), "yellow": (1.0, 1.0,
            "green": (0.2, 0.85, 0.2), "cyan": (0.2, 0.9, 0.95), "blue": (0.3, 0.5, 1.0),
            "purple": (0.7, 0.3, 1.0), "white": (1.0, 1.0, 1.0)}
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SPLITS = ("train", "test", "held out")
 HELD_OUT = 0.2  # of the combinations of colour and digit
 DARK = 0.3  # of full light, at most, is the background's; the darkest colour's is 0.44
 SIZES = {1: (32, (26, 32)), 2: (40, (17, 20))}  # pixels, by objects: a picture's side, a digit's
@@ -56,7 +55,7 @@ class ColouredDigits:
     """
 
     def __init__(self, objects: int, split: str, seed: int = 0):
-        check_split(split, SPLITS, "digits")
+        check_split(split, DRAWN_SPLITS)
         size, digit = SIZES[objects]
         config = SceneConfig(size=size, objects=(objects, objects), digit=digit, background=0.5,
                              number=TRAINED_ON if split == "train" else TESTED_ON, seed=seed)
@@ -91,7 +90,7 @@ class ColouredDigits:
         return images
 
     def ink(self, k: int, digits: Tensor, ids) -> Tensor:
-        """A handwritten digit for each of `digits` (B,), in the part of its picture for object k."""
+        """A handwritten digit for each of `digits` (B,), in the part for object k: (B, S, S)."""
         config = self.scenes.config
         which, side, x, y = self.uniform(f"object.{k}", ids, 4).unbind(1)
         first = (self.of_each.cumsum(0) - self.of_each)[digits]
@@ -137,21 +136,12 @@ def choices(seen: Tensor, objects: int, split: str) -> Tensor:
     return pairs[seen[colours.flip(1), digits].all(1)]
 
 
-def caption(colours, digits) -> str:
-    """What one or two objects are called, from the left.
-
-    Args:
-        colours: the number of each object's colour.
-        digits: likewise.
-    """
-    named = [f"a {tuple(COLOURS)[colour]} {NUMBERS[digit]}"
-             for colour, digit in zip(colours, digits, strict=True)]
-    return " left of ".join(named)
-
-
 def captions_of(colours: Tensor, digits: Tensor) -> list[str]:
     """The captions of N pictures, by their objects' colours and digits, (N, objects) each."""
-    return [caption(*row) for row in zip(colours.tolist(), digits.tolist(), strict=True)]
+    names = tuple(COLOURS)
+    objects = [[f"a {names[colour]} {NUMBERS[digit]}" for colour, digit in zip(*row, strict=True)]
+               for row in zip(colours.tolist(), digits.tolist(), strict=True)]
+    return [" left of ".join(from_the_left) for from_the_left in objects]
 
 
 def coloured_digits(objects: int, split: str, seed: int = 0) -> Pairs:
@@ -181,6 +171,9 @@ def coloured_digits(objects: int, split: str, seed: int = 0) -> Pairs:
 def wrong_captions(pictures: CaptionedImages) -> dict[str, list[str]]:
     """Captions of two digits with one mistake each, for every picture.
 
+    In the split "test" they too have only combinations that are seen in training. In "held out"
+    most that are swapped are seen while the right ones are not, and a model may like them for that.
+
     Args:
         pictures: of "two digits", N of them.
 
@@ -192,8 +185,8 @@ def wrong_captions(pictures: CaptionedImages) -> dict[str, list[str]]:
         ValueError: if the pictures are no two coloured digits.
     """
     if "wrong_colour" not in pictures.columns:
-        raise ValueError(f"wrong captions are made of the columns of 'two digits', {pictures.name!r} "
-                         f"has {', '.join(pictures.columns)}")
+        raise ValueError("wrong captions are made of the columns of 'two digits', "
+                         f"{pictures.name!r} has {', '.join(pictures.columns)}")
     colours, digits = pictures.colour, pictures.digit
     return {"colours swapped": captions_of(colours.flip(1), digits),
             "places swapped": captions_of(colours.flip(1), digits.flip(1)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images.pairs import Pairs, check_split
+from ..images.pairs import DRAWN_SPLITS, Pairs, check_split
 from ..splits import held_out_pairs
-from .glyphs import FONTS
+from .glyphs import FONTS as ALL_FONTS
 
 NAME = re.compile(r"latin (capital|small) letter ([a-z])(?: with (?!small letter)(.+))?")
+TEST_FONTS = ("DejaVuSans-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSerif-BoldItalic")
+FONTS = tuple(font for fonts in ALL_FONTS.values() for font in fonts if font not in TEST_FONTS)
 CASES = ("capital", "small")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 NO_MARK = ""
@@ -53,26 +54,27 @@ def letters(split: str, seed: int = 0) -> Pairs:
     each stands in the columns `case`, `letter`, `mark` and `font`.
 
     Args:
-        split: "train" has six fonts and no combination that is held out; "test" has the same
-            combinations in four other fonts; "held out" has the others, in the fonts of "test".
+        split: "train" has seven fonts and no combination that is held out; "test" has the same
+            combinations in three other fonts, bold and slanted or monospaced and slanted, which
+            training knows one by one; "held out" has the others, in the fonts of "test".
         seed: which combinations are held out.
 
     Raises:
         ValueError: for an unknown split.
     """
-    check_split(split, ("train", "test", "held out"), "letters")
-    seen = {letter for font in FONTS["train"] for _, letter in letters_in(font)}
+    check_split(split, DRAWN_SPLITS)
+    seen = {letter for font in FONTS for _, letter in letters_in(font)}
     order = sorted(seen, key=lambda each: (each.letter, each.mark, each.case))
     marked = [each for each in order if each.mark]
     apart = held_out_pairs(np.array([each.letter for each in marked]),
                            np.array([each.mark for each in marked]), HELD_OUT, seed)
     held_out = {each for each, out in zip(marked, apart, strict=True) if out}
-    fonts = FONTS["train" if split == "train" else "test"]
+    fonts = FONTS if split == "train" else TEST_FONTS
     wanted = held_out if split == "held out" else seen - held_out
     found = [(sign, letter, font) for font in fonts for sign, letter in letters_in(font)
              if letter in wanted]
     names = {"case": CASES, "letter": tuple(ALPHABET), "mark": sorted({each.mark for each in seen}),
-             "font": FONTS["train"] + FONTS["test"]}
+             "font": FONTS + TEST_FONTS}
     known = [(*letter, font) for _, letter, font in found]
     columns = {name: torch.tensor([names[name].index(row[k]) for row in known])
                for k, name in enumerate(names)}

