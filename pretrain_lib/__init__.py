@@ -15,14 +15,18 @@ from .data.images.augment import (
     RandomRotate,
     RandomScale,
 )
+from .data.images.captioned import CaptionedImages
+from .data.images.captioned_data import CaptionedConfig, CaptionedData
 from .data.images.dataset import ImageDataset
 from .data.images.image_data import ImageConfig, ImageData
 from .data.images.load import load_images
+from .data.images.load_captioned import load_captioned
 from .data.images.photometric import Blur, ColourJitter, RandomGrey, RandomInvert
 from .data.images.view_data import ImageViews, ImageViewsConfig
 from .data.images.views import TwoViews
 from .data.keys import Keys
 from .data.mixture import Mixture
+from .data.scenes.captions import wrong_captions
 from .data.scenes.scenes import SceneConfig, Scenes
 from .data.source import Columns, Source
 from .data.speech.buckets import LengthBuckets
@@ -33,7 +37,7 @@ from .data.speech.resample import resample
 from .data.speech.room import Room
 from .data.speech.speech_data import SpeechConfig, SpeechData
 from .data.speech.waves import read_wave, write_wave
-from .data.splits import labelled_subset
+from .data.splits import held_out_pairs, labelled_subset
 from .data.tables.dialect import Dialect
 from .data.tasks.encoded import (
     EncodedText,
@@ -59,6 +63,7 @@ from .data.text.tokenizer import (
     special_ids,
     train_tokenizer,
 )
+from .data.text.words import word_tokenizer
 from .evaluation.average_precision import average_precision
 from .evaluation.clusters import (
     Clusters,
@@ -211,6 +216,9 @@ __all__ = [
     "BidirectionalLSTMConfig",
     "Blur",
     "box_iou",
+    "CaptionedConfig",
+    "CaptionedData",
+    "CaptionedImages",
     "CausalLM",
     "centred",
     "CheckpointError",
@@ -269,6 +277,7 @@ __all__ = [
     "Frames",
     "gathered",
     "greedy_transcripts",
+    "held_out_pairs",
     "HiddenMarkovLanguage",
     "HubertConfig",
     "HubertModel",
@@ -285,6 +294,7 @@ __all__ = [
     "LengthBuckets",
     "LinearAutoencoder",
     "LinearProbe",
+    "load_captioned",
     "load_compressed",
     "load_images",
     "load_labelled_text",
@@ -398,6 +408,8 @@ __all__ = [
     "ViTModel",
     "Wav2Vec2Config",
     "Wav2Vec2Model",
+    "word_tokenizer",
     "write_wave",
     "ZeroShot",
+    "wrong_captions",
 ]

@@ -130,3 +130,39 @@ def stratified_hold_out(labelled: Columns, share: float) -> tuple[Columns, Colum
         raise ValueError("every class has one sample: holding out a part needs two of some class")
     first = np.setdiff1d(np.arange(len(labelled)), second)
     return labelled.subset(first), labelled.subset(second)
+
+
+def held_out_pairs(first: np.ndarray, second: np.ndarray, share: float,
+                   seed: int = 0) -> np.ndarray:
+    """Which samples have a combination that is held out, while each half of it is seen elsewhere.
+
+    Of the different combinations, such as "red" and "three", a share is drawn at random. One is
+    passed over where it is the last with its "red", or the last with its "three". So whoever knows
+    the rest knows every half, and has to put two together.
+
+    Args:
+        first: (N,) the one half of each sample's combination, numbers or strings.
+        second: (N,) the other half.
+        share: of the different combinations, between 0 and 1.
+        seed: which random choice.
+
+    Returns:
+        (N,) bool, the same for all samples of one combination.
+
+    Raises:
+        ValueError: if so many cannot be held out.
+    """
+    halves = [np.unique(half, return_inverse=True)[1] for half in (first, second)]
+    pairs, pair_of = np.unique(np.stack(halves), axis=1, return_inverse=True)  # (2, P), (N,)
+    rest = [np.bincount(half) for half in pairs]  # how many combinations each half is seen in
+    held_out, wanted = np.zeros(pairs.shape[1], dtype=bool), round(share * pairs.shape[1])
+    for pair in Keys.of(seed, [0]).permutation("held-out pairs", len(held_out))[0].tolist():
+        a, b = pairs[:, pair]
+        if held_out.sum() < wanted and rest[0][a] > 1 and rest[1][b] > 1:
+            held_out[pair] = True
+            rest[0][a] -= 1
+            rest[1][b] -= 1
+    if held_out.sum() < wanted:
+        raise ValueError(f"share must leave every half seen: of {len(held_out)} combinations, "
+                         f"{held_out.sum()} can be held out, got {share}, which asks for {wanted}")
+    return held_out[pair_of.reshape(-1)]

@@ -128,22 +128,40 @@ def load_hub(repository: str, split: str, config: str | None, revision: str | No
         ConnectionError: if the Hub cannot be reached.
         ValueError: if the data set, the split or an image column does not exist.
     """
+    return from_table(hub_table(repository, split, config, revision), repository, square)
+
+
+def hub_table(repository: str, split: str, config: str | None, revision: str | None,
+              instead: str = "mnist"):
+    """A split of a data set of the Hub as a `datasets.Dataset`.
+
+    Args:
+        repository: "owner/name".
+        split: any that it has, or "all" for "train" and "test".
+        config: its configuration, if it has several.
+        revision: commit or tag; None takes the newest.
+        instead: what an error recommends where the Hub cannot be reached.
+
+    Raises:
+        ConnectionError: if the Hub cannot be reached.
+        ValueError: if the data set or the split does not exist.
+    """
     import datasets
 
     unreachable = ConnectionError(
         f"the Hub cannot be reached for {repository!r}: connect to the internet, set "
-        "HF_HUB_OFFLINE=1 if it was downloaded before, or load a packaged data set such as 'mnist'."
+        "HF_HUB_OFFLINE=1 if it was downloaded before, or load a packaged data set such as "
+        f"{instead!r}."
     )
     if not hub_answers():  # asked first, because `datasets` tries for half a minute
         raise unreachable
     try:
         wanted = "train+test" if split == "all" else split
-        table = datasets.load_dataset(repository, config, split=wanted, revision=revision)
+        return datasets.load_dataset(repository, config, split=wanted, revision=revision)
     except ConnectionError:
         raise unreachable from None
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"the Hub has no such images: {error}") from None
-    return from_table(table, repository, square)
 
 
 def from_table(table, repository: str, square: Square | None = None) -> ImageDataset:
@@ -162,8 +180,7 @@ def from_table(table, repository: str, square: Square | None = None) -> ImageDat
         raise ValueError(f"{repository!r} has no image in this split")
     pictures = pictures_of(table, found[0], square)
     everything = range(len(table))
-    licence = table.info.license or "licence: see there"
-    about = f"https://huggingface.co/datasets/{repository}, {licence}"
+    about = about_hub(table, repository)
     for name, kind in table.features.items():
         kinds = fields(kind)
         if {"bbox", "category"} <= kinds.keys():
@@ -178,6 +195,12 @@ def from_table(table, repository: str, square: Square | None = None) -> ImageDat
         if isinstance(kind, ClassLabel):
             return ImageDataset(images, table[name][:], kind.names, repository, about)
     return ImageDataset(images, name=repository, about=about)
+
+
+def about_hub(table, repository: str) -> str:
+    """One line on where a data set of the Hub comes from and under which terms."""
+    licence = table.info.license or "licence: see there"
+    return f"https://huggingface.co/datasets/{repository}, {licence}"
 
 
 def pictures_of(table, column: str, square: Square | None) -> Pictures:

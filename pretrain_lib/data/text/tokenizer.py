@@ -70,8 +70,6 @@ def train_tokenizer(
         ValueError: for an unknown kind, a vocabulary too small, texts without a word, or lines
             that "wordpiece" should keep.
     """
-    from tokenizers import processors
-
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     smallest = len(SPECIAL_TOKENS) + (BYTES if kind == "bpe" else 10)
@@ -85,6 +83,13 @@ def train_tokenizer(
         raise ValueError("keep_lines needs kind=\"bpe\": \"wordpiece\" knows no line breaks")
     else:
         tokenizer = _train_wordpiece(texts, vocab_size, lowercase, strip_accents)
+    return framed(tokenizer)
+
+
+def framed(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer, which from now on adds [CLS] and [SEP] to what it encodes."""
+    from tokenizers import processors
+
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
         pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
