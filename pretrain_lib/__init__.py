@@ -72,6 +72,7 @@ from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.error_rate import error_rate
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.masked import MaskedSet, masked_scores
+from .evaluation.retrieval import Retrieval, cosine_scores, measure_retrieval
 from .models.acoustic import (
     AcousticLSTM,
     AcousticLSTMConfig,
@@ -218,6 +219,7 @@ __all__ = [
     "ContrastivePrediction",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
+    "cosine_scores",
     "CTC",
     "ctc_log_likelihood",
     "DecoderConfig",
@@ -293,6 +295,7 @@ __all__ = [
     "MaskedLM",
     "MaskedSet",
     "mean_iou",
+    "measure_retrieval",
     "MelConfig",
     "merge_lora",
     "mfcc",
@@ -339,6 +342,7 @@ __all__ = [
     "ResNetConfig",
     "ResNetForImageClassification",
     "ResNetModel",
+    "Retrieval",
     "Room",
     "RotationPrediction",
     "save_compressed",
