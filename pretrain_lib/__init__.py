@@ -167,6 +167,7 @@ from .transfer.heads import (
     predicted_scores,
     predicted_tags,
 )
+from .transfer.lexical import bm25_scores, tfidf_scores
 from .transfer.lora import LoraConfig, add_lora, merge_lora, unmerge_lora
 from .transfer.peft_format import load_lora, save_lora
 from .transfer.probe import LinearProbe
@@ -204,6 +205,7 @@ __all__ = [
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
     "Blur",
+    "bm25_scores",
     "box_iou",
     "CausalLM",
     "centred",
@@ -366,6 +368,7 @@ __all__ = [
     "Tagging",
     "TextConfig",
     "TextData",
+    "tfidf_scores",
     "TfidfClassifier",
     "token_loss",
     "TokenDataset",
