@@ -47,6 +47,15 @@ from .data.tasks.translation import EncodedPairs, encode_pairs, load_translation
 from .data.text.dedup import deduplicate
 from .data.text.hidden_markov import HiddenMarkovLanguage
 from .data.text.load import load_text
+from .data.text.neighbours import (
+    EncodedNeighbours,
+    Neighbours,
+    encode_neighbours,
+    named_docstrings,
+    neighbouring_texts,
+    text_numbers,
+    translations,
+)
 from .data.text.packing import PackedBlocks
 from .data.text.pairs import SentencePairs
 from .data.text.shards import prepare
@@ -105,6 +114,7 @@ from .models.convolutional import (
 )
 from .models.coupled import first_row, gathered
 from .models.dense import Detector, Segmenter
+from .models.embedder import SentenceEmbedder
 from .models.frames import Frames
 from .models.init import initialise
 from .models.modern import (
@@ -156,6 +166,7 @@ from .transfer.dense import (
     predicted_boxes,
     predicted_masks,
 )
+from .transfer.embed import embed
 from .transfer.features import features, logits
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
@@ -235,11 +246,14 @@ __all__ = [
     "distill",
     "Distillation",
     "effective_rank",
+    "embed",
     "encode_labelled",
+    "encode_neighbours",
     "encode_pairs",
     "encode_tagged",
     "encode_text_pairs",
     "encode_texts",
+    "EncodedNeighbours",
     "EncodedPairs",
     "EncodedText",
     "EncoderDecoder",
@@ -309,6 +323,9 @@ __all__ = [
     "ModernBertForTokenClassification",
     "ModernBertModel",
     "MultiTask",
+    "named_docstrings",
+    "neighbouring_texts",
+    "Neighbours",
     "NeuralProbabilisticLM",
     "NeuralProbabilisticLMConfig",
     "Noise",
@@ -356,6 +373,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "SelfDistillation",
+    "SentenceEmbedder",
     "SentencePairs",
     "Sequences",
     "ShardError",
@@ -366,6 +384,7 @@ __all__ = [
     "SpeechData",
     "SpeechDataset",
     "Tagging",
+    "text_numbers",
     "TextConfig",
     "TextData",
     "tfidf_scores",
@@ -378,6 +397,7 @@ __all__ = [
     "Transcriber",
     "transcripts",
     "Translation",
+    "translations",
     "TwoSidedBigram",
     "TwoViews",
     "Unigram",

@@ -15,8 +15,8 @@ def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: str = "
                 k1: float = 1.5, b: float = 0.75) -> Tensor:
     """The BM25 score of each query with each document.
 
-    A term t that a query and a document share adds idf · f / (f + k₁ (1 − b + b L / L̄)), where f is
-    how often the document has it, L the document's number of terms, L̄ the mean one, and
+    A term that a query and a document share adds idf · f / (f + k₁ (1 − b + b L / M)), where f is
+    how often the document has it, L the document's number of terms, M the mean one, and
     idf = log(1 + (N − n + ½) / (n + ½)), of N documents of which n have the term. A term counts as
     often as the query has it.
 
@@ -38,9 +38,9 @@ def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: str = "
         ValueError: if a text has no word, there is none, or a setting is not allowed.
 
     Source: Robertson and Zaragoza, "The probabilistic relevance framework: BM25 and beyond",
-    Foundations and Trends in Information Retrieval 2009; as Lucene has it, with an idf that is never
-    negative and without a factor k₁ + 1, which changes no order (Kamphuis et al., "Which BM25 do
-    you mean?", ECIR 2020).
+    Foundations and Trends in Information Retrieval 2009; as Lucene has it, with an idf that is
+    never negative and without a factor k₁ + 1, which changes no order (Kamphuis et al., "Which BM25
+    do you mean?", ECIR 2020).
     """
     from bm25s import BM25
 
