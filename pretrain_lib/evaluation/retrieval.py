@@ -68,7 +68,7 @@ def measure_retrieval(scores: Tensor, relevant: Tensor, at: Sequence[int] = (1, 
         ValueError: if the pool is empty, a score is not finite, a query has no relevant document, a
             grade is negative, the two do not fit together, or k is more than there are documents.
     """
-    scores = torch.as_tensor(scores).detach().double().cpu()
+    scores = torch.as_tensor(scores).detach().cpu()
     if scores.ndim != 2 or not scores.numel():
         raise ValueError("scores must be (queries, documents), with at least one of each, got "
                          f"{tuple(scores.shape)}")
@@ -81,10 +81,11 @@ def measure_retrieval(scores: Tensor, relevant: Tensor, at: Sequence[int] = (1, 
                          f"{tuple(at)}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, got {tolerance}")
-    grades = grades_of(torch.as_tensor(relevant).detach().cpu(), len(scores), pool)
+    relevant = torch.as_tensor(relevant).detach().cpu()
+    require_relevant(relevant, len(scores), pool)
     rows = max(1, CELLS // pool)
     blocks = [measured(*block, at, tolerance)
-              for block in zip(scores.split(rows), grades.split(rows), strict=True)]
+              for block in zip(scores.split(rows), relevant.split(rows), strict=True)]
     names = blocks[0].keys()
     columns = {name: torch.cat([block[name] for block in blocks]) for name in names}
     return Retrieval(pool, columns["rank"], columns["reciprocal_rank"],
@@ -114,19 +115,15 @@ def cosine_scores(queries: Tensor, documents: Tensor) -> Tensor:
     return F.normalize(queries.to(dtype), dim=1) @ F.normalize(documents.to(dtype), dim=1).T
 
 
-def grades_of(relevant: Tensor, queries: int, pool: int) -> Tensor:
-    """(Q, N), how relevant each document is to each query.
-
-    Raises:
-        ValueError: as `measure_retrieval`.
-    """
-    if relevant.ndim == 1 and len(relevant) == queries and not (
-            relevant.is_floating_point() or relevant.dtype == torch.bool):
+def require_relevant(relevant: Tensor, queries: int, pool: int) -> None:
+    """Raises where it does not say of each query which documents it asks for."""
+    whole = not relevant.is_floating_point() and relevant.dtype != torch.bool
+    if relevant.shape == (queries,) and whole:
         outside = relevant[(relevant < 0) | (relevant >= pool)]
         if len(outside):
             raise ValueError(f"relevant must be documents from 0 to {pool - 1}, got "
                              f"{int(outside[0])}")
-        return F.one_hot(relevant.long(), pool)
+        return
     if relevant.shape != (queries, pool):
         raise ValueError(f"relevant must be ({queries},) integers, the document of each query, or "
                          f"({queries}, {pool}), how relevant each is, got {tuple(relevant.shape)} "
@@ -138,23 +135,23 @@ def grades_of(relevant: Tensor, queries: int, pool: int) -> Tensor:
     if without.any():
         raise ValueError(f"query {int(without.int().argmax())} has no relevant document among the "
                          f"{pool} of the pool: leave it out, or add one")
-    return relevant
 
 
-def measured(scores: Tensor, grades: Tensor, at: Sequence[int], tolerance: float) -> dict:
+def measured(scores: Tensor, relevant: Tensor, at: Sequence[int], tolerance: float) -> dict:
     """The measures of some queries by name, those at k by name and k, (Q,) each."""
-    scores, order = scores.sort(1, descending=True)
+    grades = F.one_hot(relevant.long(), scores.shape[1]) if relevant.ndim == 1 else relevant
+    scores, order = scores.double().sort(1, descending=True)
     gains = grades.gather(1, order).double()  # (Q, N), as they are ranked
     ties = Ties(scores, tolerance)
     place = torch.arange(1, scores.shape[1] + 1).double()
     total = (gains > 0).double().sum(1)
-    relevant = ties.sums((gains > 0).double())  # (Q, N), in the tie that stands at a place
+    tied = ties.sums((gains > 0).double())  # (Q, N), the relevant ones in the tie at a place
     left = ties.size - ties.before  # of the tie's documents, those not placed before
-    none = ((left - relevant) / left).clamp(min=0).cumprod(1)  # P(nothing relevant so far)
+    none = ((left - tied) / left).clamp(min=0).cumprod(1)  # P(nothing relevant so far)
     first = F.pad(none, (1, 0), value=1.0)[:, :-1] - none  # P(the first relevant stands here)
     found = {"rank": first @ place, "reciprocal_rank": first @ (1 / place)}
     discount = 1 / (1 + place).log2()
-    expected, share = ties.sums(gains) / ties.size, relevant / ties.size
+    expected, share = ties.sums(gains) / ties.size, tied / ties.size
     best = gains.sort(1, descending=True).values
     for k in at:
         found["hit", k] = 1 - none[:, k - 1]
