@@ -51,6 +51,15 @@ from .data.tasks.translation import EncodedPairs, encode_pairs, load_translation
 from .data.text.dedup import deduplicate
 from .data.text.hidden_markov import HiddenMarkovLanguage
 from .data.text.load import load_text
+from .data.text.neighbours import (
+    EncodedNeighbours,
+    Neighbours,
+    encode_neighbours,
+    named_docstrings,
+    neighbouring_texts,
+    text_numbers,
+    translations,
+)
 from .data.text.packing import PackedBlocks
 from .data.text.pairs import SentencePairs
 from .data.text.shards import prepare
@@ -77,6 +86,7 @@ from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.error_rate import error_rate
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.masked import MaskedSet, masked_scores
+from .evaluation.retrieval import Retrieval, cosine_scores, measure_retrieval
 from .models.acoustic import (
     AcousticLSTM,
     AcousticLSTMConfig,
@@ -112,6 +122,7 @@ from .models.convolutional import (
 )
 from .models.coupled import first_row, gathered
 from .models.dense import Detector, Segmenter
+from .models.embedder import SentenceEmbedder
 from .models.frames import Frames
 from .models.init import initialise
 from .models.modern import (
@@ -164,6 +175,7 @@ from .transfer.dense import (
     predicted_boxes,
     predicted_masks,
 )
+from .transfer.embed import embed
 from .transfer.features import features, logits
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
@@ -175,6 +187,7 @@ from .transfer.heads import (
     predicted_scores,
     predicted_tags,
 )
+from .transfer.lexical import bm25_scores, tfidf_scores
 from .transfer.lora import LoraConfig, add_lora, merge_lora, unmerge_lora
 from .transfer.peft_format import load_lora, save_lora
 from .transfer.probe import LinearProbe
@@ -215,6 +228,7 @@ __all__ = [
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
     "Blur",
+    "bm25_scores",
     "box_iou",
     "CaptionedConfig",
     "CaptionedData",
@@ -239,6 +253,7 @@ __all__ = [
     "ContrastivePrediction",
     "ConvAutoencoder",
     "ConvAutoencoderConfig",
+    "cosine_scores",
     "CTC",
     "ctc_log_likelihood",
     "DecoderConfig",
@@ -252,11 +267,14 @@ __all__ = [
     "distill",
     "Distillation",
     "effective_rank",
+    "embed",
     "encode_labelled",
+    "encode_neighbours",
     "encode_pairs",
     "encode_tagged",
     "encode_text_pairs",
     "encode_texts",
+    "EncodedNeighbours",
     "EncodedPairs",
     "EncodedText",
     "EncoderDecoder",
@@ -316,6 +334,7 @@ __all__ = [
     "MaskedLM",
     "MaskedSet",
     "mean_iou",
+    "measure_retrieval",
     "MelConfig",
     "merge_lora",
     "mfcc",
@@ -327,6 +346,9 @@ __all__ = [
     "ModernBertForTokenClassification",
     "ModernBertModel",
     "MultiTask",
+    "named_docstrings",
+    "neighbouring_texts",
+    "Neighbours",
     "NeuralProbabilisticLM",
     "NeuralProbabilisticLMConfig",
     "Noise",
@@ -362,6 +384,7 @@ __all__ = [
     "ResNetConfig",
     "ResNetForImageClassification",
     "ResNetModel",
+    "Retrieval",
     "Room",
     "RotationPrediction",
     "save_compressed",
@@ -373,6 +396,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "SelfDistillation",
+    "SentenceEmbedder",
     "SentencePairs",
     "Sequences",
     "ShardError",
@@ -383,8 +407,10 @@ __all__ = [
     "SpeechData",
     "SpeechDataset",
     "Tagging",
+    "text_numbers",
     "TextConfig",
     "TextData",
+    "tfidf_scores",
     "TfidfClassifier",
     "token_loss",
     "TokenDataset",
@@ -395,6 +421,7 @@ __all__ = [
     "Transcriber",
     "transcripts",
     "Translation",
+    "translations",
     "TwoSidedBigram",
     "TwoTowers",
     "TwoViews",

@@ -1,9 +1,10 @@
 """Saved models: a folder with `config.json` and `model.safetensors`, and nothing that is executed.
 
 BERTs, ModernBERTs, ResNets, ViTs, CLIPs, wav2vec 2.0s and HuBERTs are saved as Hugging Face's
-`transformers` saves them, so it reads them, and theirs can be read here; other models have a plain
-format of our own: the class's name and what its `to_config` says. The folder is written beside its
-place and renamed into it, so it is never half there.
+`transformers` saves them, so it reads them, and theirs can be read here; embedders of sentences
+are saved as `sentence-transformers` saves them. Other models have a plain format of our own: the
+name of the class and what its `to_config` says. The folder is written beside its place and renamed
+into it, so it is never half there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from .data.text.tokenizer import save_tokenizer, special_ids, vocabulary_size
 from .files import new_folder
 from .hf import family_of, from_hugging_face, require_their_shape, to_hugging_face
+from .models.embedder import MODULES, SentenceEmbedder, read_modules, write_modules
 from .models.protocol import TextEncoder, exported_models
 from .models.state import load_state, state_tensors
 from .zoo import ZOO
@@ -52,9 +54,10 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
     require_exported(model)
     if tokenizer is not None:
         check_vocabulary(model, tokenizer)
-    if family_of(model) is not None:
+    inner = model.encoder if isinstance(model, SentenceEmbedder) else model
+    if family_of(inner) is not None:
         special = special_ids(tokenizer) if tokenizer is not None else None
-        config, tensors = to_hugging_face(model, special)
+        config, tensors = to_hugging_face(inner, special)
         config["dtype"] = str(dtype).removeprefix("torch.")
     else:
         for part in model.modules():
@@ -64,7 +67,7 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
         tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
     config["pretrain_lib"] = library_version()
     tensors = {name: stored_as(dtype, name, tensor) for name, tensor in tensors.items()}
-    write_folder(Path(folder), config, tensors, tokenizer_writer(model, tokenizer))
+    write_folder(Path(folder), config, tensors, partial(write_beside, model, tokenizer))
 
 
 def require_exported(model: nn.Module) -> None:
@@ -100,13 +103,15 @@ def stored_as(dtype: torch.dtype, name: str, tensor: Tensor) -> Tensor:
     return stored
 
 
-def tokenizer_writer(model: nn.Module, tokenizer) -> Callable[[Path], None] | None:
-    """What writes a tokenizer into the model's folder, as it is used with this model."""
-    if tokenizer is None:
-        return None
-    shape = vars(text_encoder_in(model).encoder.config)
-    return partial(save_tokenizer, tokenizer, token_types="type_vocab_size" in shape,
-                   max_length=shape.get("max_position_embeddings"))
+def write_beside(model: nn.Module, tokenizer, folder: Path) -> None:
+    """Writes what stands beside the weights: the tokenizer, and how an embedder pools."""
+    if tokenizer is not None:
+        shape = vars(text_encoder_in(model).encoder.config)
+        longest = getattr(model, "max_seq_length", shape.get("max_position_embeddings"))
+        save_tokenizer(tokenizer, folder, token_types="type_vocab_size" in shape,
+                       max_length=longest)
+    if isinstance(model, SentenceEmbedder):
+        write_modules(model, folder)
 
 
 def require_room(folder: Path) -> None:
@@ -122,18 +127,19 @@ def require_room(folder: Path) -> None:
 
 
 def write_folder(folder: Path, config: dict, tensors: dict[str, Tensor],
-                 write_more: Callable[[Path], None] | None) -> None:
+                 write_more: Callable[[Path], None]) -> None:
     """Writes the files of a saved model into a folder, replacing a model that is there."""
     require_room(folder)
     with new_folder(folder) as place:
         save_file(tensors, place / WEIGHTS, metadata={"format": "pt"})
         (place / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        if write_more is not None:
-            write_more(place)
+        write_more(place)
 
 
 def load_pretrained(name: str | Path) -> nn.Module:
-    """Reads a model that `save_pretrained` or `transformers` wrote, in evaluation mode, on the CPU.
+    """Reads a model that `save_pretrained`, `transformers` or `sentence-transformers` wrote.
+
+    It comes in evaluation mode, on the CPU.
 
     Args:
         name: a folder, or the name of a model of the zoo, such as "modernbert-mini-sotu".
@@ -153,7 +159,8 @@ def load_pretrained(name: str | Path) -> nn.Module:
     tensors = {name: tensor for file in weight_files(folder)
                for name, tensor in read_weights(file).items()}
     if "model_type" in config:
-        return from_hugging_face(config, tensors, str(folder))
+        model = from_hugging_face(config, tensors, str(folder))
+        return read_modules(model, folder).eval() if (folder / MODULES).is_file() else model
     model = build(config, folder / CONFIG)
     load_state(model, tensors, str(folder / WEIGHTS))
     return model.eval()

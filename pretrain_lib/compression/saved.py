@@ -6,6 +6,7 @@ is kept under our own names. No list of what was cut is needed: the tensors' sha
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from ..pretrained import (
     described,
     library_version,
     read_config,
-    tokenizer_writer,
+    write_beside,
     write_folder,
 )
 from .prune import with_weights
@@ -51,7 +52,7 @@ def save_compressed(model: nn.Module, folder: str | Path, tokenizer=None) -> Non
     label_names(model)
     config = described(model) | {"compressed": True, "pretrain_lib": library_version()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
-    write_folder(Path(folder), config, tensors, tokenizer_writer(model, tokenizer))
+    write_folder(Path(folder), config, tensors, partial(write_beside, model, tokenizer))
 
 
 def load_compressed(folder: str | Path) -> nn.Module:

@@ -68,13 +68,17 @@ def weights_of(terms: str):
     return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=word_pattern())
 
 
-@cache
 def word_pattern() -> str:
-    r"""Every run of letters, digits and marks is a word; so is any other character but a space.
+    """Every run of letters, digits and marks is a word; so is any other character but a space."""
+    return rf"[{within_words()}]+|[^{within_words()}\s]"
+
+
+@cache
+def within_words() -> str:
+    r"""The characters within words: letters, digits and marks.
 
     `\w` alone would end a word at each vowel sign of Hindi, for signs are marks (Unicode's category
     M), and no letters.
     """
     marks = (c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] == "M")
-    within = rf"\w{''.join(marks)}{JOINERS}"
-    return rf"[{within}]+|[^{within}\s]"
+    return rf"\w{''.join(marks)}{JOINERS}"

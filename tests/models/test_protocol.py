@@ -27,6 +27,8 @@ def made(kind):
         return kind(64, 5)
     if name == "Classifier":
         return kind(pl.LinearAutoencoder(64, 5), 3)
+    if name == "SentenceEmbedder":
+        return kind(pl.BertModel(pl.BertConfig(**SIZES)))
     if name == "EncoderDecoder":
         return kind(pl.BertModel(pl.BertConfig(**SIZES)), pl.DecoderConfig(20, 16, 1, 2, 24))
     if name in ("Segmenter", "Detector"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,10 +42,7 @@ class EncodedText(Columns):
     def take(self, keys: Keys) -> Samples:
         """The rows that the keys name, without the columns that are padding in all of them."""
         samples = super().take(keys)
-        width = max(1, int(samples["attention_mask"].sum(1).max()))
-        for name in OF_TOKENS & samples.keys():
-            samples[name] = samples[name][:, :width]  # (B, T)
-        return samples
+        return cut_to_longest(samples, "attention_mask", OF_TOKENS & samples.keys())
 
     def token_counts(self) -> np.ndarray:
         """How often each token occurs, up to the highest that does; padding counts as [PAD]."""
@@ -56,6 +53,12 @@ class EncodedText(Columns):
         ids = np.asarray(ids)
         columns = {name: column[torch.from_numpy(ids)] for name, column in self.columns.items()}
         return EncodedText([self.sentences[i] for i in ids], self.classes, **columns)
+
+
+def cut_to_longest(samples: Samples, mask: str, names: Iterable[str]) -> Samples:
+    """The samples, of which some columns (N, T) lose the places that are padding in all rows."""
+    width = max(1, int(samples[mask].sum(1).max()))
+    return samples | {name: samples[name][:, :width] for name in names}
 
 
 def encode_texts(sentences: Sequence[str], tokenizer: Tokenizer, length: int = 128,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from ..source import Columns, Samples
 from ..tables.dialect import Dialect, missing_column, require_files
 from ..tables.lines import TABLES, find_files, kind_of
 from ..tables.rows import has, read_rows, value_of
-from .encoded import encode_texts
+from ..text.document import plain_string
+from .encoded import cut_to_longest, encode_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 PACKAGED = ("fr-FR", "zh-CN")
 CONTEXT = "\x04"  # stands between a string's context and the string
-NO_WORD = re.compile(r"[\W_]+")
 
 Pair = tuple[str, str]  # text, its translation
 
@@ -82,11 +81,6 @@ class ParallelText:
         order = Keys.of(seed, [0]).permutation("held-out texts", int(groups.max()) + 1)[0].numpy()
         test = np.isin(groups, order[:number])
         return self.subset(np.flatnonzero(~test)), self.subset(np.flatnonzero(test))
-
-
-def plain_string(text: str) -> str:
-    """A text's letters and digits in lower case, one space between words; itself if it has none."""
-    return NO_WORD.sub(" ", text.casefold()).strip() or text
 
 
 def load_translation(
@@ -236,10 +230,8 @@ class EncodedPairs(Columns):
     def take(self, keys: Keys) -> Samples:
         """The rows that the keys name, without the columns that are padding in all of them."""
         samples = super().take(keys)
-        for ids, mask in (("input_ids", "attention_mask"), ("target_ids", "target_mask")):
-            width = int(samples[mask].sum(1).max())
-            samples |= {name: samples[name][:, :width] for name in (ids, mask)}  # (B, T or U)
-        return samples
+        samples = cut_to_longest(samples, "attention_mask", ("input_ids", "attention_mask"))
+        return cut_to_longest(samples, "target_mask", ("target_ids", "target_mask"))
 
     def subset(self, ids) -> EncodedPairs:
         """The rows `ids`, as a source of their own."""

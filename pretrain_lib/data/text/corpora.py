@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
@@ -80,20 +80,24 @@ def load_docstrings() -> Corpus:
         ValueError: if none of the libraries is installed.
     """
     versions = installed_versions()
-    if not versions:
-        raise ValueError(f"no docstrings: none of {', '.join(LIBRARIES)} is installed")
     about = "docstrings of " + ", ".join(f"{name} {v}" for name, v in versions.items())
     return Corpus("docstrings", partial(read_docstrings, versions), f"{about}; their own licences")
 
 
 def installed_versions() -> dict[str, str]:
-    """The version of each library that is installed."""
+    """The version of each library that is installed.
+
+    Raises:
+        ValueError: if none of them is.
+    """
     versions = {}
     for name, distribution in LIBRARIES.items():
         try:
             versions[name] = metadata.version(distribution)
         except metadata.PackageNotFoundError:
             logger.warning("docstrings: %s is not installed and left out", distribution)
+    if not versions:
+        raise ValueError(f"no docstrings: none of {', '.join(LIBRARIES)} is installed")
     return versions
 
 
@@ -105,14 +109,26 @@ def cache_folder() -> Path:
 
 def read_docstrings(versions: dict[str, str]) -> Iterator[Document]:
     """The docstrings from the cache, which is written first where it does not exist."""
+    return kept("docstrings", versions, extract_docstrings)
+
+
+def kept(name: str, versions: dict[str, str],
+         extract: Callable[[Iterable[str]], Iterable[Document]]) -> Iterator[Document]:
+    """What is extracted from libraries, from a cache, which is written first where there is none.
+
+    Args:
+        name: what the cache's file begins with.
+        versions: of the libraries.
+        extract: the documents of these libraries.
+    """
     key = json.dumps([CACHE_FORMAT, versions], sort_keys=True)
-    path = cache_folder() / f"docstrings-{hashlib.sha256(key.encode()).hexdigest()[:16]}.jsonl"
+    path = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.jsonl"
     if not path.is_file():
         try:
-            write_cache(path, extract_docstrings(versions))
+            write_cache(path, extract(versions))
         except OSError as error:
             logger.warning("docstrings are not kept: %s", error)
-            yield from extract_docstrings(versions)
+            yield from extract(versions)
             return
     with path.open(encoding="utf-8") as file:
         for line in file:
@@ -130,36 +146,50 @@ def write_cache(path: Path, documents: Iterable[Document]) -> None:
 def extract_docstrings(libraries: Iterable[str]) -> Iterator[Document]:
     """The prose of each module, without what an earlier module has already said."""
     seen = set()
+    for library, source, path in modules_of(libraries):
+        paragraphs = [text for text in prose_of(path) if text not in seen]
+        seen.update(paragraphs)
+        if paragraphs:
+            yield Document("\n\n".join(dict.fromkeys(paragraphs)), source, {"library": library})
+
+
+def modules_of(libraries: Iterable[str]) -> Iterator[tuple[str, str, Path]]:
+    """The modules of libraries but their tests: library, name within it, and file."""
     for library in libraries:
         folder = Path(util.find_spec(library).submodule_search_locations[0])
         for path in sorted(folder.rglob("*.py")):
             source = path.relative_to(folder.parent)
-            if any("test" in part for part in source.parts):
-                continue
-            paragraphs = [text for text in prose_of(path) if text not in seen]
-            seen.update(paragraphs)
-            if paragraphs:
-                text = "\n\n".join(dict.fromkeys(paragraphs))
-                yield Document(text, source.as_posix(), {"library": library})
+            if not any("test" in part for part in source.parts):
+                yield library, source.as_posix(), path
 
 
 def prose_of(path: Path) -> Iterator[str]:
     """The paragraphs of prose in a module's docstrings. The module is parsed, not imported."""
+    for _, docstring in docstrings_of(path):
+        yield from filter(is_prose, paragraphs_of(docstring))
+
+
+def docstrings_of(path: Path) -> Iterator[tuple[str, str]]:
+    """The docstrings of a module and of what it defines, each with its qualified name.
+
+    Names are joined by dots; the module's own is empty.
+    """
     code = path.read_bytes()
     if b'"""' not in code:
         return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes in other people's strings
-            nodes = [ast.parse(code)]
+            nodes = [("", ast.parse(code))]
     except (SyntaxError, ValueError):
         return
     while nodes:
-        node = nodes.pop()
+        name, node = nodes.pop()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = ast.get_docstring(node, clean=False)
-            yield from filter(is_prose, paragraphs_of(docstring or ""))
-        nodes += reversed(getattr(node, "body", []))
+            name = ".".join(filter(None, (name, getattr(node, "name", ""))))
+            if docstring := ast.get_docstring(node, clean=False):
+                yield name, docstring
+        nodes += [(name, child) for child in reversed(getattr(node, "body", []))]
 
 
 def paragraphs_of(docstring: str) -> Iterator[str]:

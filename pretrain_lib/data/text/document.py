@@ -9,6 +9,7 @@ from functools import partial
 
 PARAGRAPH = re.compile(r"\n\s*\n")
 LINE = re.compile(r"(?=\n)")
+NO_WORD, LETTER = re.compile(r"[\W_]+"), re.compile(r"[^\W_]")
 # Marks that end a sentence wherever they stand, in scripts other than Latin, Greek and Cyrillic:
 # those that Unicode calls Sentence_Terminal (PropList.txt), and Tibetan's ། ༎. No list has Thai
 # and Lao, which end sentences with a space at most, nor Armenian's ՜ and ՞, which stand in a word.
@@ -100,8 +101,22 @@ def split_sentences(text: str) -> list[str]:
     Returns:
         the sentences, none of them empty, each run of white space made a single space.
     """
-    paragraphs = (" ".join(paragraph.split()) for paragraph in PARAGRAPH.split(text))
-    return [sentence for paragraph in paragraphs for sentence in _sentences_of(paragraph)]
+    return [sentence for paragraph in paragraphs(text) for sentence in _sentences_of(paragraph)]
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text, each run of white space made a single space; some may be empty."""
+    return [" ".join(paragraph.split()) for paragraph in PARAGRAPH.split(text)]
+
+
+def plain_string(text: str) -> str:
+    """A text's letters and digits in lower case, one space between words; itself if it has none."""
+    return NO_WORD.sub(" ", text.casefold()).strip() or text
+
+
+def has_word(text: str) -> bool:
+    """Whether a text has a letter or a digit."""
+    return LETTER.search(text) is not None
 
 
 def lines_of(text: str) -> list[str]:
