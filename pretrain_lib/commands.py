@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .data.tables.dialect import Dialect
 from .programs.finetune import finetune
+from .programs.predict import predict
 from .programs.recipe import Recipe, read_recipe, with_pairs
 from .training.checkpoint import NotWrittenError
 from .training.distributed import PeerError, launched, rank
@@ -146,7 +147,7 @@ def bench(words: list[str]) -> None:
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
-            "bench": bench}
+            "predict": predict, "bench": bench}
 
 
 # ------------------------------------------------------------------------------------- reading

@@ -33,7 +33,7 @@ ADAPTERS = "adapter_config.json"
 
 
 def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
-                    dtype: torch.dtype = torch.float32) -> None:
+                    dtype: torch.dtype = torch.float32, max_length: int | None = None) -> None:
     """Writes a model to a folder, replacing a model that is there.
 
     Args:
@@ -42,6 +42,8 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
         tokenizer: a `tokenizers.Tokenizer` to save with a model of texts; that of its encoder, if a
             decoder has another.
         dtype: the format that the weights are stored in; they are read back as float32.
+        max_length: tokens of a text that are to be read; None is as many as the model has places
+            for. It is saved with the tokenizer.
 
     Raises:
         TypeError: if the model is of a class that cannot be loaded back.
@@ -64,7 +66,7 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
         tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
     config["pretrain_lib"] = library_version()
     tensors = {name: stored_as(dtype, name, tensor) for name, tensor in tensors.items()}
-    write_folder(Path(folder), config, tensors, tokenizer_writer(model, tokenizer))
+    write_folder(Path(folder), config, tensors, tokenizer_writer(model, tokenizer, max_length))
 
 
 def require_exported(model: nn.Module) -> None:
@@ -100,13 +102,14 @@ def stored_as(dtype: torch.dtype, name: str, tensor: Tensor) -> Tensor:
     return stored
 
 
-def tokenizer_writer(model: nn.Module, tokenizer) -> Callable[[Path], None] | None:
+def tokenizer_writer(model: nn.Module, tokenizer,
+                     max_length: int | None = None) -> Callable[[Path], None] | None:
     """What writes a tokenizer into the model's folder, as it is used with this model."""
     if tokenizer is None:
         return None
     shape = vars(model.encoder.config)
     return partial(save_tokenizer, tokenizer, token_types="type_vocab_size" in shape,
-                   max_length=shape.get("max_position_embeddings"))
+                   max_length=max_length or shape.get("max_position_embeddings"))
 
 
 def require_room(folder: Path) -> None:
