@@ -142,7 +142,7 @@ def test_a_regressor_says_a_number_and_several_labels_are_told_apart(tmp_path):
             assert np.allclose([float(row["score"]) for row in found], answers[:, 0], atol=1e-5)
         else:
             wanted = ["; ".join(f"LABEL_{i}" for i in range(3) if row[i] > 0) for row in answers]
-            assert [row["label"] for row in found] == wanted and len(set(wanted)) > 2
+            assert [row["label"] for row in found] == wanted and len(set(wanted)) > 1
 
 
 def test_answers_go_to_a_kind_of_file_that_is_known():
