@@ -10,7 +10,9 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 
 from .data.tables.dialect import Dialect
+from .programs.fill import fill
 from .programs.finetune import finetune
+from .programs.predict import predict
 from .programs.recipe import Recipe, read_recipe, with_pairs
 from .training.checkpoint import NotWrittenError
 from .training.distributed import PeerError, launched, rank
@@ -146,7 +148,7 @@ def bench(words: list[str]) -> None:
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
-            "bench": bench}
+            "predict": predict, "fill": fill, "bench": bench}
 
 
 # ------------------------------------------------------------------------------------- reading

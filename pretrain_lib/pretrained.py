@@ -35,7 +35,7 @@ ADAPTERS = "adapter_config.json"
 
 
 def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
-                    dtype: torch.dtype = torch.float32) -> None:
+                    dtype: torch.dtype = torch.float32, max_length: int | None = None) -> None:
     """Writes a model to a folder, replacing a model that is there.
 
     Args:
@@ -44,6 +44,8 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
         tokenizer: a `tokenizers.Tokenizer` to save with a model of texts, or of texts and something
             else; that of its encoder, if a decoder has another.
         dtype: the format that the weights are stored in; they are read back as float32.
+        max_length: tokens of a text that are to be read; None is as many as the model has places
+            for. It is saved with the tokenizer.
 
     Raises:
         TypeError: if the model is of a class that cannot be loaded back.
@@ -67,7 +69,8 @@ def save_pretrained(model: nn.Module, folder: str | Path, tokenizer=None,
         tensors = {name: t.detach().cpu().contiguous() for name, t in state_tensors(model).items()}
     config["pretrain_lib"] = library_version()
     tensors = {name: stored_as(dtype, name, tensor) for name, tensor in tensors.items()}
-    write_folder(Path(folder), config, tensors, partial(write_beside, model, tokenizer))
+    write_folder(Path(folder), config, tensors,
+                 partial(write_beside, model, tokenizer, max_length=max_length))
 
 
 def require_exported(model: nn.Module) -> None:
@@ -103,13 +106,13 @@ def stored_as(dtype: torch.dtype, name: str, tensor: Tensor) -> Tensor:
     return stored
 
 
-def write_beside(model: nn.Module, tokenizer, folder: Path) -> None:
+def write_beside(model: nn.Module, tokenizer, folder: Path, max_length: int | None = None) -> None:
     """Writes what stands beside the weights: the tokenizer, and how an embedder pools."""
     if tokenizer is not None:
         shape = vars(text_encoder_in(model).encoder.config)
         longest = getattr(model, "max_seq_length", shape.get("max_position_embeddings"))
         save_tokenizer(tokenizer, folder, token_types="type_vocab_size" in shape,
-                       max_length=longest)
+                       max_length=max_length or longest)
     if isinstance(model, SentenceEmbedder):
         write_modules(model, folder)
 

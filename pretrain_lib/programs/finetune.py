@@ -139,7 +139,8 @@ def finetune(words: list[str]) -> None:
     print(as_markdown(carry_out(config, folder)))
     print(f"the classifier is in {folder / MODEL}; transformers reads it, and so does "
           f"load_pretrained\nthe report is in {folder / 'report.md'}, with report.png and "
-          "report.json")
+          f"report.json\npython -m pretrain_lib predict {folder} FILE --output answers.csv asks it about "
+          "other texts")
 
 
 def reserve(folder: Path, config: FinetuneConfig) -> None:
@@ -229,7 +230,7 @@ def carry_out(config: FinetuneConfig, folder: Path) -> dict:
                                 predicted, training, test, config),
         "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
-    save_pretrained(classifier, folder / MODEL, tokenizer)
+    save_pretrained(classifier, folder / MODEL, tokenizer, max_length=config.length)
     write_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_text(folder / "report.md", as_markdown(report))
     draw_report(report, folder / "report.png")

@@ -271,6 +271,14 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     raise FileNotFoundError(f"there is no tokenizer.json in {str(name)!r}{remedy}")
 
 
+def most_tokens(folder: str | Path) -> int | None:
+    """How many tokens of a text are read at most, as `save_tokenizer` wrote it; None if unsaid."""
+    path = Path(folder) / "tokenizer_config.json"
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8")).get("model_max_length")
+
+
 # --- What others ask of a tokenizer ---------------------------------------------------------
 
 

@@ -1,0 +1,292 @@
+"""The command `predict`: a file of texts in, what a fine-tuned model says of each row out, in order.
+
+Rows are answered a part at a time, and each part is written before the next is read. So a file of
+any length fits into memory, and a run that was stopped goes on behind the last part.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..data.tables.dialect import Dialect
+from ..data.tables.lines import decoded_lines, kind_of
+from ..data.tables.rows import read_rows
+from ..data.tasks.encoded import EncodedText, encode_batch, padded
+from ..data.tasks.labelled import cell
+from ..data.text.tokenizer import load_tokenizer, most_tokens
+from ..files import new_file, sha256_of, write_text
+from ..models.bert import BertForTokenClassification
+from ..models.modern import ModernBertForTokenClassification
+from ..models.protocol import TextEncoder
+from ..pretrained import find, load_pretrained, weight_files
+from ..transfer.features import logits
+from ..validation import require, require_at_least
+
+PART = 2000  # rows that are answered at once
+WRITERS = (".csv", ".jsonl", ".parquet")
+ABOUT = "about.json"  # beside the parts: whose answers they are
+USAGE = """\
+usage: python -m pretrain_lib predict MODEL FILE --output answers.csv
+
+MODEL: a classifier that `finetune` made: a folder, or its run's folder
+FILE: a .csv, .tsv, .jsonl or .parquet with a column of texts, or a .txt with a text a line
+
+python -m pretrain_lib predict --help tells the options"""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """What is asked about which texts, and where the answers go.
+
+    Attributes:
+        model: a classifier or regressor: a folder, a run's folder.
+        data: a .csv, .tsv, .jsonl or .parquet, also as .gz, or a .txt with a text a line.
+        output: a .csv, .jsonl or .parquet that is to be made.
+        text: the column that holds the text; one within another is "answer.text".
+        length: tokens of a text that are read; the rest is cut off. 0 reads as many as the model
+            was fine-tuned with.
+        batch_size: texts in one forward pass.
+        columns: the names of all columns, for a table whose first line is a row.
+        separator: between the fields of a table; left empty, it is guessed and told.
+        quote: the sign around fields, or none; left empty, it is guessed and told.
+        encoding: of the file, such as cp1252; left empty, UTF-8 or UTF-16.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    model: str
+    data: str
+    output: str = ""
+    text: str = "text"
+    length: int = 0
+    batch_size: int = 64
+    columns: tuple[str, ...] = ()
+    separator: str = ""
+    quote: str = ""
+    encoding: str = ""
+
+    def __post_init__(self):
+        require_at_least(self, 0, "length")
+        require_at_least(self, 1, "batch_size")
+        require(Path(self.output).suffix.lower() in WRITERS, "output", self.output,
+                f"a file to be made that ends in {', '.join(WRITERS)}")
+        self.dialect()
+
+    def dialect(self) -> Dialect:
+        """How the file is written, as far as it is said."""
+        return Dialect(self.columns, self.separator, self.quote, self.encoding)
+
+
+def carry_out(config: PredictConfig) -> dict[str, int]:
+    """Answers all rows of a file, and writes the answers.
+
+    Returns:
+        How many rows there were, how many of them have no text, and of how many the end was cut off.
+
+    Raises:
+        FileNotFoundError: if there is no such model or file.
+        FileExistsError: if the output is there already.
+        ValueError: if the model answers texts with no classes or numbers, the file cannot be read,
+            or parts of other answers stand where these are to go.
+    """
+    output = Path(config.output)
+    if output.exists():
+        raise FileExistsError(f"{output} is there already: choose another --output, or move it away")
+    if not Path(config.data).is_file():
+        raise FileNotFoundError(f"there is no file {config.data!r}")
+    ask = asked(config)
+    folder = output.with_name(f"{output.name}.parts")
+    begin(folder, config)
+    try:
+        for number, rows in enumerate(in_parts(texts_of(config))):
+            place = folder / f"{number:06d}.jsonl"
+            if not place.exists():
+                lines = (json.dumps(row, ensure_ascii=False) for row in ask(rows))
+                write_text(place, "".join(line + "\n" for line in lines))
+    except KeyboardInterrupt as end:
+        end.add_note(f"what is answered so far is in {folder}; the same command goes on")
+        raise
+    counts = {"rows": 0, "without text": 0, "cut off": 0}
+    with new_file(output) as place:
+        WRITE[output.suffix.lower()](place, counted(folder, counts))
+    shutil.rmtree(folder)
+    return counts
+
+
+def in_parts(rows: Iterator) -> Iterator[tuple]:
+    """The rows, `PART` at a time."""
+    rows = iter(rows)
+    while part := tuple(islice(rows, PART)):
+        yield part
+
+
+# ----------------------------------------------------------------------------------- what is asked
+
+
+def texts_of(config: PredictConfig) -> Iterator[tuple[int, str]]:
+    """The number of each row or line in the file, and its text; "" where there is none."""
+    path = Path(config.data)
+    if kind_of(path) == ".txt":
+        lines = decoded_lines(path, config.encoding)
+        return ((number, line.strip()) for number, line in enumerate(lines, start=1))
+    rows = read_rows(path, (config.text,), config.dialect())
+    return ((number, cell(row, config.text, str(path), number)) for number, row in rows)
+
+
+def asked(config: PredictConfig) -> Callable[[tuple], Iterator[dict]]:
+    """The function from numbered texts to rows of the output."""
+    model = load_pretrained(config.model)
+    folder = find(config.model)
+    if not isinstance(model, TextEncoder) or not getattr(model, "num_labels", None):
+        raise ValueError(f"{config.model} holds {type(model).__name__}, which gives texts no label: "
+                         "`finetune` makes a classifier of it")
+    if isinstance(model, BertForTokenClassification | ModernBertForTokenClassification):
+        raise ValueError(f"{config.model} holds {type(model).__name__}, which tags words: "
+                         "predicted_tags of pretrain_lib.transfer.heads asks it")
+    tokenizer = load_tokenizer(folder)
+    length = read_length(config.length, model, folder)
+
+    def ask(rows: tuple[tuple[int, str], ...]) -> Iterator[dict]:
+        encodings = encode_batch([text for _, text in rows], tokenizer, length)
+        longest_first = sorted(range(len(rows)), key=lambda i: -len(encodings[i].ids))
+        texts = EncodedText([rows[i][1] for i in longest_first],
+                            **padded([encodings[i] for i in longest_first], tokenizer))
+        answers = torch.empty(len(rows), model.num_labels)
+        answers[longest_first] = logits(model, texts, config.batch_size)
+        for (number, text), encoding, answer in zip(rows, encodings, answers, strict=True):
+            said = saying(model, answer) if text else dict.fromkeys(saying(model, answer))
+            yield {"row": number, **said, "cut_off": bool(encoding.overflowing)}
+
+    return ask
+
+
+def read_length(length: int, model: nn.Module, folder: Path) -> int:
+    """How many tokens of a text are read.
+
+    Raises:
+        ValueError: if the model has not so many positions.
+    """
+    longest = vars(model.encoder.config).get("max_position_embeddings") or length
+    require(length <= longest, "length", length, f"at most {longest}, the positions of the model")
+    return length or min(longest, most_tokens(folder) or longest)
+
+
+def saying(model: nn.Module, answer: Tensor) -> dict[str, str | float]:
+    """What a row's logits (classes,) say: the label and every probability, or a number."""
+    if model.num_labels == 1:
+        return {"score": answer.item()}
+    names = model.label_names or [str(i) for i in range(model.num_labels)]
+    several = model.other_fields.get("problem_type") == "multi_label_classification"
+    shares = answer.sigmoid() if several else answer.softmax(0)
+    label = ("; ".join(name for name, share in zip(names, shares) if share >= 0.5) if several
+             else names[int(answer.argmax())])
+    return {"label": label} | {f"p({name})": round(share, 6)
+                               for name, share in zip(names, shares.tolist(), strict=True)}
+
+
+# ----------------------------------------------------------------------------------- what is kept
+
+
+def begin(folder: Path, config: PredictConfig) -> None:
+    """Makes the folder for parts, or goes on with the one that is there.
+
+    Raises:
+        ValueError: if it holds parts of other answers.
+    """
+    about = {"model": [sha256_of(file) for file in weight_files(find(config.model))],
+             "data": sha256_of(Path(config.data)), "text": config.text, "length": config.length,
+             "table": str(config.dialect()), "part": PART}
+    place = folder / ABOUT
+    if place.is_file() and json.loads(place.read_text(encoding="utf-8")) != about:
+        raise ValueError(f"{folder} holds parts of other answers, of another model or file: delete "
+                         "it, or choose another --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(place, json.dumps(about))
+
+
+def counted(folder: Path, counts: dict[str, int]) -> Iterator[dict]:
+    """The rows of all parts; what is counted of them is added to `counts`."""
+    for part in sorted(folder.glob("*.jsonl")):
+        with part.open(encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                counts["rows"] += 1
+                counts["cut off"] += row.pop("cut_off")
+                counts["without text"] += None in row.values()
+                yield row
+
+
+def write_csv(place: Path, rows: Iterator[dict]) -> None:
+    with place.open("w", encoding="utf-8", newline="") as file:
+        first = next(rows, {"row": None})
+        writer = csv.DictWriter(file, list(first))
+        writer.writeheader()
+        writer.writerows(chain([first] if first["row"] is not None else [], rows))
+
+
+def write_jsonl(place: Path, rows: Iterator[dict]) -> None:
+    with place.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write_parquet(place: Path, rows: Iterator[dict]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    writer = None
+    for part in in_parts(rows):
+        table = pyarrow.Table.from_pylist(list(part), writer.schema if writer else schema_of(part[0]))
+        writer = writer or parquet.ParquetWriter(place, table.schema)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+def schema_of(row: dict):
+    """The columns of an answer: a whole number, texts where a label is, and numbers."""
+    import pyarrow
+
+    kinds = {"row": pyarrow.int64(), "label": pyarrow.string()}
+    return pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in row])
+
+
+WRITE = {".csv": write_csv, ".jsonl": write_jsonl, ".parquet": write_parquet}
+
+
+def predict(words: list[str]) -> None:
+    """Asks a fine-tuned model about every row of a file."""
+    import tyro
+
+    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
+        if not {"-h", "--help"} & set(words):
+            print(USAGE)
+            sys.exit(2)
+        words = ["MODEL", "FILE", "--help"]
+    config = tyro.cli(PredictConfig, args=words[2:], prog="python -m pretrain_lib predict MODEL FILE",
+                      default=PredictConfig(*words[:2], "answers.csv"),
+                      description="Asks a fine-tuned model about every row of a file, in order. "
+                                  "Interrupted, it goes on where it stopped.")
+    print(told(carry_out(config), config.output))
+
+
+def told(counts: dict[str, int], output: str) -> str:
+    """What became of the rows, for people."""
+    lines = [f"{counts['rows']} rows in {output}"]
+    if counts["without text"]:
+        lines.append(f"{counts['without text']} of them have no text: they keep their place, with "
+                     "no answer")
+    if counts["cut off"]:
+        lines.append(f"{counts['cut off']} of them are longer than what is read: --length N reads N "
+                     "tokens")
+    return "\n".join(lines)
