@@ -248,7 +248,8 @@ def test_measuring_one_loss_leaves_the_others_as_they_are(tmp_path, monkeypatch)
     before = clinic.LOGS.read_text(encoding="utf-8")
     monkeypatch.setattr(clinic, "LOGS", tmp_path / "clinic.json")
     clinic.LOGS.write_text(before, encoding="utf-8")
-    monkeypatch.setitem(clinic.LOSSES, "views alike", lambda: {"loss": "loss", "lines": {}, "runs": {}})
+    alike = clinic.WARDS["views alike"]._replace(measure=lambda: {"loss": "loss", "lines": {}, "runs": {}})
+    monkeypatch.setitem(clinic.WARDS, "views alike", alike)
     clinic.main(["views alike"])
     assert clinic.LOGS.read_text(encoding="utf-8") == before[:before.index('"views alike"')] + '"views alike": {"loss": "loss", "lines": {}, "runs": {}}}\n'
     with pytest.raises(SystemExit):

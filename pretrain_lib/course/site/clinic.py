@@ -1,4 +1,4 @@
-"""The failure clinic's runs: models trained well once and wrongly in many ways, and their curves.
+"""The failure clinic: what its runs measured, and the figures that are drawn of it.
 
     python -m pretrain_lib.course.site.clinic                  trains all anew, and writes docs/clinic.json
     python -m pretrain_lib.course.site.clinic contrast         only those that have this loss; the others stay as they are
@@ -8,169 +8,88 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from torch.nn import functional as F
-
-from ...data.keys import Keys
-from ...data.source import Columns
-from ...data.text.hidden_markov import SPECIAL, HiddenMarkovLanguage
-from ...evaluation.bayes import BayesOptimal
-from ...evaluation.counting import TwoSidedBigram, Unigram, token_counts
-from ...models.mode import evaluation_mode
-from ...models.modern import ModernBertConfig, ModernBertForMaskedLM
-from ...objectives.base import Batch
-from ...objectives.masked_lm import MaskedLM
-from ...training.config import TrainConfig
-from ...training.trainer import Trainer
+from .. import plots
 from ..results import ROOT
-from . import clinic_images
+from . import clinic_images, clinic_text
 
 LOGS = ROOT / "docs" / "clinic.json"
-SEED, STEPS, BATCH, HELD_OUT = 0, 400, 32, 200
-MODEL = ModernBertConfig(
-    vocab_size=133, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-    max_position_embeddings=64, local_attention=2, global_rope_theta=10_000.0, initializer_range=0.125,
-    layer_types=("sliding_attention", "full_attention"))
-WELL = {"optimizer": "muon", "learning_rate": 1e-2, "betas": (0.9, 0.98), "schedule": "linear",
-        "warmup_steps": 20, "gradient_clipping": 1.0}
 
 
-class ScoresEverything(MaskedLM):
-    """Wrong: the loss is a mean over all tokens, also those that are shown."""
+class Panel(NamedTuple):
+    """One of the pictures that stand side by side in a figure.
 
-    def batch(self, samples, keys: Keys) -> Batch:
-        made = super().batch(samples, keys)
-        inputs = {name: value for name, value in made.inputs.items() if name != "positions"}
-        return Batch(inputs, {"labels": samples["input_ids"]}, {"masked_lm": samples["input_ids"].numel()})
+    Attributes:
+        ylabel: what is drawn up the page; None takes what the ward calls its loss, and draws the ward's lines.
+        top: where that ends.
+        curves: the curves of a run that are drawn here, if it has them: what each is called, and its colour.
+    """
 
-
-class DamagedShard(MaskedLM):
-    """Wrong: halfway, eight batches come from a damaged file and hold noise."""
-
-    def batch(self, samples, keys: Keys) -> Batch:
-        if STEPS // 2 <= keys.progress * STEPS < STEPS // 2 + 8:
-            noise = keys.uniform("noise", samples["input_ids"].shape[1:]).double() * self.vocab_size
-            samples = samples | {"input_ids": noise.long()}
-        return super().batch(samples, keys)
+    ylabel: str | None
+    top: float
+    curves: dict[str, tuple[str, str]]
 
 
-def hides(shares=(1.0, 0.0, 0.0), kind: type[MaskedLM] = MaskedLM) -> MaskedLM:
-    return kind(SPECIAL, MODEL.vocab_size, 0.3, replace=shares)
+class Ward(NamedTuple):
+    """Runs that have one loss: what measures them, and what is drawn of each."""
+
+    measure: Callable[[], dict]
+    panels: tuple[Panel, ...]
 
 
-# name: objective, what differs in the training, what differs in the model, sentences if they are few
-PATIENTS = {
-    "healthy": (hides(), {}, {}, None),
-    "plateau": (hides(), {"optimizer": "adamw", "learning_rate": 3e-4},
-                {"initializer_range": 0.02, "layer_types": ("full_attention", "full_attention")}, None),
-    "rate too high": (hides(), {"learning_rate": 0.3, "warmup_steps": 0, "gradient_clipping": 0.0}, {}, None),
-    "spike": (hides(kind=DamagedShard), {"gradient_clipping": 0.0}, {}, None),
-    "leak": (hides((0.0, 0.0, 1.0)), {}, {}, None),
-    "wrong mask": (hides(kind=ScoresEverything), {}, {}, None),
-    "over-fitting": (hides(), {}, {}, 64),
+LOSS = Panel(None, 6.5, {"training": ("training loss", plots.ORANGE), "held out": ("held-out blanks", plots.BLUE)})
+RANK = Panel("effective rank of the features", clinic_images.HEAD[0], {"rank": ("", plots.BLUE)})
+WARDS = {
+    "masked tokens": Ward(clinic_text.measure, (LOSS,)),
+    "contrast": Ward(clinic_images.measure_contrast, (LOSS, RANK)),
+    "views alike": Ward(clinic_images.measure_alike_only, (LOSS, RANK)),
 }
-
-
-@torch.no_grad()
-def blank_loss(model, batch: Batch) -> float:
-    """Mean loss on a batch's blanks, in nats."""
-    labels = batch.targets["labels"]
-    with evaluation_mode(model):
-        logits = model(**batch.inputs)
-    return F.cross_entropy(logits[labels != -100].double(), labels[labels != -100]).item()
-
-
-def train(name: str, language: HiddenMarkovLanguage) -> dict:
-    """The log of one run: [step, training loss] and [step, loss on held-out blanks]."""
-    objective, training, architecture, few = PATIENTS[name]
-    source = HiddenMarkovLanguage(seed=SEED, sentences=STEPS * BATCH)
-    if few:
-        source = Columns(**source.take(Keys.of(SEED, few)))  # the same ones, over and over
-    batch = held_out_batch(language, objective.masked_share)
-    config = TrainConfig(**(WELL | training), steps=STEPS, batch_size=BATCH, seed=SEED, log_every=2,
-                         evaluate_every=20, device="cpu")
-    held_out = []
-
-    class Scored(Trainer):
-        def evaluate(self, source):
-            held_out.append([self.step, round(blank_loss(self.model, batch), 4)])
-            return {"masked_lm": held_out[-1][1], "loss": held_out[-1][1]}
-
-    model = ModernBertForMaskedLM(replace(MODEL, **architecture), SEED)
-    history = Scored(model, objective, source, config, held_out=language).fit()
-    training = [[record["step"], round(record["loss"], 4)] for record in history.records if "loss" in record]
-    return {"training": training, "held out": held_out}
-
-
-def held_out_batch(language: HiddenMarkovLanguage, masked_share: float) -> Batch:
-    """Blanks in held-out sentences; a leak is in the code, so it leaks there, too."""
-    keys = Keys.of(SEED, HELD_OUT)
-    return hides((masked_share, 0.0, 1 - masked_share)).batch(language.take(keys), keys)
-
-
-def measure() -> dict:
-    """All runs, and the three lines that a loss on blanks is read against."""
-    language = HiddenMarkovLanguage(seed=SEED).held_out(HELD_OUT)
-    batch = held_out_batch(language, 1.0)
-    text = HiddenMarkovLanguage(seed=SEED).take(Keys.of(SEED, 10_000, epoch=1))["input_ids"].numpy()
-    counts = Unigram(token_counts(text, MODEL.vocab_size)), TwoSidedBigram(text, MODEL.vocab_size, SPECIAL)
-    models = dict(zip(("unigram", "bigram", "best possible"), (*counts, BayesOptimal(language))))
-    return {"loss": "loss (nats)", "lines": {name: round(blank_loss(model, batch), 4) for name, model in models.items()},
-            "runs": {name: train(name, language) for name in PATIENTS}}
-
-
-LOSSES = {"masked tokens": measure, "contrast": clinic_images.measure_contrast, "views alike": clinic_images.measure_alike_only}
 
 
 def draw(folder: Path) -> None:
     """A figure for each patient, from the logs."""
+    for kind, logged in json.loads(LOGS.read_text(encoding="utf-8")).items():
+        for name, run in logged["runs"].items():
+            drawn(WARDS[kind].panels, logged, run).savefig(folder / f"clinic-{name.replace(' ', '-')}.png", metadata={"Software": None})
+
+
+def drawn(panels: tuple[Panel, ...], logged: dict, run: dict):
+    """The figure of a run: a picture for each panel."""
     from matplotlib.figure import Figure
 
-    logs = json.loads(LOGS.read_text(encoding="utf-8"))
-    for ward in logs.values():
-        for name, run in ward["runs"].items():
-            figure = Figure(figsize=(6.5, 3.2), dpi=110, layout="constrained")
-            first, *second = figure.subplots(1, 1 + ("rank" in run), squeeze=False)[0]
-            draw_loss(first, ward, run)
-            for ax in second:
-                draw_rank(ax, run)
-            figure.savefig(folder / f"clinic-{name.replace(' ', '-')}.png", metadata={"Software": None})
+    figure = Figure(figsize=(6.5, 3.2), dpi=110, layout="constrained")
+    for ax, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        last, _ = run["training"][-1]
+        if panel.ylabel is None:
+            draw_lines(ax, logged["lines"], last)
+        for kind, (label, colour) in panel.curves.items():
+            if kind in run:
+                ax.plot(*zip(*run[kind]), color=colour, label=label)
+        ax.set(xlabel="updates", ylabel=panel.ylabel or logged["loss"], xlim=(0, last), ylim=(0, panel.top))
+        if any(label for label, _ in panel.curves.values()):
+            ax.legend(frameon=False, loc="upper right")
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
-def draw_loss(ax, ward: dict, run: dict) -> None:
-    from .. import plots
-
-    last, _ = run["training"][-1]
-    for line, loss in ward["lines"].items():
+def draw_lines(ax, lines: dict[str, float], last: int) -> None:
+    """The lines that a loss is read against."""
+    for line, loss in lines.items():
         ax.axhline(loss, color=plots.GREY, lw=1, ls="--")
         ax.annotate(line, (last, loss), xytext=(4, 0), textcoords="offset points", va="center", color=plots.GREY, fontsize=8, annotation_clip=False)
-    for kind, label, colour in (("training", "training loss", plots.ORANGE), ("held out", "held-out blanks", plots.BLUE)):
-        if kind in run:
-            ax.plot(*zip(*run[kind]), color=colour, label=label)
-    ax.set(xlabel="updates", ylabel=ward["loss"], xlim=(0, last), ylim=(0, 6.5))
-    ax.legend(frameon=False, loc="upper right")
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def draw_rank(ax, run: dict) -> None:
-    from .. import plots
-
-    ax.plot(*zip(*run["rank"]), color=plots.BLUE)
-    ax.set(xlabel="updates", ylabel="effective rank of the features", xlim=(0, clinic_images.STEPS), ylim=(0, clinic_images.HEAD[0]))
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("losses", nargs="*", metavar="LOSS", help=f"of {', '.join(LOSSES)}; all if none is named")
-    names = parser.parse_args(arguments).losses or list(LOSSES)
-    unknown = [name for name in names if name not in LOSSES]
+    parser.add_argument("losses", nargs="*", metavar="LOSS", help=f"of {', '.join(WARDS)}; all if none is named")
+    names = parser.parse_args(arguments).losses or list(WARDS)
+    unknown = [name for name in names if name not in WARDS]
     if unknown:
-        parser.error(f"{unknown[0]!r} is none of {', '.join(LOSSES)}")
-    logs = json.loads(LOGS.read_text(encoding="utf-8")) | {name: LOSSES[name]() for name in names}
+        parser.error(f"{unknown[0]!r} is none of {', '.join(WARDS)}")
+    logs = json.loads(LOGS.read_text(encoding="utf-8")) | {name: WARDS[name].measure() for name in names}
     LOGS.write_text(json.dumps(logs) + "\n", encoding="utf-8")
 
 
