@@ -41,7 +41,7 @@ PHRASES = 20  # whose phones are labelled
 DRAWS = 2  # of what is labelled for each seed
 SHAPE = AcousticLSTMConfig(hidden_size=96, num_hidden_layers=2, directions="apart")
 OFFSETS, NEGATIVES, BATCH, STEPS = 6, 32, 16, 500
-RATES, STRENGTHS = (1e-3, 3e-3, 1e-2), (0.01, 0.1, 1.0)
+RATES, STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), (0.001, 0.01, 0.1)
 WAYS = ("same", "other")
 SPECTRA = ("log-mel ± 3", "MFCC + Δ")
 ARMS = (*WAYS, "frozen random", *SPECTRA)
