@@ -173,10 +173,10 @@ def fit_law(runs: TrainingRuns) -> ScalingLaw:
 def fit_law_robustly(runs: TrainingRuns) -> ScalingLaw:
     """The law of the least Huber loss of log L, by L-BFGS from a grid of starts.
 
-    With E = eᵉ, A = eᵃ and B = eᵇ, log L̂ is the LogSumExp of e, a − α log N and b − β log D; errors
-    beyond 0.001 count linearly, so that no single run decides (Hoffmann et al., section 3.3, eq. 3,
-    and appendix D.3). Here N and D are divided by their means and the sum by the square of 0.001:
-    L-BFGS stops where its steps gain little in absolute terms, and of the plain sum it stops early.
+    With E = eᵉ, A = eᵃ and B = eᵇ, log L̂ is the LogSumExp of e, a − α log N and b − β log D;
+    errors beyond 0.001 count linearly, so no single run decides (Hoffmann et al., section 3.3, eq. 3,
+    and appendix D.3). Here N and D are divided by their means, and the sum by the square of 0.001:
+    L-BFGS stops where a step gains little in absolute terms, and of the plain sum it stops early.
 
     Args:
         runs: what was trained.

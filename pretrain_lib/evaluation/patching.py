@@ -67,7 +67,7 @@ def patching_map(model: nn.Module, clean: tuple[Tensor, ...], corrupted: tuple[T
         layers: the parts whose outputs (B, T, D) are copied; None: the layers of its encoder.
 
     Returns:
-        (layers, T) float64, as `recovered`.
+        (layers, T) float64: the share of the way from the corrupted score to the clean one.
 
     Raises:
         ValueError: if the texts differ in shape or score alike.

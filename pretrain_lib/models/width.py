@@ -98,14 +98,15 @@ def scale_first_weights(model: nn.Module, base_width: int) -> nn.Module:
     Give the same `base_width` to its `TrainConfig`. At that width nothing changes.
 
     Args:
-        model: as `width_factors`, never trained.
+        model: a BERT, ModernBERT or ViT, with or without a head, never trained. Heads keep their
+            size: a wider model has more of them.
         base_width: the `hidden_size` in which the learning rate was found.
 
     Returns:
         The model, changed in place.
 
     Raises:
-        ValueError: as `width_factors`.
+        ValueError: if the model's configuration has no width, or no such model has that width.
     """
     factors = width_factors(model, base_width)
     for name, parameter in model.named_parameters():

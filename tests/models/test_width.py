@@ -108,5 +108,3 @@ def test_what_has_no_such_width_is_refused():
         width_factors(LinearAutoencoder(4, 2), 2)
     with pytest.raises(ValueError, match="base_width must be None under another optimizer than adamw"):
         TrainConfig(base_width=16, optimizer="muon")
-    with pytest.raises(ValueError, match="base_width must be at least 1"):
-        TrainConfig(base_width=0)
