@@ -62,6 +62,7 @@ from .data.text.neighbours import (
 )
 from .data.text.packing import PackedBlocks
 from .data.text.pairs import SentencePairs
+from .data.text.repeats import RepeatedSegments
 from .data.text.shards import prepare
 from .data.text.text_data import TextConfig, TextData
 from .data.text.token_dataset import ShardError, TokenDataset
@@ -73,6 +74,7 @@ from .data.text.tokenizer import (
     train_tokenizer,
 )
 from .data.text.words import word_tokenizer
+from .evaluation.attention import attention_probabilities
 from .evaluation.average_precision import average_precision
 from .evaluation.clusters import (
     Clusters,
@@ -84,9 +86,13 @@ from .evaluation.clusters import (
 from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.error_rate import error_rate
+from .evaluation.fits import ScalingLaw, TrainingRuns, fit_law
 from .evaluation.iou import box_iou, mean_iou
+from .evaluation.linear import LinearMap, fit_linear
 from .evaluation.masked import MaskedSet, masked_scores
 from .evaluation.retrieval import Retrieval, cosine_scores, measure_retrieval
+from .evaluation.patching import patching_map
+from .evaluation.sparsity import sparse_scores
 from .models.acoustic import (
     AcousticLSTM,
     AcousticLSTMConfig,
@@ -136,11 +142,13 @@ from .models.modern import (
 from .models.projection import ProjectionHead
 from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetModel
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
+from .models.sparse_autoencoder import SparseAutoencoder, SparseAutoencoderConfig
 from .models.transcriber import Transcriber
 from .models.two_towers import Tower, TwoTowers
 from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
 from .models.vit_mae import ViTMAEConfig, ViTMAEForPreTraining
 from .models.wav2vec2 import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
+from .models.width import scale_first_weights
 from .objectives.base import Batch, Objective
 from .objectives.bert_pretraining import BertPretraining
 from .objectives.causal_lm import CausalLM
@@ -160,6 +168,7 @@ from .objectives.replaced_token import ReplacedTokenDetection
 from .objectives.segmentation import Segmentation
 from .objectives.rotation import RotationPrediction
 from .objectives.self_distillation import SelfDistillation
+from .objectives.sparse import SparseReconstruction
 from .objectives.tagging import Tagging
 from .objectives.text import token_loss
 from .objectives.translation import Translation
@@ -209,6 +218,7 @@ __all__ = [
     "AcousticTransformer",
     "AcousticTransformerConfig",
     "add_lora",
+    "attention_probabilities",
     "Augmented",
     "Autoencoder",
     "AutoencoderConfig",
@@ -290,6 +300,8 @@ __all__ = [
     "fine_tune_tagger",
     "FineTuning",
     "first_row",
+    "fit_law",
+    "fit_linear",
     "frame_samples",
     "frame_vectors",
     "Frames",
@@ -311,6 +323,7 @@ __all__ = [
     "labelled_subset",
     "LengthBuckets",
     "LinearAutoencoder",
+    "LinearMap",
     "LinearProbe",
     "load_captioned",
     "load_compressed",
@@ -356,6 +369,7 @@ __all__ = [
     "Objective",
     "PackedBlocks",
     "pair_logits",
+    "patching_map",
     "phone_information",
     "phone_purity",
     "predicted_boxes",
@@ -379,6 +393,7 @@ __all__ = [
     "read_wave",
     "Reconstruction",
     "Regression",
+    "RepeatedSegments",
     "ReplacedTokenDetection",
     "resample",
     "ResNetConfig",
@@ -391,6 +406,8 @@ __all__ = [
     "save_lora",
     "save_pretrained",
     "save_tokenizer",
+    "scale_first_weights",
+    "ScalingLaw",
     "SceneConfig",
     "Scenes",
     "Segmentation",
@@ -402,6 +419,10 @@ __all__ = [
     "ShardError",
     "sound_samples",
     "Source",
+    "sparse_scores",
+    "SparseAutoencoder",
+    "SparseAutoencoderConfig",
+    "SparseReconstruction",
     "special_ids",
     "SpeechConfig",
     "SpeechData",
@@ -418,6 +439,7 @@ __all__ = [
     "train_tokenizer",
     "TrainConfig",
     "Trainer",
+    "TrainingRuns",
     "Transcriber",
     "transcripts",
     "Translation",

@@ -1,4 +1,4 @@
-"""The best that a predictor of masked tokens can be, in a language that is known.
+"""The best that a predictor can be, of masked tokens or of the next, in a language that is known.
 
 In a language of `data.text.hidden_markov` the forward–backward algorithm (Rabiner, "A tutorial on
 hidden Markov models and selected applications in speech recognition", Proceedings of the IEEE 1989,
@@ -9,6 +9,7 @@ beat.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,41 @@ def state_posterior(model: HiddenMarkovModel, likelihood: Tensor) -> Tensor:
         after[:, t] = belief  # P(evidence after t | state at t), up to a factor
         belief = as_distributions((belief * likelihood[:, t]) @ model.transition.T)
     return as_distributions(before * after)
+
+
+class Filtered(NamedTuple):
+    """What is known of a text while it is read, from its beginning on.
+
+    Attributes:
+        beliefs: (B, T, K) float64, P(state at t | tokens up to and with t).
+        surprise: (B, T) float64, −log P(token t | tokens before t), in nats: its mean over texts of
+            the language is what no causal model can get below.
+    """
+
+    beliefs: Tensor
+    surprise: Tensor
+
+
+def filtered(model: HiddenMarkovModel, input_ids: Tensor) -> Filtered:
+    """The belief after each prefix, by the forward algorithm, and the surprise of each token.
+
+    For masked models, which see both sides, `BayesOptimal.states` has P(state | all other tokens).
+
+    Args:
+        model: the hidden Markov model.
+        input_ids: (B, T) texts of its language, from their beginning.
+
+    Raises:
+        ValueError: if a text has probability 0.
+    """
+    likelihood = model.emission.T[input_ids]  # (B, T, K)
+    beliefs, seen = torch.empty_like(likelihood), torch.empty_like(likelihood[..., 0])
+    before = model.initial.expand(len(input_ids), -1)  # P(state at t | tokens before t), (B, K)
+    for t in range(input_ids.shape[1]):
+        joint = before * likelihood[:, t]
+        beliefs[:, t], seen[:, t] = as_distributions(joint), joint.sum(-1)
+        before = beliefs[:, t] @ model.transition
+    return Filtered(beliefs, -seen.log())
 
 
 def as_distributions(weights: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a linear code can reach: principal components, the bound they set, angles to a subspace."""
+"""What linear maps can reach: principal components and their bound, angles, and what they read."""
 
 from __future__ import annotations
 
@@ -106,3 +106,60 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     cosines = torch.linalg.svdvals(overlap).clamp(max=1)  # descending: smallest angle first
     sines = torch.linalg.svdvals(qb - qa @ overlap).clamp(max=1).flip(0)  # the same order
     return torch.where(cosines**2 > 0.5, sines.asin(), cosines.acos()).rad2deg()
+
+
+class LinearMap(NamedTuple):
+    """An affine map y = x W + b, such as the one that reads a known quantity from activations.
+
+    Attributes:
+        weight: (D, K) float64.
+        bias: (K,) float64.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Activations (..., D) to predictions (..., K), float64."""
+        return x.detach().double().cpu() @ self.weight + self.bias
+
+    def r2(self, x: Tensor, y: Tensor) -> float:
+        """The share of the variance of y that the map tells from x, all K numbers together.
+
+        1 − Σ ‖y − ŷ‖² / Σ ‖y − ȳ‖², on whatever samples are given: on those that the map was
+        fitted to it flatters, and of a random network it may still be near 1, so that both belong
+        beside held-out samples of a trained one.
+
+        Args:
+            x: (..., D).
+            y: (..., K).
+
+        Raises:
+            ValueError: if y does not vary.
+        """
+        y = y.double().cpu().reshape(-1, self.bias.numel())
+        error = (y - self.predict(x.reshape(len(y), -1))).square().sum()
+        spread = (y - y.mean(0)).square().sum()
+        if spread == 0:
+            raise ValueError("what is to be read is the same in all samples: it has no variance")
+        return 1 - (error / spread).item()
+
+
+def fit_linear(x: Tensor, y: Tensor) -> LinearMap:
+    """The affine map of least squares; of several that are as good, the one of least weights.
+
+    Args:
+        x: (..., D) activations.
+        y: (..., K) what they should tell.
+
+    Raises:
+        ValueError: if they differ in length, or there are no more samples than weights in a column:
+            then every y can be met, and the fit tells nothing.
+    """
+    x, y = (each.detach().double().cpu().flatten(0, -2) for each in (x, y))  # (N, D), (N, K)
+    if len(x) != len(y) or len(x) <= x.shape[1] + 1:
+        raise ValueError(f"x and y must be of one length above {x.shape[1] + 1}, the numbers that "
+                         f"are fitted for each of y, got {len(x)} and {len(y)}")
+    centre, level = x.mean(0), y.mean(0)
+    weight = torch.linalg.lstsq(x - centre, y - level, driver="gelsd").solution
+    return LinearMap(weight, level - centre @ weight)

@@ -101,15 +101,30 @@ class Attention(nn.Module):
 
         With positions `at`, (B, S), only these ask, and the answer is (B, S, D).
         """
+        q, k, v, mask = self.parts(x, mask, by, at)
+        drop = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop)
+        return self.output(y.transpose(1, 2).flatten(2))
+
+    def probabilities(self, x: Tensor, mask: Tensor | None, by: Rotation | None = None,
+                      at: Tensor | None = None) -> Tensor:
+        """softmax(Q Kᵀ / √E), (B, H, T or S, T): the weights that `forward` never writes out."""
+        q, k, _, mask = self.parts(x, mask, by, at)
+        scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.softmax(-1)
+
+    def parts(self, x: Tensor, mask: Tensor | None, by: Rotation | None,
+              at: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Queries and keys, turned, values, and what is seen from the positions that ask."""
         q, k, v = self.queries_keys_values(x, at)  # (B, H, T or S, E)
         if by is not None:
             k = rotate(k, by)
             q = rotate(q, by if at is None else tuple(rows_at(part, at) for part in by))
         if mask is not None and at is not None:
             mask = rows_at(mask, at)  # (B, 1, S, T)
-        drop = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop)
-        return self.output(y.transpose(1, 2).flatten(2))
+        return q, k, v, mask
 
     def queries_keys_values(self, x: Tensor, at: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The three projections, (B, H, T, E) each; with `at` the queries are (B, H, S, E)."""

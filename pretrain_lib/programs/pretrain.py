@@ -20,6 +20,7 @@ from ..evaluation.masked import MaskedSet, masked_scores
 from ..files import write_text
 from ..models.init import start_at_unigram
 from ..models.protocol import exported_models
+from ..models.width import scale_first_weights
 from ..objectives.base import Objective
 from ..pretrained import load_pretrained, save_pretrained
 from ..training.budget import steps_of, steps_within, with_steps
@@ -90,6 +91,8 @@ def build_model(recipe: Recipe, data: Data) -> nn.Module:
     """The model of a recipe, its first weights drawn with the run's seed."""
     seed = recipe.train.seed
     model = recipe.model.kind(model_config(recipe, data), seed)
+    if recipe.train.base_width is not None:
+        scale_first_weights(model, recipe.train.base_width)
     if recipe.start_at_neighbours:
         model.start_at_neighbours(seed)
     bias = getattr(model, "output_bias", None)

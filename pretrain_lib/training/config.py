@@ -43,6 +43,9 @@ class TrainConfig:
         final_learning_rate: where the schedule ends, as a fraction of `learning_rate`.
         layer_decay: factor by which the learning rate falls from each layer to the one below it, for
             fine-tuning (see `optimizer.rate_factors`); 1 trains all at one rate.
+        base_width: `hidden_size` of the model in which the learning rate was found, for AdamW on a
+            wider one whose first weights are those of `models.width.scale_first_weights`; None is
+            one rate for every tensor.
         gradient_clipping: largest Euclidean norm of the whole gradient; 0 does not clip.
         precision: format of the forward and backward pass; weights stay in their own. "auto"
             times matrix products on the device and takes the fastest that is safe; a resumed run
@@ -84,6 +87,7 @@ class TrainConfig:
     warmup_steps: int = 0
     final_learning_rate: float = 0.0
     layer_decay: float = 1.0
+    base_width: int | None = None
     gradient_clipping: float = 0.0
     precision: Precision | None = None
     compile: bool = False
@@ -116,6 +120,9 @@ class TrainConfig:
         must(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1")
         must(self.layer_decay == 1 or self.optimizer != "muon", "layer_decay",
              "1 under muon, which has one rate for all matrices")
+        must(self.base_width is None or self.base_width >= 1, "base_width", "at least 1, or None")
+        must(self.base_width is None or self.optimizer == "adamw", "base_width",
+             "None under another optimizer than adamw, whose updates it is made for")
         must(self.warmup_steps <= self.steps, "warmup_steps", f"at most steps={self.steps}")
         must(self.seed < 2**32, "seed", "below 2**32")
         must(self.batch_size % self.accumulation == 0, "accumulation",

@@ -7,21 +7,25 @@ import math
 import torch
 from torch import nn
 
+from ..models.width import width_factors
 from ..objectives.base import Step
 from .config import TrainConfig
 from .distributed import own_rows, sharded_like
 from .muon import Muon
 
 
-def parameter_groups(module: nn.Module, weight_decay: float,
-                     layer_decay: float = 1.0) -> list[dict]:
+def parameter_groups(module: nn.Module, weight_decay: float, layer_decay: float = 1.0,
+                     base_width: int | None = None) -> list[dict]:
     """Matrices and kernels, which decay, and vectors (biases, gains), which do not.
 
     Pulling a bias or a LayerNorm gain towards zero regularises nothing, and shifts the function.
-    With a layer decay there are two groups for each layer, and each says in "rate_factor" what its
-    learning rate is multiplied by.
+    Where learning rates differ there are two groups for each, and they say in "rate_factor" what
+    theirs is multiplied by.
     """
     factors = rate_factors(module, layer_decay)
+    if base_width is not None:
+        by_width = width_rates(module, base_width)
+        factors = {name: factor * by_width.get(name, 1.0) for name, factor in factors.items()}
     trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
     groups = []
     for factor in sorted(set(factors.values()), reverse=True):
@@ -63,6 +67,12 @@ def rate_factors(module: nn.Module, layer_decay: float) -> dict[str, float]:
     return {name: layer_decay ** below.get(p, 0) for name, p in module.named_parameters()}
 
 
+def width_rates(module: nn.Module, base_width: int) -> dict[str, float]:
+    """What a model's width multiplies the learning rates of its parameters by (`models.width`)."""
+    model, prefix = (module.model, "model.") if isinstance(module, Step) else (module, "")
+    return {prefix + name: each.rate for name, each in width_factors(model, base_width).items()}
+
+
 def encoders(model: nn.Module) -> list[nn.Module]:
     """The encoder within a model; of towers, or an `nn.ModuleDict` of models, that of each."""
     parts = getattr(model, "towers", model)
@@ -76,7 +86,7 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     Raises:
         ValueError: if nothing can be trained.
     """
-    groups = parameter_groups(module, config.weight_decay, config.layer_decay)
+    groups = parameter_groups(module, config.weight_decay, config.layer_decay, config.base_width)
     parameters = [p for group in groups for p in group["params"]]
     if not parameters:
         raise ValueError("the model has no parameter with requires_grad=True: nothing to train")

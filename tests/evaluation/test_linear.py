@@ -1,4 +1,4 @@
-"""Principal components, the bound of linear codes and angles between subspaces."""
+"""Principal components, the bound of linear codes, angles between subspaces, linear maps."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from pretrain_lib.evaluation.linear import linear_bound, pca, principal_angles
+from pretrain_lib.evaluation.linear import fit_linear, linear_bound, pca, principal_angles
 
 seeds = st.integers(0, 2**31)
 
@@ -134,3 +134,31 @@ def test_nonsense_is_refused():
         principal_angles(torch.rand(5, 2), torch.ones(5, 2))
     with pytest.raises(ValueError, match="a must be"):
         principal_angles(torch.rand(2, 5), torch.rand(2, 2))
+
+
+@given(seeds)
+@settings(max_examples=10, deadline=None)
+def test_a_linear_map_is_scikit_learns_regression(seed):
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score
+
+    x, y = data(seed, 60, 5), randn(60, 3, seed=seed + 7)
+    y = y + x @ randn(5, 3, seed=seed + 8)
+    ours, theirs = fit_linear(x[:40], y[:40]), LinearRegression().fit(x[:40].numpy(), y[:40].numpy())
+    np.testing.assert_allclose(ours.predict(x[40:]), theirs.predict(x[40:].numpy()), atol=1e-9)
+    expected = r2_score(y[40:].numpy(), theirs.predict(x[40:].numpy()), multioutput="variance_weighted")
+    assert abs(ours.r2(x[40:], y[40:]) - expected) < 1e-10
+
+
+def test_a_linear_map_reads_sequences_and_columns_that_depend_on_each_other():
+    x = randn(20, 6, 4)
+    x = torch.cat([x, x[..., :1] + x[..., 1:2]], -1)  # the last column says nothing new
+    y = x[..., :2] * 3 - 1
+    found = fit_linear(x, y)
+    assert found.predict(x).shape == (20, 6, 2) and found.r2(x, y) == pytest.approx(1, abs=1e-12)
+    noise = randn(20, 6, 2, seed=5)
+    assert found.r2(x, noise) < 0
+    with pytest.raises(ValueError, match="it has no variance"):
+        found.r2(x, torch.ones(20, 6, 2))
+    with pytest.raises(ValueError, match="one length above 6, .* got 6 and 6"):
+        fit_linear(x[0], y[0])

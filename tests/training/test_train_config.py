@@ -40,6 +40,7 @@ BAD = [
     ("l2", -1, "at least 0"),
     ("layer_decay", 0, "above 0 and at most 1"),
     ("layer_decay", 1.5, "above 0 and at most 1"),
+    ("base_width", 0, "at least 1, or None"),
     ("l2", math.nan, "finite"),
     ("schedule", "step", "constant, linear, cosine"),
     ("warmup_steps", -1, "at least 0"),
