@@ -22,6 +22,7 @@ from .data.images.photometric import Blur, ColourJitter, RandomGrey, RandomInver
 from .data.images.view_data import ImageViews, ImageViewsConfig
 from .data.images.views import TwoViews
 from .data.keys import Keys
+from .data.knowledge.triples import Triples, leaks, load_triples
 from .data.mixture import Mixture
 from .data.scenes.scenes import SceneConfig, Scenes
 from .data.source import Columns, Source
@@ -71,6 +72,7 @@ from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.error_rate import error_rate
 from .evaluation.iou import box_iou, mean_iou
+from .evaluation.link_prediction import EntityCounts, link_prediction
 from .evaluation.masked import MaskedSet, masked_scores
 from .models.acoustic import (
     AcousticLSTM,
@@ -106,6 +108,7 @@ from .models.coupled import first_row, gathered
 from .models.dense import Detector, Segmenter
 from .models.frames import Frames
 from .models.init import initialise
+from .models.knowledge import ComplEx, ComplExConfig, DistMult, KnowledgeConfig, TransE, TransEConfig
 from .models.modern import (
     ModernBertConfig,
     ModernBertForCausalLM,
@@ -131,6 +134,7 @@ from .objectives.ctc import CTC, ctc_log_likelihood, greedy_transcripts, prefix_
 from .objectives.detection import Detection
 from .objectives.distillation import Distillation
 from .objectives.frames import MaskedFrames
+from .objectives.knowledge import TripleMargin, TripleSoftmax
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask
@@ -213,6 +217,8 @@ __all__ = [
     "Clusters",
     "ColourJitter",
     "Columns",
+    "ComplEx",
+    "ComplExConfig",
     "continues_word",
     "Contrastive",
     "ContrastivePrediction",
@@ -230,6 +236,7 @@ __all__ = [
     "direction_spread",
     "distill",
     "Distillation",
+    "DistMult",
     "effective_rank",
     "encode_labelled",
     "encode_pairs",
@@ -239,6 +246,7 @@ __all__ = [
     "EncodedPairs",
     "EncodedText",
     "EncoderDecoder",
+    "EntityCounts",
     "error_rate",
     "features",
     "few_label_curve",
@@ -268,10 +276,13 @@ __all__ = [
     "initialise",
     "k_means",
     "Keys",
+    "KnowledgeConfig",
     "labelled_subset",
+    "leaks",
     "LengthBuckets",
     "LinearAutoencoder",
     "LinearProbe",
+    "link_prediction",
     "load_compressed",
     "load_images",
     "load_labelled_text",
@@ -282,6 +293,7 @@ __all__ = [
     "load_text",
     "load_tokenizer",
     "load_translation",
+    "load_triples",
     "log_mel",
     "logits",
     "LoraConfig",
@@ -370,7 +382,12 @@ __all__ = [
     "Trainer",
     "Transcriber",
     "transcripts",
+    "TransE",
+    "TransEConfig",
     "Translation",
+    "TripleMargin",
+    "Triples",
+    "TripleSoftmax",
     "TwoSidedBigram",
     "TwoViews",
     "Unigram",
