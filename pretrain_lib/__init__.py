@@ -22,6 +22,8 @@ from .data.images.photometric import Blur, ColourJitter, RandomGrey, RandomInver
 from .data.images.view_data import ImageViews, ImageViewsConfig
 from .data.images.views import TwoViews
 from .data.keys import Keys
+from .data.knowledge.biographies import Biographies, BiographyConfig
+from .data.knowledge.spans import Span, SpannedText, encode_spans, spans_of
 from .data.knowledge.triples import Triples, leaks, load_triples
 from .data.mixture import Mixture
 from .data.scenes.scenes import SceneConfig, Scenes
@@ -108,7 +110,14 @@ from .models.coupled import first_row, gathered
 from .models.dense import Detector, Segmenter
 from .models.frames import Frames
 from .models.init import initialise
-from .models.knowledge import ComplEx, ComplExConfig, DistMult, KnowledgeConfig, TransE, TransEConfig
+from .models.knowledge import (
+    ComplEx,
+    ComplExConfig,
+    DistMult,
+    KnowledgeConfig,
+    TransE,
+    TransEConfig,
+)
 from .models.modern import (
     ModernBertConfig,
     ModernBertForCausalLM,
@@ -206,6 +215,8 @@ __all__ = [
     "Beside",
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
+    "Biographies",
+    "BiographyConfig",
     "Blur",
     "box_iou",
     "CausalLM",
@@ -240,6 +251,7 @@ __all__ = [
     "effective_rank",
     "encode_labelled",
     "encode_pairs",
+    "encode_spans",
     "encode_tagged",
     "encode_text_pairs",
     "encode_texts",
@@ -367,6 +379,9 @@ __all__ = [
     "ShardError",
     "sound_samples",
     "Source",
+    "Span",
+    "SpannedText",
+    "spans_of",
     "special_ids",
     "SpeechConfig",
     "SpeechData",
