@@ -73,6 +73,7 @@ from .evaluation.clusters import (
 from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.error_rate import error_rate
+from .evaluation.cloze import phrase_log_probabilities
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.link_prediction import EntityCounts, link_prediction
 from .evaluation.masked import MaskedSet, masked_scores
@@ -337,6 +338,7 @@ __all__ = [
     "pair_logits",
     "phone_information",
     "phone_purity",
+    "phrase_log_probabilities",
     "predicted_boxes",
     "predicted_masks",
     "predicted_scores",
