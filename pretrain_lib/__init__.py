@@ -24,8 +24,8 @@ from .data.images.views import TwoViews
 from .data.keys import Keys
 from .data.knowledge.biographies import Biographies, BiographyConfig
 from .data.knowledge.spans import Span, SpannedText, encode_spans, spans_of
-from .data.knowledge.triples import Triples, leaks, load_triples
-from .data.mixture import Mixture
+from .data.knowledge.triples import Triples, load_triples, triple_leaks
+from .data.mixture import Mixture, temperature_weights, whole_shares
 from .data.scenes.scenes import SceneConfig, Scenes
 from .data.source import Columns, Source
 from .data.speech.buckets import LengthBuckets
@@ -74,6 +74,7 @@ from .evaluation.collapse import direction_spread, effective_rank
 from .evaluation.counting import TwoSidedBigram, Unigram
 from .evaluation.error_rate import error_rate
 from .evaluation.cloze import phrase_log_probabilities
+from .evaluation.gradients import gradient_cosines
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.link_prediction import EntityCounts, link_prediction
 from .evaluation.masked import MaskedSet, masked_scores
@@ -119,6 +120,7 @@ from .models.knowledge import (
     TransE,
     TransEConfig,
 )
+from .models.knowledge_encoder import KnowledgeEncoder
 from .models.modern import (
     ModernBertConfig,
     ModernBertForCausalLM,
@@ -144,10 +146,11 @@ from .objectives.ctc import CTC, ctc_log_likelihood, greedy_transcripts, prefix_
 from .objectives.detection import Detection
 from .objectives.distillation import Distillation
 from .objectives.frames import MaskedFrames
+from .objectives.gradient_surgery import GradientSurgery, project_conflicts
 from .objectives.knowledge import TripleMargin, TripleSoftmax
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
-from .objectives.multitask import MultiTask
+from .objectives.multitask import MultiTask, UncertaintyWeighted
 from .objectives.reconstruction import Denoising, Reconstruction
 from .objectives.regression import Regression
 from .objectives.replaced_token import ReplacedTokenDetection
@@ -276,6 +279,8 @@ __all__ = [
     "frame_vectors",
     "Frames",
     "gathered",
+    "gradient_cosines",
+    "GradientSurgery",
     "greedy_transcripts",
     "HiddenMarkovLanguage",
     "HubertConfig",
@@ -290,8 +295,8 @@ __all__ = [
     "k_means",
     "Keys",
     "KnowledgeConfig",
+    "KnowledgeEncoder",
     "labelled_subset",
-    "leaks",
     "LengthBuckets",
     "LinearAutoencoder",
     "LinearProbe",
@@ -346,6 +351,7 @@ __all__ = [
     "prefix_beam",
     "prepare",
     "PreTrainingLogits",
+    "project_conflicts",
     "ProjectionHead",
     "prune",
     "prune_weights",
@@ -389,6 +395,7 @@ __all__ = [
     "SpeechData",
     "SpeechDataset",
     "Tagging",
+    "temperature_weights",
     "TextConfig",
     "TextData",
     "TfidfClassifier",
@@ -402,11 +409,13 @@ __all__ = [
     "TransE",
     "TransEConfig",
     "Translation",
+    "triple_leaks",
     "TripleMargin",
     "Triples",
     "TripleSoftmax",
     "TwoSidedBigram",
     "TwoViews",
+    "UncertaintyWeighted",
     "Unigram",
     "unmerge_lora",
     "VICReg",
@@ -417,5 +426,6 @@ __all__ = [
     "ViTModel",
     "Wav2Vec2Config",
     "Wav2Vec2Model",
+    "whole_shares",
     "write_wave",
 ]

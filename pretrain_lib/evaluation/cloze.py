@@ -71,8 +71,8 @@ def phrase_log_probabilities(model: nn.Module, tokenizer: Tokenizer, sentences: 
         (N, len(phrases)), in nats, on the CPU.
 
     Raises:
-        ValueError: if there is no phrase, one has no token, or a sentence has not exactly one blank,
-            or too far behind.
+        ValueError: if there is no phrase, one has no token, or a sentence has not exactly one
+            blank, or too far behind.
     """
     if not phrases:
         raise ValueError("there is no phrase to fill the blank with: give at least one value")

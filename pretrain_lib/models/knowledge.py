@@ -145,8 +145,8 @@ class TransE(KnowledgeModel):
     longer. Bordes et al. divide each by its length before every update (algorithm 1); here that is
     done wherever a vector is read.
 
-    Source: Bordes, Usunier, García-Durán, Weston and Yakhnenko, "Translating embeddings for modeling
-    multi-relational data", NeurIPS 2013, section 2.
+    Source: Bordes, Usunier, García-Durán, Weston and Yakhnenko, "Translating embeddings for
+    modeling multi-relational data", NeurIPS 2013, section 2.
 
     Args:
         config: its shape.
@@ -175,8 +175,8 @@ class TransE(KnowledgeModel):
 class DistMult(KnowledgeModel):
     """A relation weighs directions: the score is Σ h r t, alike in both directions.
 
-    Source: Yang, Yih, He, Gao and Deng, "Embedding entities and relations for learning and inference
-    in knowledge bases", ICLR 2015, section 3 (the model there called DistMult).
+    Source: Yang, Yih, He, Gao and Deng, "Embedding entities and relations for learning and
+    inference in knowledge bases", ICLR 2015, section 3 (the model there called DistMult).
 
     Args:
         config: its shape.

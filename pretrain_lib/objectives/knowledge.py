@@ -26,8 +26,8 @@ class TripleMargin(Objective):
     makes no known triple is as likely. Bordes et al. draw among all entities, so that some of what
     they call corrupted is true.
 
-    Source: Bordes et al., "Translating embeddings for modeling multi-relational data", NeurIPS 2013,
-    equation 1 and algorithm 1.
+    Source: Bordes et al., "Translating embeddings for modeling multi-relational data", NeurIPS
+    2013, equation 1 and algorithm 1.
 
     Args:
         known: triples that are true, such as those of the training.
@@ -40,8 +40,8 @@ class TripleMargin(Objective):
     def __init__(self, known: Triples, margin: float = 1.0):
         super().__init__()
         if not margin > 0:
-            raise ValueError(f"margin must be above 0, got {margin}: without one, equal scores cost "
-                             "nothing")
+            raise ValueError(f"margin must be above 0, got {margin}: without one, equal scores "
+                             "cost nothing")
         self.known = known
         self.margin = margin
 

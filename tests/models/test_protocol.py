@@ -38,6 +38,8 @@ def made(kind):
     if name in ("Wav2Vec2Model", "HubertModel"):
         return kind(getattr(pl, name.replace("Model", "Config"))(16, 2, 2, 24, (8, 8), (6, 3), (4, 2), feat_extract_norm="layer",
                                                                  num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2))
+    if name == "KnowledgeEncoder":
+        return kind(made(pl.ModernBertModel), torch.randn(40, 6, generator=torch.Generator().manual_seed(0)))
     if name in ("TransE", "DistMult", "ComplEx"):
         return kind(kind.config_class(40, 3, 8))
     if "Bert" in name:
@@ -75,7 +77,8 @@ def samples(model, n=12):
                              "lengths": torch.tensor([steps, 2 * steps // 3]).repeat(n // 2), "labels": labels})
     ids = torch.randint(5, 60, (n, 9), generator=generator)
     mask = (torch.arange(9) < torch.tensor([9, 6]).repeat(n // 2)[:, None]).long()
-    return pl.Columns(input_ids=ids * mask, attention_mask=mask, labels=labels)
+    named = {"entities": ids % 3 - 1} if "entities" in model.columns else {}
+    return pl.Columns(input_ids=ids * mask, attention_mask=mask, labels=labels, **named)
 
 
 def test_every_model_that_is_exported_can_be_saved():

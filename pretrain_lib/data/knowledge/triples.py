@@ -142,8 +142,8 @@ class Triples(Columns):
         of_relation = np.bincount(triples[:, 1], minlength=len(self.relations))
         if (of_relation == 1).any():
             name = self.relations[int((of_relation == 1).argmax())]
-            raise ValueError(f"the relation {name!r} has one triple only, which can be learned from "
-                             "or asked, not both: leave it out, or give it more")
+            raise ValueError(f"the relation {name!r} has one triple only, which can be learned "
+                             "from or asked, not both: leave it out, or give it more")
         wanted, asked = max(1, round(held_out * len(self))), []
         for group in self._pairs(seed):
             if len(asked) + len(group) > wanted:
@@ -185,7 +185,7 @@ class Leak(NamedTuple):
     learned: Row
 
 
-def leaks(learned: Triples, asked: Triples) -> list[Leak]:
+def triple_leaks(learned: Triples, asked: Triples) -> list[Leak]:
     """The triples to ask whose two entities the triples to learn from join as well.
 
     Source: Toutanova and Chen, "Observed versus latent features for knowledge base and text

@@ -39,9 +39,9 @@ VALUES = {
     "subject": (
         "Accounting Acoustics Algebra Anatomy Archaeology Architecture Astronomy Ballet Botany "
         "Calculus Ceramics Chemistry Cookery Dentistry Drama Economics Ethics Forestry Genetics "
-        "Geography Geology Geometry Grammar Horticulture Journalism Law Linguistics Logic Mechanics "
-        "Medicine Metallurgy Music Nursing Optics Painting Philosophy Physics Poetry Statistics "
-        "Zoology").split(),
+        "Geography Geology Geometry Grammar Horticulture Journalism Law Linguistics Logic "
+        "Mechanics Medicine Metallurgy Music Nursing Optics Painting Philosophy Physics Poetry "
+        "Statistics Zoology").split(),
     "employer": three_words(
         "Amber Azure Black Blue Bright Bronze Brown Calm Clear Copper Coral Crimson Crystal Early "
         "Emerald Gentle Golden Grand Grey Happy Indigo Ivory Jade Little Lucky Modern Orange Pearl "

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.knowledge.triples import Triples, leaks, load_triples
+from pretrain_lib.data.knowledge.triples import Triples, load_triples, triple_leaks
 
 ROWS = [("a", "near", "b"), ("b", "near", "a"), ("a", "in", "x"), ("b", "in", "x"), ("c", "in", "x"), ("c", "near", "a"),
         ("c", "holds", "y"), ("a", "holds", "y"), ("a", "in", "x")]  # the last is there twice
@@ -53,7 +53,7 @@ def test_a_split_loses_nothing_and_leaks_nothing(rows, held_out, seed):
         return
     assert sorted(learned.rows() + asked.rows()) == sorted(triples.rows())
     assert len(asked) == max(1, round(held_out * len(triples)))
-    assert leaks(learned, asked) == []
+    assert triple_leaks(learned, asked) == []
     pairs = [{frozenset((h, t)) for h, _, t in part.rows()} for part in (learned, asked)]
     assert not pairs[0] & pairs[1]
     met = {name for row in learned.rows() for name in row}
@@ -65,7 +65,7 @@ def test_a_split_loses_nothing_and_leaks_nothing(rows, held_out, seed):
 def test_leaks_are_named():
     learned = Triples.of([("b", "near", "a"), ("c", "of", "d"), ("d", "in", "e"), ("f", "near", "g")])
     asked = Triples.of([("a", "near", "b"), ("d", "has", "c"), ("d", "near", "e"), ("f", "near", "g"), ("g", "near", "h")])
-    found = leaks(learned, asked)
+    found = triple_leaks(learned, asked)
     assert [leak.kind for leak in found] == ["symmetric", "inverse", "parallel", "same"]
     assert found[1].asked == ("d", "has", "c") and found[1].learned == ("c", "of", "d")
 
@@ -88,9 +88,9 @@ def test_countries_have_facts_that_are_true(countries):
 def test_a_random_split_of_countries_leaks_and_ours_does_not(countries):
     chance = Keys.of(0, len(countries)).uniform("chance").numpy() < 0.1
     parts = [countries.subset(np.flatnonzero(chance == side)) for side in (False, True)]
-    found = leaks(*parts)
+    found = triple_leaks(*parts)
     assert len(found) > 30 and {leak.kind for leak in found} == {"symmetric"}
-    assert leaks(*countries.split(0.1)) == []
+    assert triple_leaks(*countries.split(0.1)) == []
 
 
 def test_files_are_read_in_every_format(tmp_path):
