@@ -27,6 +27,10 @@ from .data.images.views import TwoViews
 from .data.keys import Keys
 from .data.mixture import Mixture
 from .data.scenes.captions import wrong_captions
+from .data.knowledge.biographies import Biographies, BiographyConfig
+from .data.knowledge.spans import Span, SpannedText, encode_spans, spans_of
+from .data.knowledge.triples import Triples, load_triples, triple_leaks
+from .data.mixture import Mixture, temperature_weights, whole_shares
 from .data.scenes.scenes import SceneConfig, Scenes
 from .data.source import Columns, Source
 from .data.speech.buckets import LengthBuckets
@@ -89,6 +93,10 @@ from .evaluation.error_rate import error_rate
 from .evaluation.fits import ScalingLaw, TrainingRuns, fit_law
 from .evaluation.iou import box_iou, mean_iou
 from .evaluation.linear import LinearMap, fit_linear
+from .evaluation.cloze import phrase_log_probabilities
+from .evaluation.gradients import gradient_cosines
+from .evaluation.iou import box_iou, mean_iou
+from .evaluation.link_prediction import EntityCounts, link_prediction
 from .evaluation.masked import MaskedSet, masked_scores
 from .evaluation.retrieval import Retrieval, cosine_scores, measure_retrieval
 from .evaluation.patching import patching_map
@@ -131,6 +139,15 @@ from .models.dense import Detector, Segmenter
 from .models.embedder import SentenceEmbedder
 from .models.frames import Frames
 from .models.init import initialise
+from .models.knowledge import (
+    ComplEx,
+    ComplExConfig,
+    DistMult,
+    KnowledgeConfig,
+    TransE,
+    TransEConfig,
+)
+from .models.knowledge_encoder import KnowledgeEncoder
 from .models.modern import (
     ModernBertConfig,
     ModernBertForCausalLM,
@@ -159,9 +176,11 @@ from .objectives.ctc import CTC, ctc_log_likelihood, greedy_transcripts, prefix_
 from .objectives.detection import Detection
 from .objectives.distillation import Distillation
 from .objectives.frames import MaskedFrames
+from .objectives.gradient_surgery import GradientSurgery, project_conflicts
+from .objectives.knowledge import TripleMargin, TripleSoftmax
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
-from .objectives.multitask import MultiTask
+from .objectives.multitask import MultiTask, UncertaintyWeighted
 from .objectives.reconstruction import Denoising, Reconstruction
 from .objectives.regression import Regression
 from .objectives.replaced_token import ReplacedTokenDetection
@@ -237,6 +256,8 @@ __all__ = [
     "Beside",
     "BidirectionalLSTM",
     "BidirectionalLSTMConfig",
+    "Biographies",
+    "BiographyConfig",
     "Blur",
     "bm25_scores",
     "box_iou",
@@ -258,6 +279,8 @@ __all__ = [
     "Clusters",
     "ColourJitter",
     "Columns",
+    "ComplEx",
+    "ComplExConfig",
     "continues_word",
     "Contrastive",
     "ContrastivePrediction",
@@ -276,11 +299,13 @@ __all__ = [
     "direction_spread",
     "distill",
     "Distillation",
+    "DistMult",
     "effective_rank",
     "embed",
     "encode_labelled",
     "encode_neighbours",
     "encode_pairs",
+    "encode_spans",
     "encode_tagged",
     "encode_text_pairs",
     "encode_texts",
@@ -288,6 +313,7 @@ __all__ = [
     "EncodedPairs",
     "EncodedText",
     "EncoderDecoder",
+    "EntityCounts",
     "error_rate",
     "features",
     "few_label_curve",
@@ -306,6 +332,8 @@ __all__ = [
     "frame_vectors",
     "Frames",
     "gathered",
+    "gradient_cosines",
+    "GradientSurgery",
     "greedy_transcripts",
     "held_out_pairs",
     "HiddenMarkovLanguage",
@@ -320,12 +348,15 @@ __all__ = [
     "initialise",
     "k_means",
     "Keys",
+    "KnowledgeConfig",
+    "KnowledgeEncoder",
     "labelled_subset",
     "LengthBuckets",
     "LinearAutoencoder",
     "LinearMap",
     "LinearProbe",
     "load_captioned",
+    "link_prediction",
     "load_compressed",
     "load_images",
     "load_labelled_text",
@@ -336,6 +367,7 @@ __all__ = [
     "load_text",
     "load_tokenizer",
     "load_translation",
+    "load_triples",
     "log_mel",
     "logits",
     "LoraConfig",
@@ -372,6 +404,7 @@ __all__ = [
     "patching_map",
     "phone_information",
     "phone_purity",
+    "phrase_log_probabilities",
     "predicted_boxes",
     "predicted_masks",
     "predicted_scores",
@@ -379,6 +412,7 @@ __all__ = [
     "prefix_beam",
     "prepare",
     "PreTrainingLogits",
+    "project_conflicts",
     "ProjectionHead",
     "prune",
     "prune_weights",
@@ -423,12 +457,16 @@ __all__ = [
     "SparseAutoencoder",
     "SparseAutoencoderConfig",
     "SparseReconstruction",
+    "Span",
+    "SpannedText",
+    "spans_of",
     "special_ids",
     "SpeechConfig",
     "SpeechData",
     "SpeechDataset",
     "Tagging",
     "text_numbers",
+    "temperature_weights",
     "TextConfig",
     "TextData",
     "tfidf_scores",
@@ -442,11 +480,18 @@ __all__ = [
     "TrainingRuns",
     "Transcriber",
     "transcripts",
+    "TransE",
+    "TransEConfig",
     "Translation",
     "translations",
+    "triple_leaks",
+    "TripleMargin",
+    "Triples",
+    "TripleSoftmax",
     "TwoSidedBigram",
     "TwoTowers",
     "TwoViews",
+    "UncertaintyWeighted",
     "Unigram",
     "unmerge_lora",
     "VICReg",
@@ -458,6 +503,7 @@ __all__ = [
     "Wav2Vec2Config",
     "Wav2Vec2Model",
     "word_tokenizer",
+    "whole_shares",
     "write_wave",
     "ZeroShot",
     "wrong_captions",

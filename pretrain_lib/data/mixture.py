@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -70,6 +73,65 @@ class Mixture:
         rounds = keys.epoch[:, None] * share + np.arange(share)  # (B, share)
         epoch, sample = np.divmod(rounds * len(self) + keys.sample[:, None], length)
         return Keys(keys.seed, epoch.ravel(), sample.ravel(), keys.progress)
+
+
+def temperature_weights(sizes: Mapping[str, int], alpha: float) -> dict[str, float]:
+    """How often to draw from sources of unequal size: p ∝ sizeᵅ, which sums to 1.
+
+    With α = 1 every sample is seen as often as any other, with α = 0 every source. In between the
+    small ones are seen more than their share, again and again. T5's temperature is 1 / α.
+
+    In a `MultiTask` each task has its own mean, however many samples it is taken over: there these
+    are the weights of the terms, and shares of a mixture only say how noisy each mean is.
+
+    Args:
+        sizes: samples, tokens or the like of each source.
+        alpha: α, from 0 to 1.
+
+    Raises:
+        ValueError: for no source, an empty one, or another α.
+
+    Source: Lample and Conneau, "Cross-lingual language model pretraining", NeurIPS 2019, section
+    3.1; Raffel et al., "Exploring the limits of transfer learning with a unified text-to-text
+    transformer", JMLR 21, 2020, section 3.5.2.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must be between 0, all sources alike, and 1, all samples alike, "
+                         f"got {alpha}")
+    if not sizes:
+        raise ValueError("there must be at least one source, such as {'speeches': 1000}")
+    for source, size in sizes.items():
+        if not size > 0:
+            raise ValueError(f"the size of {source!r} must be above 0, got {size}: there is "
+                             "nothing to draw")
+    raised = {source: size**alpha for source, size in sizes.items()}
+    return {source: value / sum(raised.values()) for source, value in raised.items()}
+
+
+def whole_shares(weights: Mapping[str, float], rows: int) -> dict[str, int]:
+    """Weights as shares of a `Mixture`: whole numbers, at least 1, that sum to rows.
+
+    Each source gets what its weight is worth, rounded down, or 1; what is left goes one by one to
+    those that are furthest below their worth (Hamilton's method).
+
+    Args:
+        weights: of each source, above 0.
+        rows: samples that come with one key.
+
+    Raises:
+        ValueError: if there are fewer rows than sources.
+    """
+    if rows < len(weights):
+        raise ValueError(f"rows must be at least {len(weights)}, one for each source, got {rows}")
+    total = sum(weights.values())
+    worth = {source: rows * weight / total for source, weight in weights.items()}
+    shares = {source: max(1, math.floor(value)) for source, value in worth.items()}
+    while (missing := rows - sum(shares.values())) != 0:
+        gap = {source: worth[source] - share for source, share in shares.items()
+               if missing > 0 or share > 1}
+        chosen = max(gap, key=gap.get) if missing > 0 else min(gap, key=gap.get)
+        shares[chosen] += 1 if missing > 0 else -1
+    return shares
 
 
 def check_task(task: str) -> None:

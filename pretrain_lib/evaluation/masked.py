@@ -46,7 +46,7 @@ class MaskedSet:
         """Masks the blocks `ids` of a source, such as `PackedBlocks`."""
         keys = Keys.of(seed, ids)
         samples = source.take(keys)
-        masked = objective.mask(samples["input_ids"], keys)
+        masked = objective.mask(samples["input_ids"], keys, samples.get("entities"))
         return cls(masked.input_ids, samples["attention_mask"], samples["position_ids"],
                    masked.positions, masked.labels)
 

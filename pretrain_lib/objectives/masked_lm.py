@@ -1,7 +1,8 @@
 """Masked language modelling: hide some tokens of a text, predict them from the rest.
 
 Devlin et al., NAACL 2019, section 3.1 (single tokens); whole words, as in the authors' later code;
-spans as in Joshi et al., "SpanBERT", TACL 2020, section 3.1.
+spans as in Joshi et al., "SpanBERT", TACL 2020, section 3.1; entities as in Sun et al., "ERNIE:
+Enhanced representation through knowledge integration", 2019, section 3.2.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..data.keys import Keys
 from ..data.source import UNSCORED, Samples
@@ -21,9 +23,11 @@ from ..validation import require, require_kinds
 from .base import Batch, Objective, take_column
 from .text import require_head, require_vocabulary, text_inputs, token_loss
 
-Unit = Literal["token", "word", "span"]
+Unit = Literal["token", "word", "span", "entity"]
 LONGEST_SPAN = 10
+LONGEST = {"token": 1, "word": 8, "span": 8 + LONGEST_SPAN, "entity": 8 + LONGEST_SPAN}  # tokens
 SPAN_ENDS = 0.2
+OF_WORDS = ("word", "span")
 ENOUGH = 20  # expected blanks of a batch, above which there are some
 ROUNDING = 1e-9
 
@@ -35,7 +39,9 @@ class MaskedLMConfig:
     Attributes:
         rate: share of the tokens that is hidden, between 0 and 1.
         unit: what is hidden as a whole: a token, a word (`continues_word` says what a tokenizer
-            makes one of: a character in Chinese, or a clause), or a span of words.
+            makes one of: a character in Chinese, or a clause), a span of words, or an entity, which
+            the column `entities` of the samples numbers token by token; a token outside of all of
+            them, -1, is hidden alone.
         masked: share of the hidden tokens that become [MASK].
         random: share of them that become a random token; the rest stay as they are.
 
@@ -127,7 +133,9 @@ class MaskedLM(Objective):
         vocab_size: V; random tokens are drawn from all V.
         rate: share of the tokens that is chosen, strictly between 0 and 1.
         unit: what is hidden as a whole: a token, a word (`continues_word` says what a tokenizer
-            makes one of: a character in Chinese, or a clause), or a span of words.
+            makes one of: a character in Chinese, or a clause), a span of words, or an entity, which
+            the column `entities` of the samples numbers token by token; a token outside of all of
+            them, -1, is hidden alone.
         replace: shares of the chosen tokens that become [MASK], become random, and stay.
         continues: (V,) bool, which tokens continue the word before them; for words and spans.
 
@@ -150,7 +158,7 @@ class MaskedLM(Objective):
         if len(replace) != 3 or min(replace) < 0 or not math.isclose(sum(replace), 1):
             raise ValueError("replace must be three shares that sum to 1 (masked, random, kept), "
                              f"got {replace}")
-        if unit != "token" and continues is None:
+        if unit in OF_WORDS and continues is None:
             raise ValueError(f"unit={unit!r} needs to know which tokens continue a word: "
                              "give continues=continues_word(tokenizer)")
         self.special = special
@@ -168,9 +176,9 @@ class MaskedLM(Objective):
         Raises:
             ValueError: for words or spans, if its tokens do not tell where words begin.
         """
-        whole = settings.get("unit", "token") != "token"
+        words = settings.get("unit", "token") in OF_WORDS
         return cls(special_ids(tokenizer), vocabulary_size(tokenizer),
-                   continues=continues_word(tokenizer) if whole else None, **settings)
+                   continues=continues_word(tokenizer) if words else None, **settings)
 
     @classmethod
     def from_config(cls, config: MaskedLMConfig, tokenizer=None) -> MaskedLM:
@@ -183,14 +191,28 @@ class MaskedLM(Objective):
 
     def slots(self, length: int) -> int:
         """S: the most tokens that are chosen from a sequence of `length`."""
-        longest = {"token": 1, "word": 8, "span": 8 + LONGEST_SPAN}[self.unit]
-        return min(length, math.ceil(self.rate * length) + longest - 1)
+        return min(length, math.ceil(self.rate * length) + LONGEST[self.unit] - 1)
 
-    def units(self, input_ids: Tensor, keys: Keys) -> Tensor:
-        """(B, T) number of the unit that each token belongs to; -1 where it may not be hidden."""
+    def units(self, input_ids: Tensor, keys: Keys, entities: Tensor | None = None) -> Tensor:
+        """(B, T) number of the unit that each token belongs to; -1 where it may not be hidden.
+
+        Args:
+            input_ids: (B, T).
+            keys: keys of B samples.
+            entities: (B, T) what each token names, -1 for nothing; for entities alone.
+
+        Raises:
+            ValueError: if entities should be hidden and nobody says where they are.
+        """
         allowed = ~torch.isin(input_ids, self.fixed)
         if self.unit == "token":
             number = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+        elif self.unit == "entity":
+            if entities is None:
+                raise ValueError('unit="entity" needs the column entities, which says what each '
+                                 "token names: encode the texts with encode_spans")
+            goes_on = (entities[:, 1:] == entities[:, :-1]) & (entities[:, 1:] >= 0)
+            number = F.pad((~goes_on).long(), (1, 0)).cumsum(1)
         else:
             starts = ~(self.continues[input_ids] & allowed)
             starts[:, 0] = True
@@ -223,20 +245,20 @@ class MaskedLM(Objective):
         """A number in [0, 1) for each slot, which decides what becomes of the token.
 
         Tokens of a word are treated one by one, those of a span all alike (Joshi et al., section
-        3.1).
+        3.1), and so are those of an entity, or one that stays would tell the others.
 
         Args:
             unit: (B, S) number of the unit that the token in each slot belongs to.
         """
-        if self.unit != "span":
+        if self.unit in ("token", "word"):
             return keys.uniform("fate", unit.shape[1:])
-        spans = int(unit.max()) + 1
-        return keys.uniform("fate", (max(spans, 1),)).gather(1, unit.clamp(min=0))
+        number = int(unit.max()) + 1
+        return keys.uniform("fate", (max(number, 1),)).gather(1, unit.clamp(min=0))
 
-    def mask(self, input_ids: Tensor, keys: Keys) -> Masked:
-        """Chooses tokens, remembers them, and corrupts them."""
+    def mask(self, input_ids: Tensor, keys: Keys, entities: Tensor | None = None) -> Masked:
+        """Chooses tokens, remembers them, and corrupts them; arguments are those of `units`."""
         slots = self.slots(input_ids.shape[1])
-        units = self.units(input_ids, keys)
+        units = self.units(input_ids, keys, entities)
         positions, used = choose_positions(keys, units, self.rate, slots)
         truth = input_ids.gather(1, positions)
         fate = self.fate(units.gather(1, positions), keys)
@@ -251,7 +273,7 @@ class MaskedLM(Objective):
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         input_ids = take_column(samples, "input_ids")
         require_known(input_ids, self.vocab_size)
-        masked = self.mask(input_ids, keys)
+        masked = self.mask(input_ids, keys, samples.get("entities"))
         inputs = text_inputs(samples) | {"input_ids": masked.input_ids,
                                          "positions": masked.positions}
         counts = {"masked_lm": float((masked.labels != UNSCORED).sum())}
@@ -263,9 +285,11 @@ class MaskedLM(Objective):
         """Raises where a batch has so many tokens that some must be hidden, and none fits."""
         tokens = int((~torch.isin(input_ids, self.fixed)).sum())
         if self.rate * tokens >= ENOUGH:
+            cure = ("continues must be that of the text's tokenizer" if self.unit in OF_WORDS else
+                    "entities must be the numbers of what single tokens name")
             raise ValueError(f"of {tokens} tokens none could be hidden: every {self.unit} is "
                              f"longer than the {self.slots(input_ids.shape[1])} slots of a text: "
-                             "continues must be that of the text's tokenizer, or unit=\"token\"")
+                             f"{cure}, or unit=\"token\"")
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         require_head(model)

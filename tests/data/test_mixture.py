@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain_lib.data.keys import Keys
-from pretrain_lib.data.mixture import Mixture, of_task
+from pretrain_lib.data.mixture import Mixture, of_task, temperature_weights, whole_shares
 from pretrain_lib.data.source import Columns, keys_at
 
 
@@ -94,3 +94,37 @@ def test_a_mixture_may_hold_mixtures():
 def test_wrong_mixtures_are_refused(sources, shares, message):
     with pytest.raises(ValueError, match=message):
         Mixture(sources, shares)
+
+
+@given(sizes=st.lists(st.integers(1, 10**7), min_size=1, max_size=6), alpha=st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_weights_go_from_all_sources_alike_to_all_samples_alike(sizes, alpha):
+    named = {str(i): size for i, size in enumerate(sizes)}
+    weights = temperature_weights(named, alpha)
+    assert sum(weights.values()) == pytest.approx(1, abs=1e-12)
+    for i, one in enumerate(sizes):
+        for j, other in enumerate(sizes):
+            assert weights[str(i)] / weights[str(j)] == pytest.approx((one / other) ** alpha, rel=1e-9)
+
+
+@given(weights=st.lists(st.floats(1e-3, 1), min_size=1, max_size=6), rows=st.integers(6, 64))
+@settings(max_examples=60, deadline=None)
+def test_shares_are_whole_and_as_near_as_whole_numbers_come(weights, rows):
+    named = {str(i): weight for i, weight in enumerate(weights)}
+    shares, total = whole_shares(named, rows), sum(weights)
+    assert sum(shares.values()) == rows and all(isinstance(s, int) and s >= 1 for s in shares.values())
+    worth = [rows * weight / total for weight in weights]
+    if min(worth) >= 1:
+        assert all(abs(share - w) < 1 for share, w in zip(shares.values(), worth, strict=True))
+    Mixture(dict.fromkeys(named, numbers(3)), shares)
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (lambda: temperature_weights({"a": 3}, 1.5), "alpha must be between 0, .* got 1.5"),
+    (lambda: temperature_weights({}, 1), "at least one source"),
+    (lambda: temperature_weights({"a": 3, "b": 0}, 1), "size of 'b' must be above 0, got 0"),
+    (lambda: whole_shares({"a": 0.5, "b": 0.5}, 1), "rows must be at least 2, one for each source, got 1"),
+])  # fmt: skip
+def test_wrong_temperatures_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()

@@ -54,6 +54,10 @@ def made(kind):
     if name in ("Wav2Vec2Model", "HubertModel"):
         return kind(getattr(pl, name.replace("Model", "Config"))(16, 2, 2, 24, (8, 8), (6, 3), (4, 2), feat_extract_norm="layer",
                                                                  num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2))
+    if name == "KnowledgeEncoder":
+        return kind(made(pl.ModernBertModel), torch.randn(40, 6, generator=torch.Generator().manual_seed(0)))
+    if name in ("TransE", "DistMult", "ComplEx"):
+        return kind(kind.config_class(40, 3, 8))
     if "Bert" in name:
         config = (pl.ModernBertConfig if name.startswith("Modern") else pl.BertConfig)(**SIZES)
         return kind(config, 3) if "Classification" in name else kind(config)
@@ -83,13 +87,16 @@ def samples(model, n=12):
         return pl.Columns(images=torch.rand(n, *IMAGE, generator=generator), labels=labels)
     if model.columns == ("activations",):
         return pl.Columns(activations=torch.rand(n, 64, generator=generator), labels=labels)
+    if model.columns == ("entities",):
+        return pl.Columns(entities=torch.randint(0, 40, (n,), generator=generator), labels=labels)
     if model.columns[0] != "input_ids":  # of sound
         steps, mels = (30, (6,)) if model.columns[0] == "features" else (200, ())
         return pl.Columns(**{model.columns[0]: torch.randn(n, steps, *mels, generator=generator),
                              "lengths": torch.tensor([steps, 2 * steps // 3]).repeat(n // 2), "labels": labels})
     ids = torch.randint(5, 60, (n, 9), generator=generator)
     mask = (torch.arange(9) < torch.tensor([9, 6]).repeat(n // 2)[:, None]).long()
-    return pl.Columns(input_ids=ids * mask, attention_mask=mask, labels=labels)
+    named = {"entities": ids % 3 - 1} if "entities" in model.columns else {}
+    return pl.Columns(input_ids=ids * mask, attention_mask=mask, labels=labels, **named)
 
 
 def test_every_model_that_is_exported_can_be_saved():
@@ -135,6 +142,7 @@ def test_a_model_of_texts_is_saved_with_its_tokenizer(model, tmp_path):
 def test_padding_changes_no_features():
     for model in MODELS:
         if model.columns not in (("images",), ("activations",)):
+        if model.columns not in (("images",), ("entities",)):
             data = samples(model)
             text = model.columns[0] == "input_ids"
             length = int(data.attention_mask[1].sum() if text else data.lengths[1])

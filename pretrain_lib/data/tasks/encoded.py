@@ -16,7 +16,7 @@ from .labelled import LabelledText
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-OF_TOKENS = {"input_ids", "attention_mask", "token_type_ids", "tags"}
+OF_TOKENS = {"input_ids", "attention_mask", "token_type_ids", "tags", "entities"}
 
 
 class EncodedText(Columns):
