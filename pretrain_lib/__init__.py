@@ -131,6 +131,7 @@ from .objectives.ctc import CTC, ctc_log_likelihood, greedy_transcripts, prefix_
 from .objectives.detection import Detection
 from .objectives.distillation import Distillation
 from .objectives.frames import MaskedFrames
+from .objectives.masked_diffusion import MaskedDiffusion
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask
@@ -288,6 +289,7 @@ __all__ = [
     "masked_scores",
     "MaskedAutoencoder",
     "MaskedAutoencoderConfig",
+    "MaskedDiffusion",
     "MaskedFrames",
     "MaskedImage",
     "MaskedLM",
