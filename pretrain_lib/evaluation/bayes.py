@@ -43,6 +43,27 @@ def state_posterior(model: HiddenMarkovModel, likelihood: Tensor) -> Tensor:
     return as_distributions(before * after)
 
 
+def log_probabilities(model: HiddenMarkovModel, input_ids: Tensor) -> Tensor:
+    """log P(token at t | tokens before t), by the forward algorithm; their sum is log P(sentence).
+
+    Args:
+        model: the hidden Markov model.
+        input_ids: (B, T) sentences without special tokens.
+
+    Returns:
+        (B, T) float64, in nats; −inf from where a sentence is impossible.
+    """
+    likelihood = model.emission.T[input_ids]  # (B, T, K)
+    belief = model.initial.expand(len(input_ids), -1)  # P(state at t | tokens before t), (B, K)
+    found = []
+    for seen in likelihood.unbind(1):
+        joint = belief * seen
+        probability = joint.sum(-1, keepdim=True)
+        found.append(probability[:, 0].log())
+        belief = joint / probability.clamp(min=torch.finfo(joint.dtype).tiny) @ model.transition
+    return torch.stack(found, 1)
+
+
 def as_distributions(weights: Tensor) -> Tensor:
     """Weights (..., K) as distributions.
 
