@@ -159,6 +159,7 @@ from .transfer.dense import (
 from .transfer.features import features, logits
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
+from .transfer.generate import Guide, sample_causal, sample_masked
 from .transfer.heads import (
     fine_tune_pairs,
     fine_tune_regressor,
@@ -257,6 +258,7 @@ __all__ = [
     "Frames",
     "gathered",
     "greedy_transcripts",
+    "Guide",
     "HiddenMarkovLanguage",
     "HubertConfig",
     "HubertModel",
@@ -343,6 +345,8 @@ __all__ = [
     "ResNetModel",
     "Room",
     "RotationPrediction",
+    "sample_causal",
+    "sample_masked",
     "save_compressed",
     "save_lora",
     "save_pretrained",

@@ -96,6 +96,18 @@ def evaluate(words: list[str]) -> None:
     print(evaluate_text(name, on, options.column, options.table))
 
 
+def generate(words: list[str]) -> None:
+    """Writes texts with a model: goes on with a prompt, or fills the [MASK]s in it."""
+    import tyro
+
+    from .programs.generate import Writing
+    from .programs.generate import generate as carry_out
+
+    name, rest = first_word(words, "generate", "MODEL", "a folder, a run's folder, or a zoo name")
+    writing = tyro.cli(Writing, args=rest, prog="python -m pretrain_lib generate MODEL")
+    print(*carry_out(name, writing), sep="\n\n")
+
+
 BENCHES = ("steps", "ladder", "ranks", "paper", "int8", "images")
 
 
@@ -145,8 +157,8 @@ def bench(words: list[str]) -> None:
      "images": lambda: tables.print_images(options.rounds)}[what]()  # fmt: skip
 
 
-COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
-            "bench": bench}
+COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "generate": generate,
+            "finetune": finetune, "bench": bench}
 
 
 # ------------------------------------------------------------------------------------- reading

@@ -2,8 +2,8 @@
 
 A loss a token does not compare across tokenizers: longer tokens are harder to guess, and [UNK] is
 easy. What compares is how many bits a text takes, if model and tokenizer are to give it back, by
-the bytes that it has. `text_cost` says what the tokens cost: exactly of a causal model, at most of a
-masked one.
+the bytes that it has. `text_cost` says what the tokens cost: exactly of a causal model, at most of
+a masked one.
 """
 
 from __future__ import annotations

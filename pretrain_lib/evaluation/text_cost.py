@@ -66,7 +66,7 @@ def is_causal(model: nn.Module) -> bool:
 
 def text_costs(model: nn.Module, texts: Sequence[Sequence[int]], special: SpecialIds,
                orders: int = ORDERS, seed: int = 0, batch_size: int = 16) -> Tensor:
-    """What each text costs: exactly with a causal model, otherwise an unbiased estimate of the bound.
+    """What each text costs: exactly with a causal model, else an unbiased estimate of the bound.
 
     Args:
         model: called as `model(input_ids, attention_mask, positions=…)`; answers with logits
@@ -199,7 +199,8 @@ def every_order_bound(model: nn.Module, text: Sequence[int], special: SpecialIds
             labels = torch.where(hidden, ids, UNSCORED).to(device_of(model))
             weights = torch.tensor([1 / (k * math.comb(size, k)) for k in hidden.sum(1).tolist()],
                                    dtype=torch.float64)
-            total += (losses(token_logits(model(shown, None)), labels).sum(1) * weights).sum().item()
+            cost = losses(token_logits(model(shown, None)), labels).sum(1)  # (B,)
+            total += (cost * weights).sum().item()
     return total
 
 

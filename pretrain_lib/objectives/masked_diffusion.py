@@ -5,9 +5,9 @@ The chain rule holds in any order σ of a text's T tokens:
     −log p(x) = Σ_i −log p(x_σ(i) | x_σ(1), …, x_σ(i−1)).
 
 A masked language model answers each of these questions: what is not said yet shows [MASK]. Its
-answers in different orders need not agree. The text's probability is then that of the mixture of all
-orders, and by Jensen's inequality −log p(x) is at most the mean over orders. In that mean the token
-that is said next, when k are still hidden, is any of the k with the same chance. So
+answers in different orders need not agree. The text's probability is then that of the mixture of
+all orders, and by Jensen's inequality −log p(x) is at most the mean over orders. In that mean the
+token that is said next, when k are still hidden, is any of the k with the same chance. So
 
     −log p(x) ≤ T · mean over k of (mean loss of k hidden tokens),    k uniform in 1, …, T,
 
@@ -16,8 +16,8 @@ Deep and Tractable Density Estimator", ICML 2014; Hoogeboom et al., "Autoregress
 Models", ICLR 2022, section 3; Nie et al., "Large Language Diffusion Models", 2025, equation 6).
 
 Diffusion models write the same bound as an integral: with a rate t uniform in [0, 1], each token is
-hidden with probability t on its own, and the *sum* of the hidden tokens' losses weighs 1/t (Sahoo et
-al., "Simple and Effective Masked Diffusion Language Models", NeurIPS 2024, equation 11 with
+hidden with probability t on its own, and the *sum* of the hidden tokens' losses weighs 1/t (Sahoo
+et al., "Simple and Effective Masked Diffusion Language Models", NeurIPS 2024, equation 11 with
 α_t = 1 − t). Given that k tokens are hidden, which they are is as above, and the weights agree:
 
     ∫ (1/t) · C(T, k) t^k (1 − t)^(T−k) dt = 1/k.
@@ -55,8 +55,8 @@ class MaskedDiffusion(Objective):
     are hidden is spread evenly over a batch. In a row of several texts it is the row's tokens that
     are counted: since texts do not see each other, the bound is that on all of them together.
 
-    The model is called as `MaskedLM` calls it. There are as many slots as tokens in a row, since all
-    may be hidden; on average half of them are used.
+    The model is called as `MaskedLM` calls it. There are as many slots as places in a row, since
+    all may be hidden; on average half of them are used.
 
     Args:
         special: ids of [PAD], [UNK], [CLS], [SEP], [MASK]; none of them is ever hidden.

@@ -64,14 +64,15 @@ class TextScores:
         if self.pseudo_perplexity is not None:
             told.append(f"pseudo-perplexity {self.pseudo_perplexity:.2f}")
         if bits.orders:
-            blanks = f"{', '.join(told) or 'no token can be hidden'}: not to compare across tokenizers\n"
+            blanks = ', '.join(told) or "no token can be hidden"
+            blanks = f"{blanks}: not to compare across tokenizers\n"
             most, draws = "at most ", f", {bits.orders} draws each"
         else:
             blanks = most = draws = ""
         return (f"{blanks}{most}{bits.value:.3f} bits a byte, standard error "
                 f"{bits.standard_error:.3f} ({bits.spans} spans of up to {CHARACTERS} characters"
-                f"{draws}; {bits.lost:.1%} of the bytes are lost by the tokenizer, and cost 8 bits): "
-                f"to compare across tokenizers\n{about_unknown(self.unknown)}")
+                f"{draws}; {bits.lost:.1%} of the bytes are lost by the tokenizer, and cost 8 bits)"
+                f": to compare across tokenizers\n{about_unknown(self.unknown)}")
 
 
 def is_run(folder: str | Path) -> bool:
