@@ -178,6 +178,7 @@ from .objectives.distillation import Distillation
 from .objectives.frames import MaskedFrames
 from .objectives.gradient_surgery import GradientSurgery, project_conflicts
 from .objectives.knowledge import TripleMargin, TripleSoftmax
+from .objectives.masked_diffusion import MaskedDiffusion
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask, UncertaintyWeighted
@@ -207,6 +208,7 @@ from .transfer.embed import embed
 from .transfer.features import features, logits
 from .transfer.few_labels import few_label_curve
 from .transfer.fine_tune import FineTuning, fine_tune
+from .transfer.generate import Guide, sample_causal, sample_masked
 from .transfer.heads import (
     fine_tune_pairs,
     fine_tune_regressor,
@@ -336,6 +338,7 @@ __all__ = [
     "GradientSurgery",
     "greedy_transcripts",
     "held_out_pairs",
+    "Guide",
     "HiddenMarkovLanguage",
     "HubertConfig",
     "HubertModel",
@@ -374,6 +377,7 @@ __all__ = [
     "masked_scores",
     "MaskedAutoencoder",
     "MaskedAutoencoderConfig",
+    "MaskedDiffusion",
     "MaskedFrames",
     "MaskedImage",
     "MaskedLM",
@@ -436,6 +440,8 @@ __all__ = [
     "Retrieval",
     "Room",
     "RotationPrediction",
+    "sample_causal",
+    "sample_masked",
     "save_compressed",
     "save_lora",
     "save_pretrained",

@@ -98,6 +98,18 @@ def evaluate(words: list[str]) -> None:
     print(evaluate_text(name, on, options.column, options.table))
 
 
+def generate(words: list[str]) -> None:
+    """Writes texts with a model: goes on with a prompt, or fills the [MASK]s in it."""
+    import tyro
+
+    from .programs.generate import Writing
+    from .programs.generate import generate as carry_out
+
+    name, rest = first_word(words, "generate", "MODEL", "a folder, a run's folder, or a zoo name")
+    writing = tyro.cli(Writing, args=rest, prog="python -m pretrain_lib generate MODEL")
+    print(*carry_out(name, writing), sep="\n\n")
+
+
 BENCHES = ("steps", "ladder", "ranks", "paper", "int8", "images")
 
 
@@ -148,7 +160,7 @@ def bench(words: list[str]) -> None:
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
-            "predict": predict, "fill": fill, "bench": bench}
+            "predict": predict, "fill": fill, "generate": generate, "bench": bench}
 
 
 # ------------------------------------------------------------------------------------- reading

@@ -22,6 +22,7 @@ SHIFT = np.uint64(32)
 MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], dtype=np.uint64)
 WEYL = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint64)
 ROUNDS = 10
+GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)  # (√5 − 1) / 2, in units of 2^−64
 
 
 def philox(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
@@ -57,6 +58,8 @@ class Keys:
         epoch: (B,) int64, how often each sample has been seen before.
         sample: (B,) int64, index of each sample in its source.
         progress: fraction of the training that is done, 0 to 1.
+        position: (B,) int64, place of each sample in the run, counted from its start: those of a
+            batch are neighbours, however it is cut. None: as `sample`.
 
     Raises:
         ValueError: if the seed is out of range or `epoch` and `sample` differ in length.
@@ -66,6 +69,7 @@ class Keys:
     epoch: np.ndarray
     sample: np.ndarray
     progress: float = 0.0
+    position: np.ndarray | None = None
 
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
@@ -107,6 +111,19 @@ class Keys:
         n = reduce(mul, shape, 1)
         values = (self.bits(stream, n) >> np.uint64(8)).astype(np.float32) * np.float32(2**-24)
         return torch.from_numpy(values).reshape(len(self), *shape)
+
+    def spread(self, stream: str) -> Tensor:
+        """One number in [0, 1) for each key, spread evenly over a batch, as (B,) float64.
+
+        Neighbours in the run differ by the golden ratio, modulo 1: the numbers of any stretch of it
+        cut [0, 1) into gaps of nearly one size (Knuth, "The Art of Computer Programming", volume 3,
+        section 6.4). Each epoch begins elsewhere. A number alone is uniform; a batch holds small
+        and large ones in equal parts, which independent ones need not.
+        """
+        place = self.sample if self.position is None else self.position
+        begin = Keys(self.seed, self.epoch, np.zeros_like(self.sample)).uniform(stream).double()
+        turns = (place.astype(np.uint64) * GOLDEN_RATIO >> np.uint64(11)) * 2.0**-53  # modulo 1
+        return (begin + torch.from_numpy(turns)) % 1
 
     def normal(self, stream: str, shape: tuple[int, ...] = ()) -> Tensor:
         """Standard normal numbers by the Box-Muller transform, as (B, *shape) float32."""

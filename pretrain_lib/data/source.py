@@ -138,8 +138,9 @@ def keys_at(positions: np.ndarray, n: int, seed: int, progress: float = 0.0) -> 
     Args:
         positions: (B,) int64, counted from the start of the run.
     """
-    epoch, offset = np.divmod(np.asarray(positions, dtype=np.int64), n)
+    positions = np.asarray(positions, dtype=np.int64)
+    epoch, offset = np.divmod(positions, n)
     sample = np.empty_like(offset)
     for e in np.unique(epoch):
         sample[epoch == e] = epoch_order(n, seed, int(e))[offset[epoch == e]]
-    return Keys(seed, epoch, sample, progress)
+    return Keys(seed, epoch, sample, progress, positions)

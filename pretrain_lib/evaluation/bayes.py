@@ -50,7 +50,8 @@ class Filtered(NamedTuple):
     Attributes:
         beliefs: (B, T, K) float64, P(state at t | tokens up to and with t).
         surprise: (B, T) float64, −log P(token t | tokens before t), in nats: its mean over texts of
-            the language is what no causal model can get below.
+            the language is what no causal model can get below. From where on a text is
+            impossible, it is infinite, and the beliefs are NaN.
     """
 
     beliefs: Tensor
@@ -64,19 +65,18 @@ def filtered(model: HiddenMarkovModel, input_ids: Tensor) -> Filtered:
 
     Args:
         model: the hidden Markov model.
-        input_ids: (B, T) texts of its language, from their beginning.
-
-    Raises:
-        ValueError: if a text has probability 0.
+        input_ids: (B, T) texts, from their beginning.
     """
     likelihood = model.emission.T[input_ids]  # (B, T, K)
-    beliefs, seen = torch.empty_like(likelihood), torch.empty_like(likelihood[..., 0])
     before = model.initial.expand(len(input_ids), -1)  # P(state at t | tokens before t), (B, K)
-    for t in range(input_ids.shape[1]):
-        joint = before * likelihood[:, t]
-        beliefs[:, t], seen[:, t] = as_distributions(joint), joint.sum(-1)
-        before = beliefs[:, t] @ model.transition
-    return Filtered(beliefs, -seen.log())
+    beliefs, shares = [], []
+    for likelihood_now in likelihood.unbind(1):
+        joint = before * likelihood_now
+        share = joint.sum(-1, keepdim=True)  # P(token t | tokens before t)
+        before = joint / share.clamp(min=torch.finfo(joint.dtype).tiny) @ model.transition
+        beliefs.append(joint / share)
+        shares.append(share[:, 0])
+    return Filtered(torch.stack(beliefs, 1), -torch.stack(shares, 1).log())
 
 
 def as_distributions(weights: Tensor) -> Tensor:

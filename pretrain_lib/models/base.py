@@ -112,9 +112,14 @@ class EncoderModel(ModelBase):
 
 
 class TextModel(EncoderModel):
-    """A model of texts: its features are the mean of its hidden states over the tokens."""
+    """A model of texts: its features are the mean of its hidden states over the tokens.
+
+    Attributes:
+        causal: whether it answers at a position from the tokens before alone.
+    """
 
     columns = TEXT
+    causal = False
 
     @property
     def feature_size(self) -> int:

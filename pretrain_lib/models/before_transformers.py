@@ -119,6 +119,10 @@ class NeuralProbabilisticLM(TextModel):
     def encoder(self) -> NeuralProbabilisticLM:
         return self
 
+    @property
+    def causal(self) -> bool:
+        return not self.config.two_sided
+
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """tanh(d + H x) at each position, (B, T, h)."""
         x = self.embeddings(self.context(input_ids, attention_mask)).flatten(2)  # (B, T, C * m)

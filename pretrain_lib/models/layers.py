@@ -74,6 +74,28 @@ def rotate(x: Tensor, by: Rotation) -> Tensor:
     return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
 
 
+class KeyValues:
+    """The keys and values of the tokens that a causal layer has read.
+
+    What comes later does not change them, so that they need not be computed again. Keys are kept as
+    they were turned, at their own positions.
+    """
+
+    def __init__(self):
+        self.keys: Tensor | None = None  # (B, H, T, E)
+        self.values: Tensor | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.keys is None else self.keys.shape[2]
+
+    def extended(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds those of the next tokens, (B, H, n, E), and returns all, (B, H, T + n, E)."""
+        if self.keys is not None:
+            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        self.keys, self.values = keys, values
+        return keys, values
+
+
 class Attention(nn.Module):
     """Multi-head self-attention: softmax(Q Kᵀ / √E) V (Vaswani et al. 2017, section 3.2).
 
@@ -96,10 +118,11 @@ class Attention(nn.Module):
         self.output = nn.Linear(hidden_size, hidden_size, bias=bias)
 
     def forward(self, x: Tensor, mask: Tensor | None, by: Rotation | None = None,
-                at: Tensor | None = None) -> Tensor:
+                at: Tensor | None = None, past: KeyValues | None = None) -> Tensor:
         """(B, T, D) to (B, T, D), with a mask of `visible` and a rotation of `rotation`.
 
-        With positions `at`, (B, S), only these ask, and the answer is (B, S, D).
+        With positions `at`, (B, S), only these ask, and the answer is (B, S, D). With a `past` the
+        tokens before are seen too, and these join them; the mask is then (B or 1, 1, T, all).
         """
         q, k, v, mask = self.parts(x, mask, by, at)
         drop = self.dropout if self.training else 0.0
@@ -122,6 +145,8 @@ class Attention(nn.Module):
         if by is not None:
             k = rotate(k, by)
             q = rotate(q, by if at is None else tuple(rows_at(part, at) for part in by))
+        if past is not None:
+            k, v = past.extended(k, v)
         if mask is not None and at is not None:
             mask = rows_at(mask, at)  # (B, 1, S, T)
         return q, k, v, mask

@@ -28,6 +28,7 @@ from .init import initialise
 from .layers import (
     Attention,
     GatedFeedForward,
+    KeyValues,
     Rotation,
     at_positions,
     mean_over_tokens,
@@ -215,10 +216,10 @@ class ModernBertLayer(nn.Module):
         self.feed_forward = GatedFeedForward(config.hidden_size, config.intermediate_size,
                                              config.mlp_dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, by: Rotation,
-                at: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, by: Rotation, at: Tensor | None = None,
+                past: KeyValues | None = None) -> Tensor:
         """(B, T, D) to (B, T, D); with positions `at`, (B, S), what comes out there: (B, S, D)."""
-        attended = self.attention(self.attention_norm(x), mask, by, at)
+        attended = self.attention(self.attention_norm(x), mask, by, at, past)
         x = at_positions(x, at) + self.dropout(attended)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
@@ -288,7 +289,7 @@ class ModernBertModel(ModernBertBase):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
-                positions: Tensor | None = None) -> Tensor:
+                positions: Tensor | None = None, past: list[KeyValues] | None = None) -> Tensor:
         """Hidden states (B, T, D); at `positions` only, (B, S, D), where they are given.
 
         Then the last layer works for these positions alone, as in `BertModel`.
@@ -299,15 +300,18 @@ class ModernBertModel(ModernBertBase):
             token_type_ids: taken so that both encoders are called alike; this one has no segments.
             position_ids: (B, T) place of each token; None is 0 to T - 1.
             positions: (B, S) where hidden states are wanted; None: everywhere.
+            past: for each layer what it has read, of a causal encoder; `input_ids` go on from
+                there, without padding, and are added to it.
 
         Raises:
             ValueError: if a sequence is longer than the model has positions, or (on a CPU) an id is
                 none of the vocabulary.
         """
-        config, length = self.config, input_ids.shape[1]
+        config, read = self.config, len(past[0]) if past else 0
+        length = read + input_ids.shape[1]
         require_places(length, config.max_position_embeddings)
         if position_ids is None:
-            position_ids = torch.arange(length, device=input_ids.device)[None]
+            position_ids = torch.arange(read, length, device=input_ids.device)[None]
         require_known(input_ids, config.vocab_size)
         x = self.embeddings(input_ids)
         head_size = config.hidden_size // config.num_attention_heads
@@ -315,13 +319,16 @@ class ModernBertModel(ModernBertBase):
         windows = {"full_attention": None, "sliding_attention": config.local_attention // 2}
         seen = {kind: visible(attention_mask, length, window, device, self.causal)
                 for kind, window in windows.items()}
+        if read:
+            seen = {kind: mask[:, :, read:] for kind, mask in seen.items()}  # (1, 1, n, all)
         turned = {"full_attention": config.global_rope_theta,
                   "sliding_attention": config.local_rope_theta}
         turned = {kind: rotation(position_ids, head_size, theta, x.dtype)
                   for kind, theta in turned.items() if kind in config.layer_types}
         wanted = [None] * (config.num_hidden_layers - 1) + [positions]
-        for kind, layer, at in zip(config.layer_types, self.layers, wanted, strict=True):
-            x = layer(x, seen[kind], turned[kind], at)
+        past = past or [None] * config.num_hidden_layers
+        for kind, layer, at, own in zip(config.layer_types, self.layers, wanted, past, strict=True):
+            x = layer(x, seen[kind], turned[kind], at, own)
         return self.norm(x)
 
 
@@ -370,6 +377,7 @@ class ModernBertForCausalLM(ModernBertForMaskedLM):
     """
 
     hugging_face = None
+    causal = True
     with_classifier = ModelBase.with_classifier
     with_tagger = TextModel.with_tagger
 
@@ -384,6 +392,18 @@ class ModernBertForCausalLM(ModernBertForMaskedLM):
         hidden = self.encoder(input_ids, attention_mask, token_type_ids, position_ids)
         x = self.head(at_positions(one_later(hidden, attention_mask), positions))
         return F.linear(x, self.encoder.embeddings.word.weight, self.decoder_bias)
+
+    def nothing_read(self) -> list[KeyValues]:
+        """What `next_token` keeps between calls, before the first."""
+        return [KeyValues() for _ in self.encoder.layers]
+
+    def next_token(self, input_ids: Tensor, past: list[KeyValues]) -> Tensor:
+        """Logits (B, V) of the token after all that was read: `past`, then `input_ids`, (B, n).
+
+        Each token is computed once: what the layers made of it is added to `past`.
+        """
+        hidden = self.encoder(input_ids, past=past)[:, -1]  # (B, D)
+        return F.linear(self.head(hidden), self.encoder.embeddings.word.weight, self.decoder_bias)
 
 
 class ModernBertForSequenceClassification(ModernBertBase):

@@ -45,8 +45,13 @@ def require_vocabulary(logits: Tensor, vocab_size: int) -> None:
                          "be at least the tokenizer's")
 
 
-def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def token_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """The summed cross-entropy of logits (…, V) and labels (…), in nats; -100 does not count.
+
+    Args:
+        logits: (…, V) scores.
+        labels: (…) the true tokens.
+        weights: what each token's loss counts, of a shape that spreads to (…); None: 1.
 
     Raises:
         ValueError: if the logits are not one row for each label.
@@ -56,5 +61,7 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
         raise ValueError(f"{tuple(labels.shape)} labels need logits of that shape and one more "
                          f"axis, the vocabulary; the model answered with {got}")
     precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return F.cross_entropy(precise.flatten(0, -2), labels.flatten(), reduction="sum",
+    reduction = "sum" if weights is None else "none"
+    loss = F.cross_entropy(precise.flatten(0, -2), labels.flatten(), reduction=reduction,
                            ignore_index=UNSCORED)
+    return loss if weights is None else (loss.view(labels.shape) * weights).sum()

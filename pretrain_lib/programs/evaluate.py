@@ -23,6 +23,8 @@ from ..evaluation.bits_per_byte import (
 )
 from ..evaluation.masked import MaskedScores, MaskedSet, masked_scores
 from ..evaluation.pseudo_perplexity import pseudo_log_likelihoods, pseudo_perplexity, scored_tokens
+from ..evaluation.text_cost import is_causal
+from ..objectives.masked_diffusion import MaskedDiffusion
 from ..objectives.masked_lm import MaskedLM
 from ..objectives.text import require_head
 from ..pretrained import find, load_pretrained
@@ -42,7 +44,8 @@ class TextScores:
     """How well a model knows a text.
 
     Attributes:
-        masked: on blanks of it; None where every token is [UNK], which is no blank.
+        masked: on blanks of it; None where every token is [UNK], which is no blank, and of a causal
+            model, which fills none.
         bits: what a byte of it costs.
         pseudo_perplexity: of tokens hidden one at a time; None as above.
         unknown: share of [UNK] among its tokens.
@@ -60,11 +63,16 @@ class TextScores:
                         f"{masked.blanks} blanks")
         if self.pseudo_perplexity is not None:
             told.append(f"pseudo-perplexity {self.pseudo_perplexity:.2f}")
-        return (f"{', '.join(told) or 'no token can be hidden'}: not to compare across tokenizers\n"
-                f"at most {bits.value:.3f} bits a byte, standard error {bits.standard_error:.3f} "
-                f"({bits.spans} spans of up to {CHARACTERS} characters, {bits.orders} draws each; "
-                f"{bits.lost:.1%} of the bytes are lost by the tokenizer, and cost 8 bits): to "
-                f"compare across tokenizers\n{about_unknown(self.unknown)}")
+        if bits.orders:
+            blanks = ', '.join(told) or "no token can be hidden"
+            blanks = f"{blanks}: not to compare across tokenizers\n"
+            most, draws = "at most ", f", {bits.orders} draws each"
+        else:
+            blanks = most = draws = ""
+        return (f"{blanks}{most}{bits.value:.3f} bits a byte, standard error "
+                f"{bits.standard_error:.3f} ({bits.spans} spans of up to {CHARACTERS} characters"
+                f"{draws}; {bits.lost:.1%} of the bytes are lost by the tokenizer, and cost 8 bits)"
+                f": to compare across tokenizers\n{about_unknown(self.unknown)}")
 
 
 def is_run(folder: str | Path) -> bool:
@@ -76,17 +84,21 @@ def evaluate_held_out(folder: str | Path) -> TextScores:
     """Scores a run's model on the documents that the run held out, and keeps that in its folder.
 
     Raises:
-        ValueError: if the run was not one of a recipe on text, or filled no blanks.
+        ValueError: if the run was not one of a recipe on text, or neither filled blanks nor said
+            texts from left to right.
     """
     folder = Path(folder)
     model, recipe = load_pretrained(folder), recipe_of(folder)
     if not isinstance(recipe.data.config, TextConfig):
         raise ValueError(f"the run in {folder} read no text, and is scored on text: give another")
     data = TextData(recipe.data.config, *prepared(recipe.data.config, folder))
-    blanks_of = getattr(build_objective(recipe, data), "masked_lm", None)
-    if blanks_of is None:
+    objective = build_objective(recipe, data)
+    blanks_of = getattr(objective, "masked_lm", None)
+    if isinstance(objective, MaskedDiffusion):
+        blanks_of = MaskedLM.of(data.tokenizer)
+    if blanks_of is None and not is_causal(model):
         raise ValueError(f"the run in {folder} filled no blanks, and is scored on them: give one "
-                         "whose objective is MaskedLM or BertPretraining")
+                         "whose objective is MaskedLM, MaskedDiffusion or BertPretraining")
     config, held_out = data.config, data.documents[1]
     numbers = set(held_out.numbers.tolist())
     texts = (document.text for i, document in enumerate(corpus_of(config)) if i in numbers)
@@ -130,15 +142,18 @@ def evaluate_blanks(name: str | Path, blanks: Path) -> str:
     return f"loss {scores.loss:.4f} nats, accuracy {scores.accuracy:.2%}, {scores.blanks} blanks"
 
 
-def scored(model: nn.Module, tokenizer, documents: TokenDataset, masked_lm: MaskedLM,
+def scored(model: nn.Module, tokenizer, documents: TokenDataset, masked_lm: MaskedLM | None,
            spans: list[str], length: int) -> TextScores:
-    """The scores of a model on blanks of documents, and on spans of their text."""
+    """The scores of a model on spans of documents' text and, if not causal, on blanks of them."""
     require_head(model)
     special = special_ids(tokenizer)
     unknown = unknown_share(documents.counts, special)
     length = max(3, min(length, documents.tokens))  # of a short text one block, which is full
     blocks = PackedBlocks(documents, length, special)
     chosen = range(0, len(blocks), -(-len(blocks) // BLOCKS))
+    bits = bits_per_byte(model, tokenizer, spans, length=length)
+    if is_causal(model):
+        return TextScores(None, bits, None, unknown)
     blanks = MaskedSet.draw(blocks, masked_lm, chosen)
     one_by_one = encode_texts(spans[:IN_TURN], tokenizer, length).columns
     counts, pseudo = scored_tokens(one_by_one["input_ids"], special), None
@@ -146,8 +161,8 @@ def scored(model: nn.Module, tokenizer, documents: TokenDataset, masked_lm: Mask
         found = pseudo_log_likelihoods(model, one_by_one["input_ids"], special,
                                        one_by_one["attention_mask"])
         pseudo = pseudo_perplexity(found, counts)
-    return TextScores(masked_scores(model, blanks) if blanks.blanks else None,
-                      bits_per_byte(model, tokenizer, spans, length=length), pseudo, unknown)
+    return TextScores(masked_scores(model, blanks) if blanks.blanks else None, bits, pseudo,
+                      unknown)
 
 
 def recipe_of(folder: str | Path) -> Recipe:

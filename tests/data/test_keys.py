@@ -124,3 +124,21 @@ def test_seed_out_of_range_is_refused(seed):
 def test_epoch_and_sample_must_fit():
     with pytest.raises(ValueError, match="one length"):
         Keys(0, np.zeros(2, dtype=np.int64), np.zeros(3, dtype=np.int64))
+
+
+@given(seeds, st.integers(0, 2**40), st.integers(2, 64), st.integers(0, 9))
+@settings(max_examples=25, deadline=None)
+def test_spread_numbers_leave_no_wide_gap_in_any_stretch(seed, begin, n, epoch):
+    keys = Keys.of(seed, np.arange(begin, begin + n), epoch)
+    numbers = keys.spread("x").sort().values
+    assert 0 <= numbers[0] and numbers[-1] < 1
+    gaps = torch.cat([numbers.diff(), (numbers[:1] - numbers[-1:]) % 1])
+    assert gaps.max() < 2 / n  # of independent numbers the widest is log(n) times the mean
+    assert Keys.of(seed, [begin + 1], epoch).spread("x") == keys.spread("x")[1]
+
+
+def test_a_spread_number_is_uniform_over_seeds_and_follows_the_place_in_the_run():
+    first = torch.cat([Keys.of(seed, [3]).spread("x") for seed in range(500)])
+    assert stats.kstest(first.numpy(), "uniform").pvalue > 1e-3
+    shuffled = Keys(0, np.zeros(4, np.int64), np.array([9, 2, 5, 7]), position=np.arange(4))
+    assert torch.equal(shuffled.spread("x"), Keys.of(0, 4).spread("x"))

@@ -200,6 +200,19 @@ class TestTheCausalForm:
             alone = model(ids[:, start:end])[0]
             assert (packed[start:end] - alone).abs().max() <= 1e-6
 
+    @pytest.mark.parametrize("parts", [[1] * 18, [7, 1, 1, 9], [18]])
+    def test_what_was_read_is_kept(self, parts):
+        """Of layers that see all, and of one whose window is three tokens wide."""
+        model, ids = build(ModernBertForCausalLM).double(), tokens(2, 18)
+        answer, past, read = model(torch.cat([ids, ids[:, :1]], 1)), model.nothing_read(), 0
+        for size in parts:
+            found = model.next_token(ids[:, read:read + size], past)
+            read += size
+            assert (found - answer[:, read]).abs().max() < 1e-10
+        assert all(len(layer) == 18 for layer in past)
+        with pytest.raises(ValueError, match=f"of {LONGEST + 1} tokens is longer"):
+            model.next_token(tokens(2, LONGEST - 17), past)
+
     def test_windows_slide_over_the_past(self):
         config = ModernBertConfig(**SETTINGS | {
             "num_hidden_layers": 1, "layer_types": ("sliding_attention",), "local_attention": 4})

@@ -106,10 +106,25 @@ def test_a_model_is_scored_on_a_text_too(tmp_path, capsys):
     assert "bits a byte" in capsys.readouterr().out
 
 
-def test_a_run_that_filled_no_blanks_is_told(tmp_path, capsys):
+def test_a_run_that_said_texts_from_left_to_right_is_scored_without_blanks(tmp_path, capsys, monkeypatch):
     run = run_of(tmp_path, "ModernBertForCausalLM", "CausalLM")
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert re.match(r"\d\.\d{3} bits a byte, standard error 0\.\d{3} \(\d+ spans of up to 256 characters; ", said)
+    report = json.loads((run / "report.json").read_text())["held_out"]
+    assert report["masked"] is report["pseudo_perplexity"] is None and report["bits"]["orders"] == 0
+    monkeypatch.setattr("pretrain_lib.programs.evaluate.is_causal", lambda model: False)
     assert main(["evaluate", str(run)]) == 1
     assert "filled no blanks" in capsys.readouterr().err
+
+
+def test_a_run_of_masked_diffusion_is_scored_on_everybodys_blanks(tmp_path, capsys):
+    run = run_of(tmp_path, objective="MaskedDiffusion")
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    assert re.match(r"loss [\d.]+ nats, accuracy [\d.]+%, \d+ blanks, pseudo-perplexity [\d.]+: .*\nat most ", capsys.readouterr().out)
+    assert json.loads((run / "report.json").read_text())["counting"] == {}
 
 
 def test_a_table_is_scored_as_it_is_said_to_be_written(tmp_path, capsys):

@@ -132,8 +132,9 @@ def test_what_masked_models_can_know_takes_both_sides():
         assert torch.allclose(both[row], expected / expected.sum(), atol=1e-12)
 
 
-def test_a_text_of_another_language_is_refused():
-    with pytest.raises(ValueError, match="has probability 0"):
-        filtered(rrxor(), torch.tensor([[0, 5, 5]]))
-    with pytest.raises(ValueError, match="has probability 0"):
-        filtered(rrxor(), torch.tensor([[5, 5, 6, 5, 5, 6, 6, 6, 6, 6, 5, 5]]))
+def test_from_where_on_a_text_is_impossible_it_costs_infinitely_much():
+    found = filtered(rrxor(), torch.tensor([[5, 5, 6, 5, 5, 6, 6, 6, 6, 6, 5, 5], [0] * 12]))
+    impossible = found.surprise.isinf()
+    assert impossible[1].all() and impossible[0].any() and not impossible[0, 0]
+    first = int(impossible[0].nonzero()[0])
+    assert impossible[0, first:].all() and torch.equal(found.beliefs.isnan().all(2), impossible)
