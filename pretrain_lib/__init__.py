@@ -118,6 +118,12 @@ from .models.projection import ProjectionHead
 from .models.resnet import ResNetConfig, ResNetForImageClassification, ResNetModel
 from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
 from .models.transcriber import Transcriber
+from .models.video import (
+    VideoMAEConfig,
+    VideoMAEForPreTraining,
+    VideoMAEForVideoClassification,
+    VideoMAEModel,
+)
 from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
 from .models.vit_mae import ViTMAEConfig, ViTMAEForPreTraining
 from .models.wav2vec2 import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
@@ -376,6 +382,10 @@ __all__ = [
     "Unigram",
     "unmerge_lora",
     "VICReg",
+    "VideoMAEConfig",
+    "VideoMAEForPreTraining",
+    "VideoMAEForVideoClassification",
+    "VideoMAEModel",
     "ViTConfig",
     "ViTForImageClassification",
     "ViTMAEConfig",
