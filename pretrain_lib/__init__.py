@@ -24,6 +24,7 @@ from .data.images.views import TwoViews
 from .data.keys import Keys
 from .data.mixture import Mixture
 from .data.scenes.scenes import SceneConfig, Scenes
+from .data.scenes.video import ClipConfig, Clips
 from .data.source import Columns, Source
 from .data.speech.buckets import LengthBuckets
 from .data.speech.dataset import SpeechDataset
@@ -215,6 +216,8 @@ __all__ = [
     "CheckpointError",
     "Classification",
     "Classifier",
+    "ClipConfig",
+    "Clips",
     "cluster_purity",
     "Clusters",
     "ColourJitter",
