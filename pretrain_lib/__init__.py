@@ -137,9 +137,11 @@ from .objectives.contrastive_prediction import ContrastivePrediction
 from .objectives.ctc import CTC, ctc_log_likelihood, greedy_transcripts, prefix_beam
 from .objectives.detection import Detection
 from .objectives.distillation import Distillation
+from .objectives.frame_order import FrameOrder
 from .objectives.frames import MaskedFrames
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
+from .objectives.masked_video import MaskedVideo
 from .objectives.multitask import MultiTask
 from .objectives.reconstruction import Denoising, Reconstruction
 from .objectives.regression import Regression
@@ -262,6 +264,7 @@ __all__ = [
     "first_row",
     "frame_samples",
     "frame_vectors",
+    "FrameOrder",
     "Frames",
     "gathered",
     "greedy_transcripts",
@@ -301,6 +304,7 @@ __all__ = [
     "MaskedImage",
     "MaskedLM",
     "MaskedSet",
+    "MaskedVideo",
     "mean_iou",
     "MelConfig",
     "merge_lora",
