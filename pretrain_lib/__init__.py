@@ -60,6 +60,9 @@ from .data.text.tokenizer import (
     special_ids,
     train_tokenizer,
 )
+from .data.video.dataset import ClipDataset
+from .data.video.load import load_clips
+from .data.video.video_data import VideoConfig, VideoData
 from .evaluation.average_precision import average_precision
 from .evaluation.clusters import (
     Clusters,
@@ -219,6 +222,7 @@ __all__ = [
     "Classification",
     "Classifier",
     "ClipConfig",
+    "ClipDataset",
     "Clips",
     "cluster_purity",
     "Clusters",
@@ -284,6 +288,7 @@ __all__ = [
     "LengthBuckets",
     "LinearAutoencoder",
     "LinearProbe",
+    "load_clips",
     "load_compressed",
     "load_images",
     "load_labelled_text",
@@ -389,6 +394,8 @@ __all__ = [
     "Unigram",
     "unmerge_lora",
     "VICReg",
+    "VideoConfig",
+    "VideoData",
     "VideoMAEConfig",
     "VideoMAEForPreTraining",
     "VideoMAEForVideoClassification",
