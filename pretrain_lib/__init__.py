@@ -32,6 +32,7 @@ from .data.knowledge.spans import Span, SpannedText, encode_spans, spans_of
 from .data.knowledge.triples import Triples, load_triples, triple_leaks
 from .data.mixture import Mixture, temperature_weights, whole_shares
 from .data.scenes.scenes import SceneConfig, Scenes
+from .data.scenes.video import ClipConfig, Clips
 from .data.source import Columns, Source
 from .data.speech.buckets import LengthBuckets
 from .data.speech.dataset import SpeechDataset
@@ -79,6 +80,9 @@ from .data.text.tokenizer import (
 )
 from .data.text.words import word_tokenizer
 from .evaluation.attention import attention_probabilities
+from .data.video.dataset import ClipDataset
+from .data.video.load import load_clips
+from .data.video.video_data import VideoConfig, VideoData
 from .evaluation.average_precision import average_precision
 from .evaluation.clusters import (
     Clusters,
@@ -162,6 +166,12 @@ from .models.sequence_to_sequence import DecoderConfig, EncoderDecoder
 from .models.sparse_autoencoder import SparseAutoencoder, SparseAutoencoderConfig
 from .models.transcriber import Transcriber
 from .models.two_towers import Tower, TwoTowers
+from .models.video import (
+    VideoMAEConfig,
+    VideoMAEForPreTraining,
+    VideoMAEForVideoClassification,
+    VideoMAEModel,
+)
 from .models.vit import ViTConfig, ViTForImageClassification, ViTModel
 from .models.vit_mae import ViTMAEConfig, ViTMAEForPreTraining
 from .models.wav2vec2 import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
@@ -175,6 +185,7 @@ from .objectives.contrastive_prediction import ContrastivePrediction
 from .objectives.ctc import CTC, ctc_log_likelihood, greedy_transcripts, prefix_beam
 from .objectives.detection import Detection
 from .objectives.distillation import Distillation
+from .objectives.frame_order import FrameOrder
 from .objectives.frames import MaskedFrames
 from .objectives.gradient_surgery import GradientSurgery, project_conflicts
 from .objectives.knowledge import TripleMargin, TripleSoftmax
@@ -182,6 +193,8 @@ from .objectives.masked_diffusion import MaskedDiffusion
 from .objectives.masked_image import MaskedImage
 from .objectives.masked_lm import MaskedLM
 from .objectives.multitask import MultiTask, UncertaintyWeighted
+from .objectives.masked_video import MaskedVideo
+from .objectives.multitask import MultiTask
 from .objectives.reconstruction import Denoising, Reconstruction
 from .objectives.regression import Regression
 from .objectives.replaced_token import ReplacedTokenDetection
@@ -277,6 +290,9 @@ __all__ = [
     "CLIPTextModel",
     "CLIPVisionConfig",
     "CLIPVisionModel",
+    "ClipConfig",
+    "ClipDataset",
+    "Clips",
     "cluster_purity",
     "Clusters",
     "ColourJitter",
@@ -332,6 +348,7 @@ __all__ = [
     "fit_linear",
     "frame_samples",
     "frame_vectors",
+    "FrameOrder",
     "Frames",
     "gathered",
     "gradient_cosines",
@@ -360,6 +377,7 @@ __all__ = [
     "LinearProbe",
     "link_prediction",
     "load_captioned",
+    "load_clips",
     "load_compressed",
     "load_images",
     "load_labelled_text",
@@ -382,6 +400,7 @@ __all__ = [
     "MaskedImage",
     "MaskedLM",
     "MaskedSet",
+    "MaskedVideo",
     "mean_iou",
     "measure_retrieval",
     "MelConfig",
@@ -501,6 +520,12 @@ __all__ = [
     "Unigram",
     "unmerge_lora",
     "VICReg",
+    "VideoConfig",
+    "VideoData",
+    "VideoMAEConfig",
+    "VideoMAEForPreTraining",
+    "VideoMAEForVideoClassification",
+    "VideoMAEModel",
     "ViTConfig",
     "ViTForImageClassification",
     "ViTMAEConfig",

@@ -16,7 +16,7 @@ from ..validation import require, require_at_least
 from .base import EncoderModel
 from .init import initialise
 from .layers import at_positions
-from .patches import patchify, unpatchify
+from .patches import hidden_tiles, patchify, unpatchify
 from .protocol import HuggingFaceFormat
 from .vit import FIXED, NAMES, ViTConfig, ViTForImageClassification, ViTLayer, ViTModel, ViTShape
 
@@ -193,14 +193,5 @@ def hidden_patches(mask: Tensor, config: ViTMAEConfig) -> tuple[Tensor, int]:
     if mask.shape[1:] != (1, side, side):
         raise ValueError(f"mask must be (B, 1, {side}, {side}) for image_size={side}, got "
                          f"{tuple(mask.shape)}")
-    tiles = patchify(mask != 0, patch)  # (B, N, P²)
-    hidden = tiles.all(dim=2)
-    in_part, number = (hidden != tiles.any(dim=2)).sum(), hidden.sum(dim=1)
-    in_part, fewest, most = torch.stack([in_part, *number.aminmax()]).tolist()  # one wait for a GPU
-    if in_part:
-        raise ValueError(f"mask must hide whole patches of {patch} × {patch} pixels, got {in_part} "
-                         f"hidden in part: let MaskedImage hide patch={patch}, or a multiple of it")
-    if fewest < most:
-        raise ValueError("mask must hide as many patches in each image, as MaskedImage does, got "
-                         f"from {fewest} to {most} of {hidden.shape[1]}")
-    return hidden, most
+    return hidden_tiles(patchify(mask != 0, patch), f"patches of {patch} × {patch} pixels",
+                        f"let MaskedImage hide patch={patch}, or a multiple of it")

@@ -63,15 +63,6 @@ class MaskedImageConfig:
                 "at least 2 with normalize: one pixel has no deviation")
 
 
-def mean_and_deviation(images: Tensor, patch: int) -> tuple[Tensor, Tensor]:
-    """Those of each patch, over pixels and channels, at each of its pixels: two of (B, C, H, W)."""
-    patches = patchify(images, patch)  # (B, N, P² · C)
-    variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
-    deviation = (variance + 1e-6).sqrt()  # of a patch of one colour, 1e-3
-    return tuple(unpatchify(each.expand_as(patches), patch, images.shape[2])
-                 for each in (mean, deviation))
-
-
 class MaskedImage(Objective):
     """Hides a fraction of an image's patches and scores the model on the hidden pixels only.
 
@@ -95,6 +86,7 @@ class MaskedImage(Objective):
     """
 
     config_class = MaskedImageConfig
+    column = "images"
 
     def __init__(self, ratio: float = 0.75, patch: int = 4, normalize: bool = False):
         MaskedImageConfig(ratio, patch, normalize)  # which refuses what is not allowed
@@ -123,8 +115,16 @@ class MaskedImage(Objective):
         """What the model should say of images: (B, C, H, W)."""
         if not self.normalize:
             return images
-        mean, deviation = mean_and_deviation(images, self.patch)
+        mean, deviation = self.mean_and_deviation(images)
         return (images - mean) / deviation
+
+    def mean_and_deviation(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of each patch, over pixels and channels, at each of its pixels: (B, C, H, W)."""
+        patches = patchify(images, self.patch)  # (B, N, P² · C)
+        variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
+        deviation = (variance + 1e-6).sqrt()  # of a patch of one colour, 1e-3
+        return tuple(unpatchify(each.expand_as(patches), self.patch, images.shape[2])
+                     for each in (mean, deviation))
 
     def as_pixels(self, answer: Tensor, images: Tensor) -> Tensor:
         """A model's answer as a picture, for showing.
@@ -138,11 +138,11 @@ class MaskedImage(Objective):
         """
         if not self.normalize:
             return answer
-        mean, deviation = mean_and_deviation(images, self.patch)
+        mean, deviation = self.mean_and_deviation(images)
         return answer * deviation + mean
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         mask = batch.inputs["mask"]
-        prediction = model(batch.inputs["images"], mask)
-        error = half_squared_error(prediction, batch.targets["images"], where=mask)
+        prediction = model(batch.inputs[self.column], mask)
+        error = half_squared_error(prediction, batch.targets[self.column], where=mask)
         return {"masked_pixels": error}

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from ..data.keys import Keys
 from ..data.source import Samples
-from ..models.base import start_at_zero
-from ..validation import require_at_least
-from .base import Batch, Objective, take_column
+from .base import Batch, take_column
+from .which_change import WhichChange
 
 TURNS = 4
 
 
-@dataclass(frozen=True)
-class RotationConfig:
-    """Settings of `RotationPrediction`.
-
-    Attributes:
-        feature_size: numbers in the model's features, at least 1.
-
-    Raises:
-        ValueError: naming the field, its value and what is allowed.
-    """
-
-    feature_size: int
-
-    def __post_init__(self):
-        require_at_least(self, 1, "feature_size")
-
-
-class RotationPrediction(Objective):
+class RotationPrediction(WhichChange):
     """Turns each image by none to three quarters of a circle and asks by how many.
 
     A linear layer on the model's features, which belongs to the objective and starts at zero,
@@ -51,13 +30,7 @@ class RotationPrediction(Objective):
     rotations", ICLR 2018, section 2.
     """
 
-    config_class = RotationConfig
-
-    def __init__(self, feature_size: int):
-        RotationConfig(feature_size)  # which refuses what is not allowed
-        super().__init__()
-        self.head = nn.Linear(feature_size, TURNS)
-        start_at_zero(self.head)
+    ways = TURNS
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
         images = take_column(samples, "images")  # (B, C, H, W)
@@ -66,14 +39,6 @@ class RotationPrediction(Objective):
                              f"{tuple(images.shape)}")
         turns = (TURNS * keys.uniform("rotation")).long()  # (B,)
         return Batch({"images": turned(images, turns)}, {"turns": turns}, {"rotation": len(turns)})
-
-    def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        features = model.encode(batch.inputs["images"])  # (B, F)
-        if features.shape[1] != self.head.in_features:
-            raise ValueError(f"feature_size must be {features.shape[1]}, as many as the model's "
-                             f"features, got {self.head.in_features}")
-        loss = F.cross_entropy(self.head(features), batch.targets["turns"], reduction="sum")
-        return {"rotation": loss}
 
 
 def turned(images: Tensor, turns: Tensor) -> Tensor:

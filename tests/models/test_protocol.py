@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 SIZES = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
          "intermediate_size": 24, "max_position_embeddings": 16}
 IMAGE = (1, 8, 8)
+CLIP_SIZES = {"image_size": 8, "patch_size": 4, "num_channels": 1, "num_frames": 4, "hidden_size": 16, "num_attention_heads": 2}
 
 
 def made(kind):
@@ -64,6 +65,9 @@ def made(kind):
     if "ResNet" in name:
         config = pl.ResNetConfig(1, 8, (8, 12), (1, 1), stem="cifar")
         return kind(config, 3) if "Classification" in name else kind(config)
+    if "Video" in name:
+        config = pl.VideoMAEConfig(**CLIP_SIZES, decoder_hidden_size=16, decoder_num_hidden_layers=1, decoder_num_attention_heads=2)
+        return kind(config, 3) if "Classification" in name else kind(config)
     if "ViT" in name:
         size = {"image_size": 8, "patch_size": 4, "num_channels": 1, "hidden_size": 16, "num_attention_heads": 2}
         if "MAE" in name:
@@ -89,6 +93,8 @@ def samples(model, n=12):
         return pl.Columns(activations=torch.rand(n, 64, generator=generator), labels=labels)
     if model.columns == ("entities",):
         return pl.Columns(entities=torch.randint(0, 40, (n,), generator=generator), labels=labels)
+    if model.columns == ("clips",):
+        return pl.Columns(clips=torch.rand(n, 4, *IMAGE, generator=generator), labels=labels)
     if model.columns[0] != "input_ids":  # of sound
         steps, mels = (30, (6,)) if model.columns[0] == "features" else (200, ())
         return pl.Columns(**{model.columns[0]: torch.randn(n, steps, *mels, generator=generator),
@@ -143,6 +149,7 @@ def test_padding_changes_no_features():
     for model in MODELS:
         if model.columns not in (("images",), ("activations",)):
         if model.columns not in (("images",), ("entities",)):
+        if model.columns[0] not in ("images", "clips"):
             data = samples(model)
             text = model.columns[0] == "input_ids"
             length = int(data.attention_mask[1].sum() if text else data.lengths[1])

@@ -136,7 +136,7 @@ def test_what_a_mask_must_be_is_said():
     uneven[0] = 0
     uneven[0, 0, :4, :4] = 1
     for wrong, said in ((shifted, r"whole patches of 4 × 4 pixels, got \d+ hidden in part: let MaskedImage hide patch=4"),
-                        (uneven, "as many patches in each image, as MaskedImage does, got from 1 to 5 of 9"),
+                        (uneven, r"as many patches of 4 × 4 pixels in each sample, got from 1 to 5 of 9: let MaskedImage"),
                         (mask[:, :, :8], r"mask must be \(B, 1, 12, 12\) for image_size=12, got \(5, 1, 8, 12\)")):
         with pytest.raises(ValueError, match=said):
             model(images, wrong)

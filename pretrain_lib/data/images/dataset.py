@@ -54,7 +54,8 @@ class ImageDataset(Columns):
         self.classes = list(classes) if classes is not None else self.default_classes()
         self.name = name
         self.about = about
-        self.check_labels()
+        if "labels" in self.columns:
+            check_labels(self.labels, self.classes)
         self.check_annotations()
 
     def default_classes(self) -> list[str]:
@@ -71,17 +72,6 @@ class ImageDataset(Columns):
         if "masks" in self.columns:
             check_masks(self.columns["masks"], len(self.classes), height, width)
             self.columns["masks"] = self.columns["masks"].short()  # a quarter of the memory
-
-    def check_labels(self):
-        if "labels" not in self.columns:
-            return
-        wrong = (self.labels < 0) | (self.labels >= len(self.classes))
-        if wrong.any():
-            first = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"labels must lie between 0 and {len(self.classes) - 1}, "
-                f"sample {first} has {int(self.labels[first])}"
-            )
 
     @property
     def images(self) -> Tensor:
@@ -132,6 +122,15 @@ def whole(numbers, name: str) -> Tensor:
         wrong = numbers[numbers != numbers.round()][0]
         raise ValueError(f"{name} must be whole numbers, got {wrong.item():.4g}")
     return numbers
+
+
+def check_labels(labels: Tensor, classes: Sequence[str]):
+    """Raises ValueError unless labels are numbers of classes, naming the first that is none."""
+    wrong = (labels < 0) | (labels >= len(classes))
+    if wrong.any():
+        first = int(wrong.nonzero()[0])
+        raise ValueError(f"labels must lie between 0 and {len(classes) - 1}, "
+                         f"sample {first} has {int(labels[first])}")
 
 
 def to_float(images: Tensor) -> Tensor:
