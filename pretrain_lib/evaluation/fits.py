@@ -22,7 +22,7 @@ FIRST_SHARES = (0.3, 0.8)  # of the mean loss, where the search for E starts
 HUBER = 1e-3  # errors of log L beyond this count linearly (Hoffmann et al., section 3.3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingRuns:
     """What was trained, and the loss that each ended with.
 
