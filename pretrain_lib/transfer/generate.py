@@ -28,10 +28,11 @@ CANDIDATES = 16
 class Guide:
     """Steers what is written towards a class: p(token | label) ∝ p(token) · p(label | text).
 
-    That is Bayes' rule. The text is the one so far with the token in its place; other blanks stay blanks, of which the
-    classifier may have seen none, so its answer is surest towards the end. It is asked about the
-    most probable tokens of each place, and none but these is written. (Classifier-based guidance:
-    Schiff et al., "Simple Guidance Mechanisms for Discrete Diffusion Models", ICLR 2025.)
+    That is Bayes' rule. The text is the one so far with the token in its place. Other blanks stay
+    blanks, of which the classifier may have seen none, so its answer is surest towards the end. It
+    is asked about the most probable tokens of each place, and none but these is written.
+    (Classifier-based guidance: Schiff et al., "Simple Guidance Mechanisms for Discrete Diffusion
+    Models", ICLR 2025.)
 
     Args:
         classifier: what `fine_tune` returns, for texts of the same tokenizer.
