@@ -125,6 +125,8 @@ class Attention(nn.Module):
         tokens before are seen too, and these join them; the mask is then (B or 1, 1, T, all).
         """
         q, k, v, mask = self.parts(x, mask, by, at)
+        if past is not None:
+            k, v = past.extended(k, v)
         drop = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop)
         return self.output(y.transpose(1, 2).flatten(2))
@@ -145,8 +147,6 @@ class Attention(nn.Module):
         if by is not None:
             k = rotate(k, by)
             q = rotate(q, by if at is None else tuple(rows_at(part, at) for part in by))
-        if past is not None:
-            k, v = past.extended(k, v)
         if mask is not None and at is not None:
             mask = rows_at(mask, at)  # (B, 1, S, T)
         return q, k, v, mask

@@ -147,9 +147,7 @@ def test_a_model_of_texts_is_saved_with_its_tokenizer(model, tmp_path):
 
 def test_padding_changes_no_features():
     for model in MODELS:
-        if model.columns not in (("images",), ("activations",)):
-        if model.columns not in (("images",), ("entities",)):
-        if model.columns[0] not in ("images", "clips"):
+        if model.columns[0] not in ("images", "clips", "activations") and model.columns != ("entities",):
             data = samples(model)
             text = model.columns[0] == "input_ids"
             length = int(data.attention_mask[1].sum() if text else data.lengths[1])
