@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 15 · Speech
 #
-# A child understands speech years before it can read. Nobody hands it transcripts. A speech recogniser of the old kind knows nothing else: somebody has written down, for thousands of hours, what is said in each recording. Most languages of the world have no such hours.
+# A child understands speech years before it can read. Nobody hands it transcripts. An older recogniser learns from transcripts only: for thousands of hours, somebody has to write down what is said. Most languages of the world have no such hours.
 # This chapter lets networks listen first. They predict what comes next, or what was hidden; then a few transcripts have to do. We ask what each such task keeps of a sound: what is said, or who says it.
 #
 # **You will be able to**
@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pretrain_lib import AcousticLSTM, AcousticLSTMConfig, ContrastivePrediction, Keys, LengthBuckets, LinearProbe, MelConfig, Room
-from pretrain_lib import TrainConfig, Trainer, deltas, error_rate, fine_tune_ctc, frame_samples, frame_vectors, k_means, load_speech, log_mel
+from pretrain_lib import TrainConfig, Trainer, deltas, error_rate, fine_tune_ctc, frame_samples, frame_vectors, k_means, load_pretrained, load_speech, log_mel
 from pretrain_lib import mfcc, phone_information, prefix_beam, sound_samples, transcripts
 from pretrain_lib.course import check, claim, diagrams, dial, headline, plots, predict, results, reveal
 from pretrain_lib.course.exercises.ch15 import CHOICES, DIAGNOSES, LOGS
@@ -99,8 +99,8 @@ plots.show(fig, alt=f"One word by two voices: above the wave, below what a netwo
 # %% [markdown]
 # In Figure 15.1 the waves have little in common, the pictures below them a lot. That is section 2. Look at the white lines, too: where one phone ends and the next begins, the picture often changes slowly. Speech is no string of letters. The mouth is on its way to the next sound before it has finished the last, and the lines are a convention, here the synthesiser's.
 #
-# One trap first, for whoever makes data with a program. eSpeak NG's answer is **no function of its arguments**: ask twice in one process for the same word, voice and speed, and the samples differ, and even their number. The library's promise that everything random is a function of a key (chapter 05) could not be kept clip by clip.
-# So all lines are said once, in a fixed order, in one process, and kept under a checksum. Which brings the other promise: what the test hears, training never heard.
+# One trap first, for whoever makes data with a program. eSpeak NG's answer is **no function of its arguments**: ask twice in one process for the same word, voice and speed, and the samples differ, and even their number. The library's promise that everything random is a function of a key (chapter 05) could not be kept clip by clip: no clip can be made again alone.
+# So all lines are said once, in a fixed order, in one process, and kept under a checksum. A second promise can be kept: what the test hears, training never heard.
 
 # %%
 spoken = [{word for i in range(len(part)) for word in part.transcript(i).split()} for part in (phrases, heard)]
@@ -117,14 +117,14 @@ claim(not voices[0] & voices[1] and not spoken[0] & spoken[1], "no voice and no 
 plots.show(diagrams.from_wave_to_coefficients(), "From a wave to what a network reads: each step throws something away. Windows of the wave become spectra; the spectra's energies are summed in 40 bands, whose logarithm is the log-mel; a cosine transform of that gives the MFCC.", number="15.2")
 
 # %% [markdown]
-# **Windows and spectra.** Every 10 ms we cut out 25 ms, fade its ends, and take the Fourier transform: 257 frequencies from 0 to 8,000 Hz. Of each we keep the energy, its absolute value squared. The phase is thrown away, and with it what the hand's breadth changed.
+# **Windows and spectra.** Every 10 ms we cut out 25 ms, fade its ends, and take the Fourier transform: 257 frequencies from 0 to 8,000 Hz. Of each we keep the energy, its absolute value squared. The phase, where each wave stands in its swing, is thrown away, and with it much of what the hand's breadth changed.
 #
-# **Mel.** An ear resolves low pitches finely and high ones coarsely. The mel scale follows it: in one of its variants, $m(f) = 2595 \log_{10}(1 + f / 700)$ with $f$ in hertz, nearly straight below 700 Hz and logarithmic above. Bands that are equally wide in mel are narrow at the bottom and wide at the top. Energies are summed in overlapping triangles.
+# **Mel.** An ear resolves low pitches finely and high ones coarsely. The mel scale follows it: in one of its variants, $m(f) = 2595 \log_{10}(1 + f / 700)$ with $f$ in hertz, nearly straight far below 700 Hz and logarithmic far above. Bands that are equally wide in mel are narrow at the bottom and wide at the top. Energies are summed in overlapping triangles.
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 15.1 · mel filters (★★☆, 20 min)**
 #
-# The bins of a spectrum lie evenly from 0 Hz to half the sampling rate, both included. Space $M + 2$ corners evenly *in mel* from 0 to half the rate, and bring them back to hertz. Band $m$ is a triangle with straight sides in hertz: 0 at corner $m$, 1 at corner $m + 1$, and 0 again at corner $m + 2$; outside it is 0. Return the weight of each bin in each band.
+# The bins of a spectrum lie evenly from 0 Hz to half the sampling rate, both included. Space $M + 2$ corners evenly *in mel* from 0 to half the rate, and bring them back to hertz, with $f = 700\,(10^{m / 2595} - 1)$. Corners and bands are counted from 0. Band $m$ is a triangle with straight sides in hertz: 0 at corner $m$, 1 at corner $m + 1$, and 0 again at corner $m + 2$; outside it is 0. Its height is 1, not its area. Return the weight of each bin in each band.
 
 
 # %% tags=["exercise"]
@@ -169,7 +169,7 @@ axes[1].grid(visible=False)
 plots.show(fig, alt="Mel filters are narrow where an ear hears finely, and wide where it does not. Left, twelve overlapping triangles of height 1 between 0 and 8 kHz, narrow below and wide above. Right, a spectrum over time of a phrase with 257 frequencies: what 40 such filters sum up.", number="15.3")
 
 # %% [markdown]
-# **Logarithm.** Twice as loud is one step up, whether from soft or from loud. There is more to it: echo and microphone *multiply* a spectrum, so they *add* to its logarithm, and what is added the whole clip long goes away with the clip's mean. The library subtracts it.
+# **Logarithm.** Twice as loud is one step up, whether from soft or from loud. There is more to it: a microphone, and an echo that is shorter than the window, *multiply* a spectrum, so they *add* to its logarithm, and what is added the whole clip long goes away with the clip's mean. The library subtracts it.
 #
 # **MFCC.** Neighbouring bands of a log-mel say nearly the same. A cosine transform across the bands makes numbers of them that say different things, and the first 13, the mel-frequency cepstral coefficients, hold the coarse shape of the spectrum (Davis and Mermelstein 1980). Their slopes over time, Δ, are added. Classifiers of old wanted their inputs uncorrelated. Networks do not care, and read the log-mel.
 
@@ -188,7 +188,7 @@ claim(between["MFCC"] < between["log-mel"], "cepstral coefficients are less corr
 # %% [markdown]
 # ### Floors
 #
-# Before any pre-training, three floors: how well does a linear probe (chapter 00) tell the phone of a frame from the log-mel, from the log-mel with three frames on either side, and from MFCC with Δ? And a fourth. Take an **LSTM** that reads from left to right and another that reads from right to left, a *bidirectional* LSTM or **BLSTM**. Its weights are random, and no training has touched them.
+# Before any pre-training, three floors: how well does a linear probe (chapter 00) tell the phone of a frame from the log-mel, from the log-mel with three frames on either side, and from MFCC with Δ? And a fourth. An **LSTM** keeps a vector, and at each frame makes a new one of it and of the frame. Take one that reads from left to right and another that reads from right to left, their vectors side by side: a *bidirectional* LSTM, or **BLSTM**. Its weights are random, and no training has touched them. (A step of the log-mel is 10 ms; our networks join two to a frame of 20 ms.)
 # The probe sees 20 phrases with labelled phones. The test has other voices and other words.
 
 # %%
@@ -243,15 +243,15 @@ plots.show(diagrams.contrastive_prediction(), "From what was heard up to a frame
 #
 # ### What the best score is
 #
-# Which score makes (15.1) as small as possible? Put yourself in its place. Of $N$ candidates one was drawn from $p(z \mid c)$, the frames that follow such a past; the others were drawn from some $q(z)$. How likely is it that number $i$ is the true one? By Bayes' rule the others' factors cancel, and
+# Which score makes (15.1) as small as possible? One of $N$ candidates was drawn from $p(z \mid c)$, the frames that follow such a past; the others were drawn from some $q(z)$. How likely is it that number $i$ is the true one? By Bayes' rule the others' factors cancel, and
 #
 # $$P(i \mid C) = \frac{p(z_i \mid c) / q(z_i)}{\sum_j p(z_j \mid c) / q(z_j)}. \tag{15.2}$$
 #
 # So the best score is the logarithm of $p(z \mid c) / q(z)$, up to a constant: **not what is likely to come, but what is more likely to come here than among the others.** Everything that the others have, too, cancels. Keep (15.2) for section 4, where it decides everything.
 #
-# What is likely everywhere earns nothing: silence follows silence, but silence is among the others, too.
+# What is as likely after any other past earns nothing, however likely it is.
 #
-# With that score the loss says how much $c$ and $z$ have to do with each other: their mutual information is at least $\ln N$ minus the loss (section 2.3 of the paper). More than $\ln N$ nats cannot be shown with $N$ candidates. A case in which all is known, two correlated normal variables, checks both:
+# If the others are drawn from all frames, $q(z) = p(z)$, the loss says how much $c$ and $z$ have to do with each other: their mutual information is at least $\ln N$ minus the loss, and the best score comes nearest (section 2.3 of the paper). More than $\ln N$ nats cannot be shown with $N$ candidates. A case in which all is known, two correlated normal variables, checks both:
 
 # %%
 def loss_of_best(correlation, candidates, draws=4000):
@@ -332,11 +332,11 @@ claim(told["after CPC"] > told["random BLSTM"], "after contrastive prediction ph
 headline("phones told after contrastive prediction, over a random network", told["after CPC"] / told["random BLSTM"], 1.0, at_most=False)
 
 # %% [markdown]
-# One seed, few updates and one strength of the probe: a demonstration. But it is worth a thought what has happened. Nobody has told the network what a phone is, or that there are such things. It was asked which frame comes next, and to know that, it pays to know in the midst of which sound one is. Before the measurement, the most instructive way to fail.
+# One seed, few updates and one strength of the probe: a demonstration. But it is worth a thought what has happened. Nobody has told the network what a phone is, or that there are such things. It was asked which frame comes next, and to know that, it pays to know in the midst of which sound one is. Before the ledger's numbers, the most instructive way to fail.
 #
 # ### Who has heard the future?
 #
-# The two directions of our network never meet: what predicts frame $t + k$ has heard nothing after $t$. A usual BLSTM joins them after every layer. Use it here, and each $c_t$ has heard the whole utterance, the answer included. The library refuses. So we train with your loss, in six lines, once with the half that has heard the past, once with both.
+# The two directions of our network never meet: what predicts frame $t + k$ has read no frame after $t$. (The clip's mean was subtracted, and windows overlap a little: that much it has.) A usual BLSTM joins them after every layer. Use it here, and each $c_t$ has heard the whole utterance, the answer included. The library refuses. So we train with your loss, in six lines, once with the half that has heard the past, once with both.
 
 # %%
 def trained_to_predict(model, has_heard, steps, offset=2):
@@ -377,7 +377,7 @@ plots.show(fig, alt=f"The loss falls slowly where a network must guess, and fast
 # %% [markdown] tags=["exercise"]
 # **Exercise 15.3 · read five logs (★★☆, 10 min)**
 #
-# Five people show you a log. Name what each has: one of `DIAGNOSES`. Answer with a dictionary, such as `{"A": "healthy", …}`. (The plateau of log B is explained in section 7: an answer of nothing but *blanks*.)
+# Here are five logs. Name what each has: one of `DIAGNOSES`. Answer with a dictionary, such as `{"A": "healthy", …}`. (What logs D and B show, sections 4 and 7 explain: an answer of nothing but *blanks* is one that writes nothing. Come back to these two then.)
 
 # %% tags=["exercise"]
 print("one of:", ", ".join(DIAGNOSES))
@@ -395,7 +395,7 @@ diagnoses = check("15.3", diagnoses)
 # %% [markdown]
 # ## 4 · Which others?
 #
-# Equation (15.1) left open whom the true frame is told from. Two answers suggest themselves. Take frames of the *same* utterance, or take frames of *other* utterances of the batch, of which there are more and more different ones. Most people's first guess is that the second is better: more negatives, more variety.
+# Equation (15.1) left open which frames are the wrong answers. Two answers suggest themselves. Take frames of the *same* utterance, or take frames of *other* utterances of the batch, of which there are more and more different ones. Most people's first guess is that the second is better: more negatives, more variety.
 
 # %%
 plots.show(diagrams.two_kinds_of_others(), "Told from frames of the same utterance only what is said helps; told from other utterances, voice and room give the answer away. Above, the five phones of one word, of which one is to be found; below, the same one among phones of two other voices.", number="15.6")
@@ -405,7 +405,7 @@ plots.show(diagrams.two_kinds_of_others(), "Told from frames of the same utteran
 #
 # $$\log \frac{p(z \mid c)}{p(z)} = \underbrace{\log \frac{p(z \mid u)}{p(z)}}_{\text{whose voice is it?}} + \underbrace{\log \frac{p(z \mid c)}{p(z \mid u)}}_{\text{what is said?}} \tag{15.3}$$
 #
-# Frames of the same utterance are drawn from $q(z) = p(z \mid u)$, and only the second part is left: **whatever an utterance's frames have in common cancels, and earns nothing.** With other utterances the first part can be had at once, whatever was said, and a small network with few updates takes what it can have at once. The theory does not say that phones are *not* learned in the end. It says what comes first.
+# Frames of the same utterance are drawn, roughly, from $q(z) = p(z \mid u)$, and only the second part is left: **whatever an utterance's frames have in common cancels, and earns nothing.** With other utterances the first part can be had at once, whatever was said, and a small network with few updates takes what it can have at once. The theory does not say that phones are *not* learned in the end. It says what comes first.
 #
 # There is a second difference, and it is one of book-keeping. Told from its own frames, a sample's loss depends on that sample alone; the objective is a sum over samples, `separable`, and everything in chapters 05 and 10 about micro-batches and resuming holds. Told from others, it depends on who else is in the batch.
 
@@ -432,7 +432,7 @@ predict("15.other", ..., unit="points of phones (told from other utterances, les
 # %% [markdown]
 # ### The ledger
 #
-# Three seeds, a longer run, equal updates, a rate for each arm chosen on voices set apart, and all floors with tuned probes. Phones with 20 labelled phrases; words with 1, 3 and 10 labelled clips each; and voices.
+# Three seeds, a longer run, equal updates, a rate for each arm chosen on voices set apart, and all floors with tuned probes. Phones with 20 labelled phrases; words with 1, 3 and 10 labelled clips each. Voices: a probe learns those of training from half of their phrases, and is asked for the other half.
 
 # %%
 negatives_entry = results("15-negatives")
@@ -457,25 +457,28 @@ for ax, (task, title) in zip(axes, (("phones", f"phones, {negatives['phrases']} 
     plots.bars(ax, list(NAMES.values()) if ax is axes[0] else [""] * len(NAMES), runs, COLOURS, form=".1f")
     ax.set(xlabel="accuracy (%)", title=title, xlim=(0, 1.25 * max(map(max, runs))))
 told_by = "; ".join(f"{NAMES[arm]} {mean(negatives['accuracy']['phones'][arm]):.1%}, {mean(negatives['accuracy'][few][arm]):.1%} and {mean(negatives['accuracy']['voices'][arm]):.1%}" for arm in NAMES)
-plots.show(fig, alt=f"Phones, words and voices told from what each kind of others has taught, beside floors that nothing has trained. Accuracy of linear probes, a bar for each of three seeds' mean. In this order: {told_by}.", number="15.7")
+plots.show(fig, alt=f"Phones, words and voices told from what each kind of others has taught, beside floors that nothing has trained. Accuracy of linear probes, a bar for the mean of three seeds. In this order: {told_by}.", number="15.7")
 
 # %%
+print("last loss, mean of the seeds: " + ", ".join(f"{NAMES[arm]} {mean(negatives['loss'][arm]):.2f}" for arm in ("same", "other")) + f"; chance {negatives['chance_loss']:.2f}")
 pairs = {"phones": "phones", few: "words, 1 label", "voices": "voices"}
 shown = {f"{name}: {pair.replace('same', 'same utt.').replace('other', 'other utt.').replace('frozen random', 'random')}": stored(negatives["leads"][task][pair])
-         for task, name in pairs.items() for pair in ("same over frozen random", "other over frozen random", "same over other")}
-fig, ax = plots.figure(width=8.5, height=4.2)
+         for task, name in pairs.items() for pair in ("same over frozen random", "other over frozen random", "same over other", "frozen random over log-mel ± 3")}
+fig, ax = plots.figure(width=8.5, height=5.2)
 plots.leads(ax, shown)
 clear = [f"{name} {100 * one.difference:+.1f}" for name, one in shown.items() if one.is_clear]
-plots.show(fig, alt=f"Which leads outlast other utterances and other seeds. Nine leads in points, each with an interval over utterances of the test and one over seeds. Clear by both: {'; '.join(clear) or 'none'}.", number="15.8")
+plots.show(fig, alt=f"Which leads outlast other utterances and other seeds. Twelve leads in points, each with an interval over utterances of the test and one over seeds. Clear by both: {'; '.join(clear) or 'none'}.", number="15.8")
 
 # %% [markdown]
-# TODO(result): read Figures 15.7 and 15.8: same utterance over random, in phones and in words; other utterances: worse than a random network, or level?
+# Read both figures for each row. **Told from its own utterance**, a network is ahead of a random one in phones and in words, with every number of labels, by both intervals. And it has *unlearned* the voice: it tells voices far worse than a random network.
 #
-# TODO(result): the random network over log-mel ± 3 in words: how large would the "gain" be for whoever compares with spectra alone?
+# **Told from other utterances**, with the same number of updates, it is level with a random network in phones, and clearly behind it in words with one label: in words it is worse than no training at all. The voice it has kept. Its own loss is the lower of the two, at the same chance. A loss says how well the task was solved, not what it was good for.
+#
+# The last pair is the floor of section 2. In words a random network is far ahead of the log-mel with neighbours, before any training. Whoever had compared with spectra alone would have called "other utterances" a success in words, too. In phones the two floors are level.
 #
 # ### Was it the voice?
 #
-# That one is better and the other worse is not yet a reason. Equation (15.3) names one, and it can be tested on the trained networks. Ask each to tell true frames from other utterances'. Then put in place of the true frame *any other frame of the same utterance*. Whoever attended to what is said is lost; whoever attended to the utterance does not notice. And then let the others be utterances of the same voice.
+# That one is better and the other worse is not yet a reason. Equation (15.3) names one, and it can be tested on the trained networks. First, each network picks the true frame among frames of other utterances. Then we put in place of the true frame *any other frame of the same utterance*. A network that used what is said now fails. One that used the voice or the room does not notice. Last, we let the other utterances be of the same voice.
 
 # %%
 CASES = {"any voice, true": "the true frame", "any voice, stand-in": "any frame of the utterance", "same voice, true": "the true frame, others of the same voice",
@@ -492,19 +495,22 @@ plots.show(fig, alt=f"How much of what each network knows is known of any frame 
 
 # %%
 for arm, found in learned.items():
-    print(f"{NAMES[arm]}: any frame of the utterance keeps {found['any voice, stand-in'] / found['any voice, true']:.0%} of what is known; among utterances of the same voice {found['same voice, true'] / found['any voice, true']:.0%} is left")
+    print(f"{NAMES[arm]}: the true frame {found['any voice, true']:+.2f} nats below chance, any frame of the utterance {found['any voice, stand-in']:+.2f}; "
+          f"among utterances of the same voice {found['same voice, true'] / found['any voice, true']:.0%} of the first is left")
 
 # %% [markdown]
-# TODO(result): does any frame of the utterance keep more than half for "other", and little for "same"? How much of it is the voice, and how much the room?
+# **Our picture was half right.** We had foretold that for "other utterances" any frame of the utterance would do. It does not: in place of the true frame, another one is worse than chance, for both networks. (A candidate that is surely wrong costs more than one nobody knows.) So both attend to what is said, over the few frames that they look ahead. The prediction failed.
 #
-# It is the shortcut of chapter 14 once more. There the colours gave two crops away, here voice and room give a frame away. Then as now the cure was not a better network but a task that cannot be solved by what should not be learned. (If voices *are* what you are after, the "worse" task is the better one. Van den Oord et al. 2018 compare several ways to draw negatives.)
+# The other half stands. Among utterances of the same voice, the network of "other utterances" loses a part of what it knew, and the network of "same utterance" loses nothing. We had foretold a larger part than came. What is left may be the room and the loudness, which utterances of one voice do not share; we did not take them away.
+#
+# It is the shortcut of chapter 14, in a milder form. There two crops of one picture shared their colours, and a network needed nothing else. Here frames share a voice, and a network that may use it keeps it. The cure is the same: a task in which it earns nothing. (If voices *are* what you are after, the "worse" task is the better one. Van den Oord et al. 2018 compare several ways to draw negatives.)
 
 # %% [markdown]
 # ## 5 · Hide frames
 #
 # BERT hides words and restores them (chapter 07). Hide a frame of 20 ms, and its neighbours give it away: half of the same vowel is still there. So whole **spans** are hidden, some tenth of a second or two at a time.
 #
-# How many? wav2vec 2.0 (Baevski et al. 2020, section 4.2) draws beginnings: each frame begins a span with probability $p = 0.065$, and $M = 10$ frames from there are hidden. Spans overlap. A frame stays visible if none of the $M$ places from which a span would cover it is a beginning, so the hidden share is about $1 - (1 - p)^M$. Not $p M$!
+# How many? wav2vec 2.0 (Baevski et al. 2020, section 4.2) draws beginnings: a share $p = 0.065$ of all frames, and $M = 10$ frames from each are hidden. We draw each frame by itself with that probability, which comes to nearly the same. Spans overlap. A frame stays visible if none of the $M$ places from which a span would cover it is a beginning, so the hidden share is about $1 - (1 - p)^M$. Not $p M$!
 
 # %%
 p, M = 0.065, 10
@@ -548,9 +554,9 @@ claim((drawn["an order of spans (15.4)"].sum(1) == 50).all() and (drawn["the lib
 # %% [markdown]
 # ### What to predict there?
 #
-# **The frames themselves**, number by number: half the squared error, as the masked autoencoder of chapter 03. Loud frames count more than soft ones, and the hiss is a part of the answer.
+# **The frames themselves**, number by number: half the squared error, as the masked autoencoder of chapter 03. Every band of every frame counts alike, the hiss of a pause as much as a vowel.
 #
-# **A word for them.** HuBERT (Hsu et al. 2021) makes the list of words that sound does not have. Frames are sorted into $K$ clusters by k-means, first those of MFCC, and the network says to which cluster a hidden frame belongs: a cross-entropy, as in BERT. The clusters are poor phones. But to guess them from far away a network has to learn what is *regular* in them, and that is more than they are. Then its own vectors are clustered, and a second round has a better teacher (Figure 15.11).
+# **A word for them.** HuBERT (Hsu et al. 2021) makes the list of words that sound does not have. Frames are sorted into $K$ clusters by k-means, first those of MFCC, and the network says to which cluster a hidden frame belongs: a cross-entropy, as in BERT. The clusters are poor phones. But to guess a hidden one, a network has to learn which clusters follow which, and that can tell more of phones than a cluster alone. Then its own vectors are clustered, and a second round has a better teacher (Figure 15.11).
 
 # %%
 plots.show(diagrams.hidden_units(), "HuBERT's way round: clusters of frames are the words to be guessed, and what guesses them makes the next clusters. Frames of MFCC are sorted by k-means into clusters; a network hears the sound with a span hidden and is scored on the clusters in the span alone; in a second round k-means sorts its own vectors.", number="15.11")
@@ -593,7 +599,7 @@ reveal("15.pnmi", tell["MFCC + Δ"])
 #
 # ## 6 · What is kept, layer by layer
 #
-# Three objectives on one network of two layers, each for as long as costs the same: contrastive prediction among frames of the same utterance, masked frames, and masked clusters in two rounds. Then probes on each layer, for phones and for voices.
+# Three objectives on one network of two layers, each trained with the same compute: contrastive prediction among frames of the same utterance, masked frames, and masked clusters in two rounds. Then probes on each layer, for phones and for voices.
 
 # %%
 predict("15.layer", ..., unit="points of voices (first layer less second, after contrastive prediction)")
@@ -619,9 +625,9 @@ described = "; ".join(f"{way}: phones {', '.join(f'{100 * mean(layer):.0f}' for 
 plots.show(fig, alt=f"Each objective keeps phones and voices in its own way, and each layer differently. Accuracy in percent of a probe on the front, the first and the second layer, bands over three seeds; dashed, log-mel with neighbours and MFCC. {described}.", number="15.12")
 
 # %% [markdown]
-# TODO(result): read Figure 15.12: in which layer are phones told best after prediction, and do voices fall from the first layer to the second?
+# Read Figure 15.12 from left to right. After contrastive prediction, phones are told best in the second layer, and voices worst there: the deeper layer has more of what is said and less of who says it. Voices fall in all four trained networks, and a little in the random one, too. The fall after prediction is larger than the random network's.
 #
-# TODO(result): masked spectra against the random network in phones and in words: is reconstruction ahead of anything?
+# **Masked spectra** are level with a random network in phones. In words they are clearly ahead of it: the coarse shape of a spectrum is kept, if not its phones. **Clusters** of the first round are clearly ahead of the random network in phones, and not in words. Contrastive prediction is ahead of all of them in both, at the same compute. Larger networks trained for longer have turned this order round: HuBERT came after wav2vec 2.0. Ours speaks for half an hour of speech and some hundred updates. (The best rate of prediction was the highest of five; over the upper three the score hardly changed.)
 #
 # Pasad, Chou and Livescu (2021) took wav2vec 2.0 apart in this way. Going up its layers they found sound first, then phones, then words; the last layers turn back towards the input, as those of an autoencoder do. Two layers are too few to see the turn. What carries over is the advice: **probe all layers, and say which one you took.** Who takes the last one out of habit may measure the pretext task.
 
@@ -634,11 +640,11 @@ ax.set(xlabel=f"PNMI of {objectives['clusters']} clusters, best layer", xlim=(0,
 plots.show(fig, alt=f"What clusters of each network's best layer tell of phones, beside those of spectra. Phone-normalised mutual information of {objectives['clusters']} clusters: " + "; ".join(f"{name} {mean(each):.3f}" for name, each in best.items()) + ".", number="15.13")
 
 # %% [markdown]
-# TODO(result): Figure 15.13: is the first student above its teacher, MFCC, with every seed? Is the second above the first? Above contrastive prediction?
+# In Figure 15.13 a first student tells more of phones than its teacher, the clusters of MFCC, with every seed: what it had to guess was poorer than what it learned. Hsu et al. (2021) report the same. A second round should lift it again, and did for them. **Ours did not**: the second student is below the first, and the prediction failed. Highest are the clusters of the network that never saw a cluster, after contrastive prediction.
 #
 # ## 7 · Writing it down
 #
-# A transcript says *what*, not *when*. "seven" has five phones, and its sound many more frames of 20 ms. Which frame should say which phone? **Connectionist temporal classification** (CTC; Graves et al. 2006) answers: any, as long as the whole says the word. It was made for recurrent networks and tried on a BLSTM, which the article of this course names for speech: an LSTM in each direction, joined after every layer (Schuster and Paliwal 1997). It fits any network that gives a vector a frame.
+# A transcript says *what*, not *when*. "seven" has five phones, and its sound many more frames of 20 ms. Which frame should say which phone? **Connectionist temporal classification** (CTC; Graves et al. 2006) answers: any, as long as the whole says the word. It was tried first on a BLSTM whose directions are joined after every layer (Schuster and Paliwal 1997); the article of this course names that network for speech. It fits any network that gives a vector a frame.
 #
 # At each frame the network says one of the symbols, or nothing: the **blank**, written –. What a *path* of such answers says is found in two steps: a symbol that follows itself is one symbol that lasts, so repeats are merged; then blanks are left out. "n n – oU oU" says *n oU*, "no". A symbol that is said twice needs a blank between: "a a" says *a*, "a – a" says *a a*.
 
@@ -658,11 +664,11 @@ for symbols, frames in (([1], 3), ([1, 2], 3), ([1, 2], 5), ([1, 2, 1], 6)):
 print(f"a phrase of 12 phones in 60 frames: {math.comb(72, 24):.1e} paths")
 
 # %% [markdown]
-# With frames independent given the sound, a path's probability is the product of its frames' probabilities, and the transcript's the sum over all its paths. Nobody adds up so many one by one. But paths that have said equally much by frame $t$ go on alike, so they can be added up together. Write the transcript with blanks around: the states – $y_1$ – $y_2$ – … $y_U$ –. Let $\alpha_t(s)$ be the probability of all paths up to frame $t$ that are in state $s$ then. They were there before, or came from the state before, or left a blank out:
+# CTC takes the answers of the frames as independent, given the sound. So a path's probability is the product of its frames' probabilities, and the transcript's the sum over all its paths. Nobody adds up so many one by one. But paths that have said equally much by frame $t$ go on alike, so they can be added up together. Write the transcript with blanks around: the states – $y_1$ – $y_2$ – … $y_U$ –. Let $\alpha_t(s)$ be the probability of all paths up to frame $t$ that are in state $s$ then. Such a path was in $s$ already, or came from the state before, or left out the blank there:
 #
 # $$\alpha_t(s) = \big(\alpha_{t-1}(s) + \alpha_{t-1}(s-1) + [\text{skip}]\; \alpha_{t-1}(s-2)\big)\, p_t(s) \tag{15.5}$$
 #
-# where the skip is allowed to a symbol that differs from the one two states before (the blank between two that are the same may not be left out). A path begins in one of the first two states and ends in one of the last two (Graves et al. 2006, section 4.1). Figure 15.14 has all of it for "no".
+# where $\alpha$ begins with $p_1(-)$ in the first state, $p_1(y_1)$ in the second and 0 elsewhere, and the skip, 1 or 0, is allowed to a symbol that differs from the one two states before (the blank between two that are the same may not be left out). A path begins in one of the first two states and ends in one of the last two (Graves et al. 2006, section 4.1). Figure 15.14 has all of it for "no".
 
 # %%
 plots.show(diagrams.connectionist_paths(), "Every way through the lattice says n oU; the recursion adds up all of them at once. Five states, blank, n, blank, oU, blank, in six frames: from each state a line leads to itself, to the next, and, in orange, from n to oU without the blank between. Paths begin in the first two states and end in the last two.", number="15.14")
@@ -670,7 +676,7 @@ plots.show(diagrams.connectionist_paths(), "Every way through the lattice says n
 # %% [markdown] tags=["exercise"]
 # **Exercise 15.5 · all ways to say it (★★★, 35 min)**
 #
-# `log_probs` $(T, 1 + \text{symbols})$ are log-probabilities, column 0 the blank's; `labels` is a list of symbols 1, 2, … of which there is at least one. Return $\log P(\text{labels})$. Stay in logarithms: a product of 80 probabilities underflows. In logarithms a sum is `logsumexp`, and "impossible" is $-\infty$.
+# `log_probs` $(T, 1 + \text{symbols})$ are log-probabilities, column 0 the blank's; `labels` is a list of symbols 1, 2, … of which there is at least one. Return $\log P(\text{labels})$. Stay in logarithms: a product of 80 probabilities underflows. In logarithms a sum is `logsumexp`, and "impossible" is $-\infty$, which is also the answer if there are too few frames. Compute in the type of `log_probs`, double here.
 
 
 # %% tags=["exercise"]
@@ -724,6 +730,8 @@ print(f"the best answer that hears nothing: blank {probabilities[0]:.0%}, then {
 claim(probabilities.argmax() == 0, "of all answers that hear nothing, the best writes nothing")
 
 # %% [markdown]
+# The **phone error rate** is the fewest phones that have to be replaced, left out or put in, divided by the phones that were said. It can pass 100 %.
+#
 # A transcript with many more frames than phones is mostly said by blanks, so blanks are learned first, in a few updates. The loss falls fast, then it rests, and the phone error rate rests at 100 %: every phone is left out. Learning begins when the network finds *where* something is said. With a low rate or few updates it never gets there, and whoever compares two networks on this plateau compares nothing.
 #
 # ### Live
@@ -837,11 +845,11 @@ plots.show(fig, alt=f"Which leads in errors outlast other utterances and other s
 # %% [markdown]
 # Look at the left of Figure 15.16 and at the first rows of Figure 15.17. A frozen network that has listened is far ahead of one that has not, with every number of transcripts.
 #
-# **Which parts to train depends on how much is written down.** With twenty transcripts it is better to leave the network as it is: there are too few to change it by. With a hundred the two are level. With five hundred, fine-tuning is far ahead. A pilot of ours, with one rate for all, had found fine-tuned networks behind frozen ones with a hundred, too. Tuned rates took that back. (The rates of all arms were chosen, each for itself, with voices set apart. The frozen random network asked for a rate ten times that of the others. At a lower one, which we had tried first, the lead over it looked much larger. A rival has to be tuned as well.)
+# **Which parts to train depends on how much is written down.** With twenty transcripts it is better to leave the network as it is: there are too few to change it by. With a hundred, three seeds cannot tell the two apart. With five hundred, fine-tuning is far ahead. A pilot of ours, with one rate for all, had found fine-tuned networks behind frozen ones with a hundred, too. Tuned rates took that back. (Each arm's rates were chosen with a hundred transcripts and voices set apart; with twenty and with five hundred they are the same. The frozen random network asked for a rate ten times that of the others. At a lower one, which we had tried first, the lead over it looked much larger. A rival has to be tuned as well.)
 #
-# **Against scratch** fine-tuning makes fewer errors with every number of transcripts. With a hundred we had foretold a lead that outlasts other seeds; the interval over three seeds goes below zero, and the verdict says so. The strongest rival is scratch for longer, with as many updates as listening and writing together. It takes back a small part, and the lead over it is clear by both intervals. So it was not patience.
+# **Against scratch** fine-tuning makes fewer errors with every number of transcripts. A frozen network is ahead of it with twenty and with a hundred, and clearly behind with five hundred. With a hundred we had foretold a lead that outlasts other seeds; the interval over three seeds goes below zero, and the verdict says so. The strongest rival is scratch for longer, with as many updates as listening and writing together. With a hundred it takes back a small part, and the lead over it is clear by both intervals: there patience was not it. With twenty and five hundred we did not ask.
 #
-# Did all of them write? Every arm has left the plateau of blanks. Who has many transcripts and a frozen random network leaves out the most:
+# Did all of them write? Every arm has left the plateau of blanks. The frozen random network with the most transcripts leaves out the most:
 
 # %%
 for arm, found in measured["written"]["test"].items():
@@ -850,7 +858,7 @@ for arm, found in measured["written"]["test"].items():
 # %% [markdown]
 # **Voices of another kind.** The right of Figure 15.16 is eSpeak NG's other synthesiser, after Klatt (1980). It makes speech in another way, and no network has heard it. It is the shift that needs no other data.
 #
-# All make more errors there. Fine-tuned networks stay ahead of those from scratch, by somewhat less than on voices of the kind that was heard; over seeds it is again not clear with a hundred transcripts. What was learned by listening is no property of these voices alone. It is still synthesised speech.
+# With a hundred transcripts and more, all make more errors there. Fine-tuned networks stay ahead of those from scratch, by somewhat less than on voices of the kind that was heard; over seeds it is again not clear with a hundred transcripts. What was learned by listening is no property of these voices alone. It is still synthesised speech.
 #
 # Words and phones with few labels, in the same manner:
 
@@ -874,7 +882,7 @@ plots.show(fig, alt=f"Words and phones told with few labels, from three starts a
 #
 # The frozen listener leads the frozen random network with every number of labels, by both intervals. That lead is the one that speaks for listening. Beside log-mel or MFCC alone it looks much larger, and a part of that any random network gives.
 #
-# Against scratch the answer differs by task. In phones, fine-tuning leads with up to fifty phrases, clearly; with two hundred over other utterances only. In words no lead of fine-tuning over scratch is clear over seeds: with so few labels scratch itself comes out very differently from seed to seed, and three seeds are few. Half of the lead with three labels goes when scratch gets as many updates as listening and fine-tuning together; in phones most of it stays.
+# Against scratch the answer differs by task. In phones fine-tuning is ahead with every number of phrases, clearly with twenty and more. We had foretold that this lead ends with two hundred; it does not. In words no lead of fine-tuning over scratch is clear over seeds: with so few labels scratch itself comes out very differently from seed to seed, and three seeds are few. More than half of the lead with three labels goes when scratch gets as many updates as listening and fine-tuning together; in phones most of it stays.
 
 # %%
 for task, pairs in few_labels["leads"].items():
@@ -902,8 +910,16 @@ print("; ".join(f"{name}: {count} of {len(digits)} right" for name, count in rig
 print(f"95 % interval of a half of {len(digits)}: {196 * (0.25 / len(digits)) ** 0.5:.0f} points to either side")
 
 # %% [markdown]
-# One speaker, ten clips: **a demonstration, no measurement**. The interval that the cell printed is wider than any difference that you can hope for. To say whether listening to a synthesiser helps with people one needs many speakers. `load_speech` reads a folder of your own recordings, and `docs/speech.md` says what else there is.
+# One speaker, ten clips: **a demonstration, no measurement**. The interval that the cell printed is wider than any difference between these three. To say whether listening to a synthesiser helps with people one needs many speakers. `load_speech` reads a folder of your own recordings, and `docs/speech.md` says what else there is.
 #
+# The zoo has a listener of two layers that was trained three times as long as the one above, `cpc-mini-speech`. It is loaded in one line, and can be probed and fine-tuned as any other.
+
+# %%
+from_zoo = load_pretrained("cpc-mini-speech")
+for layer in (1, 2):
+    print(f"cpc-mini-speech, layer {layer}: phones {phones_told(from_zoo, layer):.1%} (the live listener {told['after CPC']:.1%}, random {told['random BLSTM']:.1%})")
+
+# %% [markdown]
 # ### What a claim needs
 
 # %% [markdown] tags=["exercise"]
@@ -935,8 +951,8 @@ design = check("15.7", design)
 # * A random recurrent network is a strong floor. Who compares with spectra alone finds gains that no training made.
 # * Contrastive prediction recognises what comes among others. At chance it costs $\ln N$; its best score is how much more likely a frame is here than among the others.
 # * So the others decide. What an utterance's frames have in common cancels if the others are of the same utterance, and gives the answer away if they are not. Only the first is a sum over samples.
-# * A loss near 0 is a leak until proven otherwise: an encoder that reads both directions has heard the future.
-# * Hide spans, and draw their order, not their beginnings. HuBERT predicts clusters; PNMI says what clusters tell of phones.
+# * A loss near 0 is a leak until proven otherwise: where the next frame is predicted, an encoder that reads both directions has heard it.
+# * Hide spans. If their order is drawn, not their beginnings, each utterance hides the same share. HuBERT predicts clusters; PNMI says what clusters tell of phones.
 # * Probe every layer, for what you want and for what you do not want.
 # * CTC adds up all ways to say a transcript. Its plateau writes nothing: tune both rates, and look at how much is written.
 # * Voices and words of the test are new, or the measurement is of memory.

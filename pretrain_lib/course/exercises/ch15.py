@@ -191,7 +191,7 @@ def grade_cpc_loss(answer) -> str:
 DIAGNOSES = ("it has heard the future", "the voice is in both parts", "the voice gives it away", "blank plateau", "healthy")
 RIGHT_LOGS = {"A": "it has heard the future", "B": "blank plateau", "C": "the voice is in both parts", "D": "the voice gives it away", "E": "healthy"}
 CLUES = {
-    "A": "chance is 4.19, and nobody can tell so well what will be said, two frames from now, of 70. What does each frame's vector contain?",
+    "A": "chance is 4.19, and nobody can tell so well what will be said, two frames from now, of 66. What does each frame's vector contain?",
     "B": "count what it writes. Of which symbol does every frame hold a little, and which is thus the best single answer?",
     "C": "the recordings are new in both tests. What is new in the second that was known in the first?",
     "D": "the loss is lower than that of E by far, and phones are told worse than by the untrained network. What do frames of one utterance have in common "

@@ -35,7 +35,7 @@ every number of phrases, clearly, and log-mel with 3 frames on either side by 4.
 SEEDS = (161, 162, 163)
 LABELS, PHRASES = (1, 3, 10), (5, 20, 50, 200)
 CHOSEN_AT = {"words": 3, "phones": 20}  # labels a word and labelled phrases
-UPDATES, RATES, LABELLED_BATCH = 150, (1e-3, 3e-3, 1e-2, 3e-2), 16
+UPDATES, RATES, LABELLED_BATCH = 150, (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 16
 TUNED = {"pretrained": {"fine-tuned": UPDATES}, "random": {"scratch": UPDATES, "scratch, longer": UPDATES + shared.STEPS}}
 PROBED = {"pretrained": "frozen", "random": "frozen random"} | {arm: arm for arm in shared.SPECTRA}
 ARMS = tuple(PROBED)  # how to start
