@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -82,7 +82,8 @@ class Neighbours:
     def split(self, held_out: float = 0.1, seed: int = 0) -> tuple[Neighbours, Neighbours]:
         """Training and test part that share no document and no text, up to case and punctuation.
 
-        Pairs of the other documents that have a text of the test part are in neither.
+        Pairs of the other documents that have a text of the test part are in neither; what is left
+        out of the training part counts them.
 
         Args:
             held_out: share of the documents for the test part, between 0 and 1.
@@ -103,7 +104,9 @@ class Neighbours:
             raise ValueError(f"{self.name!r} cannot hold out {held_out} of {len(names)} documents: "
                              f"{len(parts[0])} pairs would be left to train on and {len(parts[1])} "
                              "to test, and each part needs two")
-        return tuple(self.subset(ids) for ids in parts)
+        training, test = (self.subset(ids) for ids in parts)
+        left_out = self.left_out | {"text of the test part": len(self) - len(training) - len(test)}
+        return replace(training, left_out=left_out), test
 
 
 def neighbouring_texts(corpus: Corpus,
