@@ -21,7 +21,14 @@ from torch import Tensor
 from ..keys import Keys
 from ..source import Columns, Samples
 from ..tasks.encoded import cut_to_longest, encode_texts
-from .corpora import docstrings_of, installed_versions, is_prose, kept, modules_of, paragraphs_of
+from .corpora import (
+    cached_documents,
+    docstrings_of,
+    installed_versions,
+    is_prose,
+    modules_of,
+    paragraphs_of,
+)
 from .document import Corpus, Document, has_word, paragraphs, plain_string, split_sentences
 
 if TYPE_CHECKING:
@@ -146,7 +153,7 @@ def named_docstrings() -> Neighbours:
         ValueError: if none of the libraries is installed.
     """
     found, names, texts, repeated = [], set(), set(), 0
-    for document in kept("named-docstrings", installed_versions(), extract_named):
+    for document in cached_documents("named-docstrings", installed_versions(), extract_named):
         name = document.labels["name"]
         if plain_string(name) in names or plain_string(document.text) in texts:
             repeated += 1
