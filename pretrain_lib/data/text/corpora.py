@@ -109,11 +109,11 @@ def cache_folder() -> Path:
 
 def read_docstrings(versions: dict[str, str]) -> Iterator[Document]:
     """The docstrings from the cache, which is written first where it does not exist."""
-    return kept("docstrings", versions, extract_docstrings)
+    return cached_documents("docstrings", versions, extract_docstrings)
 
 
-def kept(name: str, versions: dict[str, str],
-         extract: Callable[[Iterable[str]], Iterable[Document]]) -> Iterator[Document]:
+def cached_documents(name: str, versions: dict[str, str],
+                     extract: Callable[[Iterable[str]], Iterable[Document]]) -> Iterator[Document]:
     """What is extracted from libraries, from a cache, which is written first where there is none.
 
     Args:

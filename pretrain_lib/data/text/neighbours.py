@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -21,7 +21,14 @@ from torch import Tensor
 from ..keys import Keys
 from ..source import Columns, Samples
 from ..tasks.encoded import cut_to_longest, encode_texts
-from .corpora import docstrings_of, installed_versions, is_prose, kept, modules_of, paragraphs_of
+from .corpora import (
+    cached_documents,
+    docstrings_of,
+    installed_versions,
+    is_prose,
+    modules_of,
+    paragraphs_of,
+)
 from .document import Corpus, Document, has_word, paragraphs, plain_string, split_sentences
 
 if TYPE_CHECKING:
@@ -82,7 +89,8 @@ class Neighbours:
     def split(self, held_out: float = 0.1, seed: int = 0) -> tuple[Neighbours, Neighbours]:
         """Training and test part that share no document and no text, up to case and punctuation.
 
-        Pairs of the other documents that have a text of the test part are in neither.
+        Pairs of the other documents that have a text of the test part are in neither; what is left
+        out of the training part counts them.
 
         Args:
             held_out: share of the documents for the test part, between 0 and 1.
@@ -103,7 +111,9 @@ class Neighbours:
             raise ValueError(f"{self.name!r} cannot hold out {held_out} of {len(names)} documents: "
                              f"{len(parts[0])} pairs would be left to train on and {len(parts[1])} "
                              "to test, and each part needs two")
-        return tuple(self.subset(ids) for ids in parts)
+        training, test = (self.subset(ids) for ids in parts)
+        left_out = self.left_out | {"text of the test part": len(self) - len(training) - len(test)}
+        return replace(training, left_out=left_out), test
 
 
 def neighbouring_texts(corpus: Corpus,
@@ -143,7 +153,7 @@ def named_docstrings() -> Neighbours:
         ValueError: if none of the libraries is installed.
     """
     found, names, texts, repeated = [], set(), set(), 0
-    for document in kept("named-docstrings", installed_versions(), extract_named):
+    for document in cached_documents("named-docstrings", installed_versions(), extract_named):
         name = document.labels["name"]
         if plain_string(name) in names or plain_string(document.text) in texts:
             repeated += 1

@@ -151,6 +151,7 @@ def test_parts_share_neither_a_document_nor_a_text(seed):
     left = set(pairs_of(pairs)) - set(pairs_of(train)) - set(pairs_of(test))
     known = {*test.first, *test.second}
     assert left and all(a in known or b in known for a, b, _ in left)
+    assert train.left_out == {"text of the test part": len(pairs) - len(train) - len(test)} and not test.left_out
     assert pairs_of(pairs.split(0.2, seed)[1]) == pairs_of(test) != pairs_of(pairs.split(0.2, seed + 1)[1])
 
 
