@@ -1,6 +1,6 @@
 """Saved models: a folder with `config.json` and `model.safetensors`, and nothing that is executed.
 
-BERTs, ModernBERTs, ResNets, ViTs, wav2vec 2.0s and HuBERTs are saved as Hugging Face's
+BERTs, ModernBERTs, ResNets, ViTs, VideoMAEs, wav2vec 2.0s and HuBERTs are saved as Hugging Face's
 `transformers` saves them, so it reads them, and theirs can be read here; other models have a plain
 format of our own: the class's name and what its `to_config` says. The folder is written beside its
 place and renamed into it, so it is never half there.
