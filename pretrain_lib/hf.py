@@ -1,9 +1,9 @@
 """Hugging Face's format, in and out: a folder's `config.json` and the names of its tensors.
 
-A saved BERT, ModernBERT, ResNet, ViT, CLIP, wav2vec 2.0 or HuBERT is a folder as `transformers`
-writes it: `config.json` with its fields and `model.safetensors` with its keys. Which of its names
-is which of ours, each model says itself (`hugging_face`). Nothing here needs `transformers` to be
-installed.
+A saved BERT, ModernBERT, ResNet, ViT, VideoMAE, CLIP, wav2vec 2.0 or HuBERT is a folder as
+`transformers` writes it: `config.json` with its fields and `model.safetensors` with its keys. Which
+of its names is which of ours, each model says itself (`hugging_face`). Nothing here needs
+`transformers` to be installed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Saved models: a folder with `config.json` and `model.safetensors`, and nothing that is executed.
 
-BERTs, ModernBERTs, ResNets, ViTs, CLIPs, wav2vec 2.0s and HuBERTs are saved as Hugging Face's
-`transformers` saves them, so it reads them, and theirs can be read here; embedders of sentences
-are saved as `sentence-transformers` saves them. Other models have a plain format of our own: the
-name of the class and what its `to_config` says. The folder is written beside its place and renamed
-into it, so it is never half there.
+BERTs, ModernBERTs, ResNets, ViTs, VideoMAEs, CLIPs, wav2vec 2.0s and HuBERTs are saved as Hugging
+Face's `transformers` saves them, so it reads them, and theirs can be read here; embedders of
+sentences are saved as `sentence-transformers` saves them. Other models have a plain format of our
+own: the name of the class and what its `to_config` says. The folder is written beside its place and
+renamed into it, so it is never half there.
 """
 
 from __future__ import annotations

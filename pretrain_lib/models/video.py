@@ -272,7 +272,7 @@ class VideoMAEDecoder(nn.Module):
 
 
 class VideoMAEForPreTraining(VideoMAEBase):
-    """An encoder that sees the visible tubelets only, and a decoder that predicts the pixels of all.
+    """An encoder that sees the visible tubelets only, and a decoder that predicts all pixels.
 
     Args:
         config: its shape.

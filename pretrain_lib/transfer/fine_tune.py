@@ -34,9 +34,10 @@ def fine_tune(model: nn.Module, labelled: Source, num_classes: int, config: Trai
     Returns:
         What its `with_classifier` puts on, in evaluation mode, where it was trained: of a BERT or
         ModernBERT its `ForSequenceClassification`, of a ResNet or ViT its `ForImageClassification`,
-        which `save_pretrained` writes as `transformers` reads it, with the names of the classes if
-        `labelled` has them; else a `Classifier`. With `lora` the rest of its encoder is frozen, and
-        it has adapters, which `save_lora` writes and `merge_lora` adds to the weights.
+        of a VideoMAE its `ForVideoClassification`, which `save_pretrained` writes as `transformers`
+        reads it, with the names of the classes if `labelled` has them; else a `Classifier`. With
+        `lora` the rest of its encoder is frozen, and it has adapters, which `save_lora` writes and
+        `merge_lora` adds to the weights.
 
     Raises:
         TypeError: if the model does not follow the protocol.

@@ -82,12 +82,13 @@ def test_several_ranks_sum_to_one(hide):
 
 
 def test_it_learns_what_is_hidden_from_what_is_seen():
-    clean = clips.noise(64, side=2).repeat_interleave(4, 3).repeat_interleave(4, 4)[:, :1].expand(-1, 4, -1, -1, -1)
-    clean = clean * 0 + clean.mean((3, 4), keepdim=True)  # of one grey each
-    config = pl.TrainConfig(steps=60, batch_size=32, learning_rate=0.01, device="cpu")
-    trainer = pl.Trainer(clips.model(), MaskedVideo(0.5, 4, normalize=False), pl.Columns(clips=clean.contiguous()), config)
+    """Clips of one grey each: after 100 updates it errs by less than half of what the mean of all greys does."""
+    grey = clips.noise(64, frames=1, side=1).expand(-1, 4, -1, 8, 8).contiguous()
+    config = pl.TrainConfig(steps=100, batch_size=32, learning_rate=0.01, device="cpu")
+    model = clips.model(hidden_size=24, decoder_hidden_size=24)
+    trainer = pl.Trainer(model, MaskedVideo(0.5, 4, normalize=False), pl.Columns(clips=grey), config)
     trainer.fit()
-    assert trainer.history.losses[-1] < 0.5 * 0.5 * clean.var()
+    assert trainer.history.losses[-1] < 0.5 * 0.5 * grey.var()
 
 
 @pytest.mark.parametrize("settings, said", [

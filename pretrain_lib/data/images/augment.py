@@ -7,9 +7,9 @@ move pixels are matrices; neighbours among them are multiplied first and interpo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import groupby
 from math import isfinite, log, radians
 
@@ -29,10 +29,12 @@ class Transform:
 
     Attributes:
         moves_pixels: whether what the image shows lies elsewhere afterwards.
+        reads_colours: whether the channels are colours to it, or any number of pictures.
     """
 
     name = "transform"
     moves_pixels = False
+    reads_colours = False
 
     def __call__(self, images: Tensor, keys: Keys, stream: str) -> Tensor:
         """Images (B, C, H, W), changed as the keys of the B samples say, in the same shape."""
@@ -273,7 +275,8 @@ class Augmented:
     Args:
         source: any source with images.
         transforms: what to do, in this order.
-        column: the column that holds the images, (B, C, H, W).
+        column: the column that holds the images, (B, C, H, W), or clips, (B, T, C, H, W), all of
+            whose frames are moved and coloured alike.
         stream: name of this view's randomness; two views of one source need two names.
     """
 
@@ -310,6 +313,8 @@ def augmented(
 ) -> Tensor:
     """Images (B, C, H, W) after transforms in turn; moves in a row interpolate once.
 
+    Of clips, (B, T, C, H, W), all frames are moved and coloured alike.
+
     Args:
         images: of the B samples that the keys name.
         transforms: what to do, in this order.
@@ -319,16 +324,32 @@ def augmented(
     Raises:
         ValueError: if the images are of another shape or type.
     """
-    if images.ndim != 4 or images.dtype != torch.float32:
+    if images.ndim not in (4, 5) or images.dtype != torch.float32:
         raise ValueError("images must be (B, C, H, W) and float32 to be augmented, as those of an "
                          f"ImageDataset are, got {tuple(images.shape)} and {images.dtype}")
     sides = tuple(images.shape[-2:])
     named = [(t, f"{stream}.{i}.{t.name}") for i, t in enumerate(transforms)]
     for moves, group in groupby(named, key=lambda pair: isinstance(pair[0], Affine)):
         if moves:
-            matrices = [transform.matrix(keys, own, sides) for transform, own in group]
-            images = warp(images, reduce(compose, matrices))
+            matrix = reduce(compose, [move.matrix(keys, own, sides) for move, own in group])
+            images = as_channels(images, lambda pictures, matrix=matrix: warp(pictures, matrix))
         else:
             for transform, own in group:
-                images = transform(images, keys, own)
+                folded = below_one_another if transform.reads_colours else as_channels
+                images = folded(images, partial(transform, keys=keys, stream=own))
     return images
+
+
+def as_channels(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Images after a change; of clips the frames are channels of one image, (B, T · C, H, W)."""
+    if images.ndim == 4:
+        return change(images)
+    return change(images.flatten(1, 2)).unflatten(1, images.shape[1:3])
+
+
+def below_one_another(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Images after a change; of clips the frames are one image, (B, C, T · H, W)."""
+    if images.ndim == 4:
+        return change(images)
+    tall = change(images.transpose(1, 2).flatten(2, 3))
+    return tall.unflatten(2, (images.shape[1], -1)).transpose(1, 2)

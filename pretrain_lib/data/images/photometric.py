@@ -88,6 +88,7 @@ class ColourJitter(Transform):
     hue: float = 0.2
     rate: float = 0.8
     name = "colour"
+    reads_colours = True
 
     def __post_init__(self):
         for field in ("brightness", "contrast", "saturation"):
@@ -127,6 +128,7 @@ class RandomGrey(Transform):
 
     rate: float = 0.2
     name = "grey"
+    reads_colours = True
 
     def __post_init__(self):
         require_rate(self.rate)

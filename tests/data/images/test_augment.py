@@ -18,8 +18,10 @@ from pretrain_lib.data.images.augment import (
     RandomFlip,
     RandomRotate,
     RandomScale,
+    augmented,
 )
 from pretrain_lib.data.images.dataset import ImageDataset
+from pretrain_lib.data.images.photometric import Blur, ColourJitter, RandomGrey
 from pretrain_lib.data.keys import Keys
 
 EVERYTHING = [RandomCrop(3), RandomScale(0.8, 1.2), RandomRotate(30), RandomFlip(), Noise(0.1)]
@@ -202,3 +204,20 @@ def test_moves_in_turn_are_one_move():
 def test_nonsense_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_frames_of_a_clip_are_moved_and_coloured_alike():
+    """As each frame would be, had it its clip's key: with colours of which every frame has the same mean."""
+    clip = torch.rand(5, 1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).expand(-1, 4, -1, -1, -1)
+    transforms = [RandomCrop(2), RandomRotate(20), ColourJitter(rate=1.0), RandomGrey(0.5), Blur(rate=1.0), RandomFlip(0.5)]
+    keys = Keys.of(0, 5)
+    changed = augmented(clip.contiguous(), transforms, keys, "s")
+    assert changed.shape == clip.shape
+    for frame in changed.unbind(1):
+        torch.testing.assert_close(frame, augmented(clip[:, 0].contiguous(), transforms, keys, "s"), rtol=0, atol=1e-6)
+
+
+def test_frames_keep_their_places_in_a_clip():
+    clip = torch.rand(3, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for still in (RandomCrop(0), ColourJitter(0, 0, 0, 0), RandomGrey(0.0)):
+        torch.testing.assert_close(augmented(clip, [still], Keys.of(0, 3), "s"), clip, rtol=0, atol=1e-6)
