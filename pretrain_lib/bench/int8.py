@@ -1,4 +1,4 @@
-"""Int8 against fp32: the zoo's models, a sentence and a batch, as on older processors too.
+"""Int8 against fp32: the zoo's models of texts, a sentence and a batch, as on older processors too.
 
     python -m pretrain_lib.bench.int8 FILE ROUNDS     what one kind of processor takes, as JSON
 """
@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from ..compression.quantise import SIGNED, UNSIGNED, Int8Linear, chosen_for, extremes, quantize
-from ..pretrained import WEIGHTS, load_pretrained
+from ..pretrained import load_pretrained
 from ..transfer.encoders import text_classifier
-from ..zoo import ZOO
+from ..zoo import models_of
 from .timing import interleaved, ratio
 
 KINDS = ("AVX2", "AVX512_CORE_VNNI", "DEFAULT")  # of ONEDNN_MAX_CPU_ISA: the youngest to be used
@@ -61,7 +61,7 @@ def measure(rounds: int) -> list[dict]:
     how many layers multiply how; "exact" whether all their sums were those of whole numbers.
     """
     rows = []
-    for name in sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")):
+    for name in models_of("TextData"):
         whole = load_pretrained(name).eval()
         classifier = text_classifier(load_pretrained(name), 3).eval()
         for head, model in (("masked LM", whole), ("classifier", classifier)):

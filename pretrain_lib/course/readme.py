@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from statistics import mean, median
 
-from ..pretrained import WEIGHTS
-from ..zoo import ZOO
+from ..zoo import ZOO, models_of
 from .results import ROOT, machine, results
 
 BEGIN, END = "<!-- results: written by pretrain_lib.course.readme -->", "<!-- end of results -->"
@@ -21,6 +20,15 @@ def zoo_scores(name: str) -> tuple[float, str]:
     card = (ZOO / name / "README.md").read_text(encoding="utf-8")
     loss, right = re.search(rf"\*\*{name}\*\* \| ([\d.]+) \| ([\d.]+%)", card).groups()
     return float(loss), right
+
+
+def heard_by(name: str) -> tuple[str, str, str]:
+    """What a probe tells of synthesised speech by a model of the zoo, as its card says."""
+    card = (ZOO / name / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ([\d.]+%) \| ([\d.]+%) \| [\d.]+% \|$", card, re.MULTILINE)
+    *others, (_, phones, words) = rows
+    return (f"phones of synthesised voices told by a probe on `{name}`, 20 labelled phrases", f"{phones}; words, one label each, {words}",
+            "; ".join(f"{row} {phones} and {words}" for row, phones, words in others if name not in row))
 
 
 def megabytes(runs: dict) -> float:
@@ -83,9 +91,10 @@ def table() -> str:
              f"`transformers`' `Trainer` and BERT {end['theirs']:.2f}, in batches of 8 on as many tokens {smaller:.2f}; "
              f"counting neighbours {lines['bigram']:.2f}, tokens {lines['unigram']:.2f}")]
     rows.append(sooner())
-    for name in sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")):
+    for name in models_of("TextData"):
         loss, right = zoo_scores(name)
         rows.append((f"masked loss of `{name}`, nats", f"{loss:.2f}", f"right at {right} of the blanks"))
+    rows += [heard_by(name) for name in models_of("SpeechData")]
     for task, found, row in [(task, found, one["labels"].index(50)) for one in few for task, found in one["tasks"].items()]:
         right = {name: percent(runs[row]) for name, runs in found["accuracy"].items()}
         rows.append((f"{task} of a sentence, 50 labels, right (lowest to highest draw)", f"{right['zoo, fine-tuned']}; frozen {right['zoo, frozen']}",

@@ -11,116 +11,48 @@ from pathlib import Path
 
 import torch
 
-from ..data.text.tokenizer import load_tokenizer, special_ids, vocabulary_size
-from ..evaluation.common_blanks import load_common_blanks
-from ..evaluation.counting import TwoSidedBigram, Unigram, WithOwnToken, token_counts
-from ..evaluation.masked import MaskedScores, masked_scores
-from ..evaluation.sentence_pairs import pair_scores
+from ..data.speech.speech_data import SpeechData
+from ..data.text.text_data import TextData
+from ..data.text.tokenizer import load_tokenizer
 from ..pretrained import WEIGHTS, find, load_pretrained, save_pretrained
 from ..training.run_folder import library_versions
-from ..zoo import ZOO
+from ..zoo import RECIPE, ZOO
 from .pretrain import CURVES
 from .recipe import read_recipe
+from .speech_card import speech_card
+from .text_card import text_card
 
-CARD = """# {name}
-
-A small {architecture} that was trained to fill blanks in the State of the Union addresses of the presidents of the United
-States, 1790 to 2026. It comes with *Pre-training from First Principles* and serves its chapters wherever training live
-would take too long.
-
-```python
-from pretrain_lib import load_pretrained
-model = load_pretrained("{name}")                       # float32, on the CPU
-
-from transformers import pipeline
-pipeline("fill-mask", model="{folder}", dtype="float32")   # 16 bits are slow on most CPUs
-```
-
-| | |
-|---|---|
-| parameters | {parameters:,} |
-| file | {megabytes:.1f} MB, float16 |
-| trained on | all addresses but the 36 of `sotu-8192/held_out.json`: {tokens:,} tokens, seen {epochs:.1f} times |
-| recipe | `recipe.toml`, with `python -m pretrain_lib pretrain recipe.toml` |
-| log | `log.jsonl` |
-| versions | {versions} |
-
-## Scores
-
-On the blanks of `sotu-8192`, in addresses that it was not trained on (15 % of the tokens, 80/10/10):
-
-| predictor | loss (nats) | right |
-|---|---|---|
-{scores}
-{pairs}
-"Own token" lets counting use what a network uses: the token that it sees at the blank, which is the right one in a
-tenth of the cases.
-
-![Training and held-out loss over the updates, masked at the recipe's rate](curves.png)
-
-## Limits
-
-It knows one kind of speech and nothing else, and it is far too small to know facts. The addresses are speeches of their
-times: they speak of slavery and of the removal of Indian nations in the language of those who did it, and the model
-repeats that language when asked to fill a blank. It is there to be studied, not to be used on people.
-
-## Terms
-
-The addresses are in the public domain; they come with the package `sotu`. The weights are under the MIT licence of the
-course.
-"""
+CARDS = {TextData: text_card, SpeechData: speech_card}
 
 
-PAIRS = """
-Of {pairs} pairs of segments from those addresses, {share_false:.1%} of them false, it tells {accuracy:.1%} right: {of_true:.1%} of the
-true ones and {of_false:.1%} of the false. False ones are from another address of the same era.
-"""
-
-
-def publish(run: Path, recipe_file: Path, name: str) -> Path:
+def publish(run: Path, recipe_file: Path, name: str, zoo: Path = ZOO) -> Path:
     """Puts a run's model into the zoo, and says on its card what it can do.
 
     Args:
         run: the run's folder.
         recipe_file: the recipe that it carried out.
         name: the model's name in the zoo.
+        zoo: where its folder is made.
 
     Returns:
         The model's folder.
     """
     recipe = read_recipe(recipe_file)
-    source, folder = find(run), ZOO / name
-    save_pretrained(load_pretrained(source), folder, load_tokenizer(source), dtype=torch.float16)
-    shutil.copy(recipe_file, folder / "recipe.toml")
+    source, folder = find(run), zoo / name
+    tokenizer = load_tokenizer(source) if recipe.data.kind is TextData else None
+    save_pretrained(load_pretrained(source), folder, tokenizer, dtype=torch.float16)
+    shutil.copy(recipe_file, folder / RECIPE)
     for file in ("log.jsonl", CURVES):
         shutil.copy(run / file, folder / file)
     model = load_pretrained(folder)  # as stored, in 16 bits
-    _, tokenizer, blanks = load_common_blanks()
     data = recipe.data.kind.open(recipe.data.config, run)
-    training, _ = data.documents
-    mask = special_ids(tokenizer).mask
-    unigram = Unigram(token_counts(training, vocabulary_size(tokenizer)))
-    bigram = TwoSidedBigram(training, vocabulary_size(tokenizer), special_ids(tokenizer))
-    predictors = {"unigram counts": unigram, "bigram counts, both sides": bigram,
-                  "bigram counts, own token": WithOwnToken(bigram, mask), f"**{name}**": model}
-    seen = recipe.train.steps * recipe.train.batch_size * data.config.length
-    card = CARD.format(
-        name=name, folder=f"pretrain_lib/zoo/{name}", architecture=type(model).__name__,
-        parameters=sum(p.numel() for p in model.parameters()),
-        megabytes=(folder / WEIGHTS).stat().st_size / 1e6, tokens=training.tokens,
-        epochs=seen / training.tokens,
-        versions=", ".join(f"{key} {value}" for key, value in library_versions().items()),
-        scores="\n".join(score_row(key, masked_scores(predictor, blanks))
-                         for key, predictor in predictors.items()),
-        pairs=PAIRS.format(**vars(pair_scores(model, data.held_out)))
-        if data.config.pairs == "next_sentence" else "")
+    facts = {"name": name, "architecture": type(model).__name__,
+             "parameters": sum(p.numel() for p in model.parameters()),
+             "megabytes": (folder / WEIGHTS).stat().st_size / 1e6,
+             "versions": ", ".join(f"{key} {value}" for key, value in library_versions().items())}
+    card = CARDS[recipe.data.kind](model, name, recipe, data, facts)
     (folder / "README.md").write_text(card, encoding="utf-8")
     return folder
-
-
-def score_row(name: str, scores: MaskedScores) -> str:
-    """A line of the card's table."""
-    return f"| {name} | {scores.loss:.3f} | {scores.accuracy:.1%} |"
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import pretrain_lib
 from pretrain_lib.course.addresses import badges
-from pretrain_lib.course.exercises import ch14
+from pretrain_lib.course.exercises import ch14, ch15
 from pretrain_lib.course.markdown import caption, escaped
 from pretrain_lib.course.results import ROOT
-from pretrain_lib.course.site import clinic, clinic_images, findings, glossary, reference
+from pretrain_lib.course.site import clinic, clinic_images, clinic_speech, findings, glossary, reference
 from pretrain_lib.course.site.__main__ import main, without_dead_links
 from pretrain_lib.course.site.chapters import Chapter, chapter_names, linked
 from pretrain_lib.course.sources import chapter_cells, chapter_sources, first_cell
@@ -244,14 +244,70 @@ def test_the_logs_of_exercise_14_4_are_those_runs(image_runs):
     assert ch14.LOGS == {letter: clinic_images.as_text(runs[name], None if name == "collapsed" else chance, untrained) for letter, name in order.items()}
 
 
+@pytest.fixture
+def speech_wards():
+    logs = json.loads(clinic.LOGS.read_text(encoding="utf-8"))
+    return logs["prediction"], logs["transcripts"], logs["words"]
+
+
+def late(run: dict, after: int) -> float:
+    """The mean training loss after so many updates."""
+    return mean(loss for step, loss in run["training"] if step > after)
+
+
+def test_the_clinic_shows_what_its_page_says_of_prediction(speech_wards):
+    ward, *_ = speech_wards
+    chance, runs = ward["lines"]["chance"], ward["runs"]
+    assert chance == pytest.approx(math.log(1 + clinic_speech.NEGATIVES), abs=1e-4)
+    healthy, future, voice = (runs[name] for name in ("healthy prediction", "heard the future", "voice gives it away"))
+    loss = {id(run): late(run, 200) for run in runs.values()}
+    untrained = healthy["phones"][0][1], healthy["voices"][0][1]
+    assert all((run["phones"][0][1], run["voices"][0][1]) == untrained for run in runs.values())
+    last = {id(run): (run["phones"][-1][1], run["voices"][-1][1]) for run in runs.values()}
+    assert 0.45 * chance < loss[id(healthy)] < 0.55 * chance
+    assert last[id(healthy)][0] > untrained[0] + 0.02 and last[id(healthy)][1] < untrained[1] - 0.1
+    assert loss[id(future)] < 0.15 * loss[id(healthy)] and abs(last[id(future)][0] - untrained[0]) < 0.005
+    assert loss[id(voice)] < loss[id(healthy)] - 0.5 and last[id(voice)][0] < untrained[0] - 0.01
+    assert last[id(voice)][1] > last[id(healthy)][1] + 0.05
+
+
+def test_the_clinic_shows_what_its_page_says_of_transcripts(speech_wards):
+    _, ward, _ = speech_wards
+    nothing, healthy, plateau = ward["lines"]["hears nothing"], *(ward["runs"][name] for name in ("healthy transcripts", "blank plateau"))
+    assert all(share == 0 for step, share in healthy["written"] if step <= 60) and all(share == 0 for _, share in plateau["written"])
+    assert all(rate == 1 for _, rate in plateau["error"]) and healthy["error"][-1][1] < 0.5 and healthy["written"][-1][1] > 0.75
+    assert late(healthy, 500) < 0.15 * nothing and 0.7 * nothing < late(plateau, 500) < 0.9 * nothing
+    resting = [loss for step, loss in plateau["training"] if 100 <= step <= 220]
+    assert abs(mean(resting) - nothing) < 0.15
+
+
+def test_the_clinic_shows_what_its_page_says_of_words(speech_wards):
+    *_, ward = speech_wards
+    run, = ward["runs"].values()
+    same, other = (dict(run[kind]) for kind in ("same voices", "other voices"))
+    assert late(run, 150) < 0.1 and max(same) == clinic_speech.STEPS["words"]
+    assert 0.03 < same[200] < 0.07 and 0.22 < other[200] < 0.3
+    assert all(other[step] > same[step] for step in same if step >= 30)
+
+
+def test_the_logs_of_exercise_15_3_are_those_runs(speech_wards):
+    prediction, written, words = (ward["runs"] for ward in speech_wards)
+    assert ch15.LOGS == {
+        "A": clinic_speech.prediction_as_text(prediction["heard the future"], "their own utterance"),
+        "B": clinic_speech.transcripts_as_text(written["blank plateau"], speech_wards[1]["lines"]["hears nothing"]),
+        "C": clinic_speech.words_as_text(words["voice in both parts"]),
+        "D": clinic_speech.prediction_as_text(prediction["voice gives it away"], "other utterances"),
+        "E": clinic_speech.prediction_as_text(prediction["healthy prediction"], "their own utterance")}
+
+
 def test_measuring_one_loss_leaves_the_others_as_they_are(tmp_path, monkeypatch):
-    before = clinic.LOGS.read_text(encoding="utf-8")
+    before, stub = json.loads(clinic.LOGS.read_text(encoding="utf-8")), {"loss": "loss", "lines": {}, "runs": {}}
     monkeypatch.setattr(clinic, "LOGS", tmp_path / "clinic.json")
-    clinic.LOGS.write_text(before, encoding="utf-8")
-    alike = clinic.WARDS["views alike"]._replace(measure=lambda: {"loss": "loss", "lines": {}, "runs": {}})
-    monkeypatch.setitem(clinic.WARDS, "views alike", alike)
+    clinic.LOGS.write_text(json.dumps(before), encoding="utf-8")
+    monkeypatch.setitem(clinic.WARDS, "views alike", clinic.WARDS["views alike"]._replace(measure=lambda: stub))
     clinic.main(["views alike"])
-    assert clinic.LOGS.read_text(encoding="utf-8") == before[:before.index('"views alike"')] + '"views alike": {"loss": "loss", "lines": {}, "runs": {}}}\n'
+    after = json.loads(clinic.LOGS.read_text(encoding="utf-8"))
+    assert after == before | {"views alike": stub} and list(after) == list(before) == list(clinic.WARDS)
     with pytest.raises(SystemExit):
         clinic.main(["nonsense"])
 

@@ -191,39 +191,45 @@ def grade_cpc_loss(answer) -> str:
 DIAGNOSES = ("it has heard the future", "the voice is in both parts", "the voice gives it away", "blank plateau", "healthy")
 RIGHT_LOGS = {"A": "it has heard the future", "B": "blank plateau", "C": "the voice is in both parts", "D": "the voice gives it away", "E": "healthy"}
 CLUES = {
-    "A": "chance is 4.19, and nobody can tell so well what will be said, two frames from now, of 66. What does each frame's vector contain?",
-    "B": "count what it writes. Of which symbol does every frame hold a little, and which is thus the best single answer?",
+    "A": "chance is 3.50, and nobody can tell so well what will be said, up to four frames from now. What does each frame's vector contain?",
+    "B": "the loss falls, and yet: count what it writes. Of which symbol does every frame hold a little, and which is thus the best single answer?",
     "C": "the recordings are new in both tests. What is new in the second that was known in the first?",
     "D": "the loss is lower than that of E by far, and phones are told worse than by the untrained network. What do frames of one utterance have in common "
          "that frames of others lack?",
-    "E": "far below chance and not near 0; phones are ahead of the untrained network and get better with the loss, voices get worse",
+    "E": "far below chance and not near 0; phones are told better than by the untrained network, and voices worse",
 }
-# Measured: one run each of networks of 96 units a direction, with the data of the chapter and seed 0.
+# Written by pretrain_lib.course.site.clinic_speech, of the runs in docs/clinic.json that
+# `python -m pretrain_lib.course.site.clinic prediction transcripts words` measures.
 LOGS = {
-    "A": """pretraining: the frame two ahead, told from all frames of its utterance, chance 4.19
-update     loss   phones, probe   phones, untrained
-    20    1.714           0.329               0.307
-    60    0.656           0.332               0.307
-   120    0.266           0.328               0.307""",
-    "B": """transcripts by CTC, 20 phrases to learn from, test on other voices
-update   symbols written, of 100 said   phone error rate
-    20                              0              1.000
-   100                              0              1.000
-   200                              0              1.000""",
-    "C": """words, a probe that has learned from 10 recordings of each
-test                                            accuracy
-600 other recordings, set apart at random          0.910
-800 recordings by speakers who came in later       0.783""",
+    "A": """pretraining: frames up to four ahead, told from 32 frames of their own utterance, chance 3.50
+   update     loss   phones, probe   voices, probe
+untrained                    0.307           0.522
+      100    0.400           0.317           0.340
+      200    0.183           0.309           0.325
+      300    0.207           0.309           0.305""",
+    "B": """transcripts of single words by CTC, test on other voices; the best answer that hears nothing costs 3.69
+update     loss   phones written, of 100 said   phone error rate
+    60   13.536                             0              1.000
+   150    3.473                             0              1.000
+   300    3.238                             0              1.000
+   600    2.855                             0              1.000""",
+    "C": """words, share that is wrong in two tests: recordings set apart at random, and recordings by speakers who came in later
+update     loss   set apart at random   speakers who came in later
+    50    1.063                    0.287                      0.443
+   100    0.104                    0.072                      0.259
+   200    0.040                    0.052                      0.259""",
     "D": """pretraining: frames up to four ahead, told from 32 frames of other utterances, chance 3.50
-update     loss   phones, probe   voices, probe
-   100    1.697           0.317           0.463
-   500    0.836           0.268           0.502
-untrained                 0.307           0.522""",
+   update     loss   phones, probe   voices, probe
+untrained                    0.307           0.522
+      100    1.345           0.307           0.452
+      200    1.141           0.290           0.442
+      300    1.037           0.293           0.450""",
     "E": """pretraining: frames up to four ahead, told from 32 frames of their own utterance, chance 3.50
-update     loss   phones, probe   voices, probe
-   100    2.055           0.340           0.440
-   500    1.580           0.354           0.357
-untrained                 0.307           0.522""",
+   update     loss   phones, probe   voices, probe
+untrained                    0.307           0.522
+      100    1.810           0.340           0.433
+      200    1.708           0.345           0.385
+      300    1.721           0.342           0.385""",
 }
 grade_logs = grade_diagnoses(RIGHT_LOGS, DIAGNOSES, CLUES)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .. import plots
 from ..results import ROOT
-from . import clinic_images, clinic_text
+from . import clinic_images, clinic_speech, clinic_text
 
 LOGS = ROOT / "docs" / "clinic.json"
 
@@ -41,11 +41,18 @@ class Ward(NamedTuple):
 
 
 LOSS = Panel(None, 6.5, {"training": ("training loss", plots.ORANGE), "held out": ("held-out blanks", plots.BLUE)})
+LOSS_OF_SPEECH = LOSS._replace(top=4)
 RANK = Panel("effective rank of the features", clinic_images.HEAD[0], {"rank": ("", plots.BLUE)})
+TOLD = Panel("share that a probe tells", 0.7, {"phones": ("phones", plots.BLUE), "voices": ("voices", plots.GREEN)})
+WRITTEN = Panel("for each phone that was said", 1.3, {"error": ("errors", plots.BLUE), "written": ("written", plots.GREEN)})
+WRONG = Panel("share of words that are wrong", 1.0, {"same voices": ("other clips by these voices", plots.BLUE), "other voices": ("other voices", plots.GREEN)})
 WARDS = {
     "masked tokens": Ward(clinic_text.measure, (LOSS,)),
     "contrast": Ward(clinic_images.measure_contrast, (LOSS, RANK)),
     "views alike": Ward(clinic_images.measure_alike_only, (LOSS, RANK)),
+    "prediction": Ward(clinic_speech.measure_prediction, (LOSS_OF_SPEECH, TOLD)),
+    "transcripts": Ward(clinic_speech.measure_transcripts, (LOSS._replace(top=12), WRITTEN)),
+    "words": Ward(clinic_speech.measure_words, (LOSS_OF_SPEECH, WRONG)),
 }
 
 
