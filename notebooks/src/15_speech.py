@@ -387,7 +387,7 @@ for name, log in LOGS.items():
 # %% tags=["exercise"]
 ### BEGIN SOLUTION
 # A: better than anybody could predict, and phones hardly better for it: the answer was among the inputs; B: nothing is written, nothing is learned yet
-# C: new recordings by known speakers against new speakers; D: the lowest loss for its chance, and phones below untrained; E: phones rise, voices fall
+# C: new recordings by known speakers against new speakers; D: a lower loss than that of E at the same chance, and phones below untrained; E: phones rise, voices fall
 diagnoses = {"A": "it has heard the future", "B": "blank plateau", "C": "the voice is in both parts", "D": "the voice gives it away", "E": "healthy"}
 ### END SOLUTION
 diagnoses = check("15.3", diagnoses)
