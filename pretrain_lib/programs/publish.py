@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -49,10 +50,18 @@ def publish(run: Path, recipe_file: Path, name: str, zoo: Path = ZOO) -> Path:
     facts = {"name": name, "architecture": type(model).__name__,
              "parameters": sum(p.numel() for p in model.parameters()),
              "megabytes": (folder / WEIGHTS).stat().st_size / 1e6,
+             "held_out": held_out_losses(folder / "log.jsonl"),
              "versions": ", ".join(f"{key} {value}" for key, value in library_versions().items())}
     card = CARDS[recipe.data.kind](model, name, recipe, data, facts)
     (folder / "README.md").write_text(card, encoding="utf-8")
     return folder
+
+
+def held_out_losses(log: Path) -> dict[int, float]:
+    """The loss on held-out samples after each number of updates at which a run was evaluated."""
+    records = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    return {record["step"]: record["evaluation"]["loss"]
+            for record in records if "evaluation" in record}
 
 
 if __name__ == "__main__":

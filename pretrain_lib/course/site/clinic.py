@@ -45,7 +45,7 @@ LOSS_OF_SPEECH = LOSS._replace(top=4)
 RANK = Panel("effective rank of the features", clinic_images.HEAD[0], {"rank": ("", plots.BLUE)})
 TOLD = Panel("share that a probe tells", 0.7, {"phones": ("phones", plots.BLUE), "voices": ("voices", plots.GREEN)})
 WRITTEN = Panel("for each phone that was said", 1.3, {"error": ("errors", plots.BLUE), "written": ("written", plots.GREEN)})
-WRONG = Panel("share of words that are wrong", 1.0, {"same voices": ("other clips by these voices", plots.BLUE), "other voices": ("other voices", plots.GREEN)})
+WRONG = Panel("share of words that are wrong", 1.0, {"same voices": ("known voices", plots.BLUE), "other voices": ("other voices", plots.GREEN)})
 WARDS = {
     "masked tokens": Ward(clinic_text.measure, (LOSS,)),
     "contrast": Ward(clinic_images.measure_contrast, (LOSS, RANK)),
@@ -74,7 +74,7 @@ def drawn(panels: tuple[Panel, ...], logged: dict, run: dict):
             draw_lines(ax, logged["lines"], last)
         for kind, (label, colour) in panel.curves.items():
             if kind in run:
-                ax.plot(*zip(*run[kind]), color=colour, label=label)
+                ax.plot(*zip(*run[kind]), color=colour, label=label, clip_on=panel.ylabel is None)  # a loss may begin above the top
         ax.set(xlabel="updates", ylabel=panel.ylabel or logged["loss"], xlim=(0, last), ylim=(0, panel.top))
         if any(label for label, _ in panel.curves.values()):
             ax.legend(frameon=False, loc="upper right")
