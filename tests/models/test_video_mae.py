@@ -11,7 +11,6 @@ from transformers.models.videomae.modeling_videomae import get_sinusoid_encoding
 from vits import assert_equal, drawn_anew
 
 import pretrain_lib as pl
-from pretrain_lib.data.keys import Keys
 from pretrain_lib.hf import from_hugging_face, to_hugging_face
 from pretrain_lib.models.tubelets import tubelets, untubelets
 from pretrain_lib.models.video import waves
