@@ -567,7 +567,7 @@ class TestErrors:
             objective(rate=rate)
 
     def test_an_unknown_unit(self):
-        with pytest.raises(ValueError, match="token, word, span, got 'sentence'"):
+        with pytest.raises(ValueError, match="token, word, span, entity, got 'sentence'"):
             objective("sentence")
 
     @pytest.mark.parametrize("replace", [(0.8, 0.1, 0.2), (1.1, -0.1, 0), (0.9, 0.1), (),

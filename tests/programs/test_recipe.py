@@ -122,7 +122,7 @@ def test_a_recipe_in_the_form_of_before_is_the_same_recipe(then, now, tmp_path):
     ("architecture = 'bert'\n[masking]\nrate = '0.3'", "rate must be a finite number, got '0.3'"),
     ("architecture = 'bert'\n[masking]\nrate = nan", "rate must be a finite number, got nan"),
     ("architecture = 'bert'\n[masking]\nunit = 'wrd'",
-     "unit must be one of token, word, span, got 'wrd'"),
+     "unit must be one of token, word, span, entity, got 'wrd'"),
     ("architecture = 'bert'\n[masking]\nmasked = 1.1", "masked must be between 0 and 1, got 1.1"),
     ("architecture = 'bert'\n[masking]\nmasked = 0.75\nrandom = 0.3",
      "random must be between 0 and 0.25, what masked=0.75 leaves, got 0.3"),
