@@ -114,8 +114,10 @@ class Triples(Columns):
 
     def _mask(self, known: dict, first: Tensor, second: Tensor) -> Tensor:
         mask = torch.zeros(len(first), len(self.entities), dtype=torch.bool)
-        for row, pair in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-            mask[row, known.get(pair, [])] = True
+        pairs = zip(first.tolist(), second.tolist(), strict=True)
+        answers = [known.get(pair, []) for pair in pairs]
+        rows = [row for row, these in enumerate(answers) for _ in these]
+        mask[rows, list(chain.from_iterable(answers))] = True
         return mask
 
     def split(self, held_out: float = 0.1, seed: int = 0) -> tuple[Triples, Triples]:
