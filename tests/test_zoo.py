@@ -107,7 +107,7 @@ class TestModelOfSpeech:
         negatives = read_recipe(folder / "recipe.toml").objective.config.num_negatives
         assert max(losses) < 0.8 * math.log(1 + negatives)
         card = (folder / "README.md").read_text(encoding="utf-8")
-        assert (f"{min(losses):.2f} nats, and {losses[-1]:.2f} at the end" in card) == (losses[-1] > min(losses))
+        assert (f"{min(losses):.2f} nats, and {losses[-1]:.2f} at the end" in card) == (losses[-1] > 1.02 * min(losses))
 
     @pytest.mark.slow
     def test_its_scores_are_those_on_its_card_and_ahead_of_random_ones(self, folder):

@@ -398,14 +398,14 @@ diagnoses = check("15.3", diagnoses)
 # Equation (15.1) left open which frames are the wrong answers. Two answers suggest themselves. Take frames of the *same* utterance, or take frames of *other* utterances of the batch, of which there are more and more different ones. Most people's first guess is that the second is better: more negatives, more variety.
 
 # %%
-plots.show(diagrams.two_kinds_of_others(), "Told from frames of the same utterance only what is said helps; told from other utterances, voice and room give the answer away. Above, the five phones of one word, of which one is to be found; below, the same one among phones of two other voices.", number="15.6")
+plots.show(diagrams.two_kinds_of_others(), "Told from frames of the same utterance only what is said helps; told from other utterances, voice and room help, too. Above, the five phones of one word, of which one is to be found; below, the same one among phones of two other voices.", number="15.6")
 
 # %% [markdown]
 # Now take equation (15.2) and put both in. Let $u$ stand for all that stays the same through an utterance: voice, room, noise, loudness. Other utterances' frames are drawn from $q(z) = p(z)$, and the best score is $\log p(z \mid c) / p(z)$. The past $c$ tells $u$ within a few frames, so that this splits:
 #
 # $$\log \frac{p(z \mid c)}{p(z)} = \underbrace{\log \frac{p(z \mid u)}{p(z)}}_{\text{whose voice is it?}} + \underbrace{\log \frac{p(z \mid c)}{p(z \mid u)}}_{\text{what is said?}} \tag{15.3}$$
 #
-# Frames of the same utterance are drawn, roughly, from $q(z) = p(z \mid u)$, and only the second part is left: **whatever an utterance's frames have in common cancels, and earns nothing.** With other utterances the first part can be had at once, whatever was said, and a small network with few updates takes what it can have at once. The theory does not say that phones are *not* learned in the end. It says what comes first.
+# Frames of the same utterance are drawn, roughly, from $q(z) = p(z \mid u)$, and only the second part is left: **whatever an utterance's frames have in common cancels, and earns nothing.** With other utterances the first part can be had as well, whatever was said. Our guess is that a small network with few updates takes it first. The theory does not say so, nor that phones are *not* learned in the end: it has to be measured.
 #
 # There is a second difference, and it is one of book-keeping. Told from its own frames, a sample's loss depends on that sample alone; the objective is a sum over samples, `separable`, and everything in chapters 05 and 10 about micro-batches and resuming holds. Told from others, it depends on who else is in the batch.
 
@@ -912,7 +912,7 @@ print(f"95 % interval of a half of {len(digits)}: {196 * (0.25 / len(digits)) **
 # %% [markdown]
 # One speaker, ten clips: **a demonstration, no measurement**. The interval that the cell printed is wider than any difference between these three. To say whether listening to a synthesiser helps with people one needs many speakers. `load_speech` reads a folder of your own recordings, and `docs/speech.md` says what else there is.
 #
-# The zoo has a listener of two layers that was trained three times as long as the one above, `cpc-mini-speech`. It is loaded in one line, and can be probed and fine-tuned as any other.
+# The zoo has a listener of two layers that was trained for longer than the one above, `cpc-mini-speech`. It is loaded in one line, and can be probed and fine-tuned as any other.
 
 # %%
 from_zoo = load_pretrained("cpc-mini-speech")
@@ -950,7 +950,7 @@ design = check("15.7", design)
 # * A log-mel keeps the energies of bands that are narrow where ears hear finely; phase and loudness of the clip are thrown away. MFCC are its coarse shape.
 # * A random recurrent network is a strong floor. Who compares with spectra alone finds gains that no training made.
 # * Contrastive prediction recognises what comes among others. At chance it costs $\ln N$; its best score is how much more likely a frame is here than among the others.
-# * So the others decide. What an utterance's frames have in common cancels if the others are of the same utterance, and gives the answer away if they are not. Only the first is a sum over samples.
+# * So the others decide. What an utterance's frames have in common cancels if the others are of the same utterance, and is of use if they are not: then the network keeps the voice, and we found it no better for phones than a random one. Only the first is a sum over samples.
 # * A loss near 0 is a leak until proven otherwise: where the next frame is predicted, an encoder that reads both directions has heard it.
 # * Hide spans. If their order is drawn, not their beginnings, each utterance hides the same share. HuBERT predicts clusters; PNMI says what clusters tell of phones.
 # * Probe every layer, for what you want and for what you do not want.
