@@ -1,24 +1,36 @@
 """Runs chapters without a screen and says what came of them.
 
-    python -m pretrain_lib.course.run [CHAPTER ...] [--scale smoke|laptop|gpu]
+    python -m pretrain_lib.course.run [CHAPTER ...] [--scale smoke|laptop|gpu] [--jobs N]
+
+Chapters run side by side, as many as the cores can serve; what came of them is told in order. Those
+that time things run after the others, alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import nbformat
 
 from .dial import SCALE, SCALES
 from .headline import MIME
-from .kernel import NotebookFailed, execute
+from .kernel import NotebookFailed, execute, terminate_as_interrupt
 from .chapters import UnknownChapter, select_chapters
+from .cores import usable_cores
 from .sources import NOTEBOOKS, ROOT
+
+ALONE = ("09", "10", "13")  # chapters whose headlines are times
 
 
 @dataclass
@@ -32,12 +44,12 @@ class Outcome:
 
 
 class Line:
-    """A chapter's line on the screen: rewritten in place on a terminal, printed once elsewhere."""
+    """A chapter's line on the screen: rewritten in place on a terminal, if it has the screen for itself."""
 
-    def __init__(self, chapter: str, cells: int):
+    def __init__(self, chapter: str, cells: int, alone: bool):
         self.chapter, self.cells = chapter, cells
         self.start = time.perf_counter()
-        self.live = sys.stdout.isatty()
+        self.live = alone and sys.stdout.isatty()
         if not self.live:
             print(f"{chapter}: running {cells} cells", flush=True)
 
@@ -55,13 +67,13 @@ class Line:
             self.show(f"cell {index + 1} of {self.cells}")
 
 
-def run_chapter(path: Path, scale: str, timeout: int) -> Outcome:
+def run_chapter(path: Path, scale: str, timeout: int, alone: bool = True) -> Outcome:
     """Executes one notebook; its executed copy goes to build/notebooks/."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    line = Line(path.stem, len(notebook.cells))
+    line = Line(path.stem, len(notebook.cells), alone)
     failure = ""
     try:
         execute(notebook, NOTEBOOKS, scale, timeout=timeout, on_cell=line.cell)
@@ -74,6 +86,57 @@ def run_chapter(path: Path, scale: str, timeout: int) -> Outcome:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     headlines = [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
     return Outcome(path.stem, line.seconds, failure, headlines)
+
+
+def tell(outcome: Connection, path: Path, scale: str, timeout: int) -> None:
+    """Runs a chapter in a process of its own, which only SIGTERM ends before its time."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        outcome.send(run_chapter(path, scale, timeout, alone=False))
+    except KeyboardInterrupt:  # its kernel has ended, and the thread that spoke with it need not say so
+        os._exit(130)
+
+
+def side_by_side(paths: list[Path], scale: str, timeout: int, jobs: int) -> Iterator[Outcome]:
+    """What comes of chapters of which so many run at a time, in their order; interrupted, all are ended."""
+    context, processes = get_context("spawn"), []
+
+    def outcome(path: Path) -> Outcome:
+        ours, theirs = context.Pipe(duplex=False)
+        processes.append(context.Process(target=tell, args=(theirs, path, scale, timeout)))
+        processes[-1].start()
+        theirs.close()
+        try:
+            return ours.recv()
+        except EOFError:
+            return Outcome(path.stem, 0.0, "its process ended early")
+
+    with ThreadPoolExecutor(jobs) as threads, terminate_as_interrupt():
+        try:
+            for told in [threads.submit(outcome, path) for path in paths]:
+                yield told.result()
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            raise
+
+
+def outcomes_of(chosen: list[Path], scale: str, timeout: int, jobs: int) -> Iterator[Outcome]:
+    """What comes of each chapter: of those side by side in their order, then of those that run alone."""
+    alone = [path for path in chosen if path.stem[:2] in ALONE]
+    others = [path for path in chosen if path not in alone]
+    if min(jobs, len(others)) > 1:
+        yield from side_by_side(others, scale, timeout, jobs)
+    else:
+        alone = chosen
+    for path in alone:
+        yield run_chapter(path, scale, timeout)
+
+
+def threads() -> int:
+    """How many threads a chapter computes with."""
+    return int(os.environ.get("OMP_NUM_THREADS", "") or usable_cores())
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -94,6 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="course.py run", description=__doc__.splitlines()[0])
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="such as 02; all if none is named")
     parser.add_argument("--scale", choices=SCALES, default=SCALE)
+    parser.add_argument("--jobs", type=int, default=max(1, usable_cores() // threads()), metavar="N",
+                        help="chapters side by side; by default as many as the cores can serve")
     parser.add_argument("--timeout", type=int, default=1800, metavar="SECONDS", help="for one cell")
     options = parser.parse_args(arguments)
     try:
@@ -103,15 +168,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     outcomes = []
     try:
-        for path in chosen:
-            outcomes.append(run_chapter(path, options.scale, options.timeout))
-            if outcomes[-1].failure:
-                print(f"\n{outcomes[-1].failure}\n", file=sys.stderr)
+        for outcome in outcomes_of(chosen, options.scale, options.timeout, options.jobs):
+            outcomes.append(outcome)
+            if outcome.failure:
+                print(f"\n{outcome.chapter}: {outcome.failure}\n", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
     finally:
         if outcomes:
+            outcomes.sort(key=lambda outcome: outcome.chapter)
             print("\n" + table(outcomes))
             if options.scale == "smoke" and not all(h["met"] for o in outcomes for h in o.headlines):
                 print("At the scale smoke too little is computed to meet every bound.")

@@ -81,22 +81,51 @@ def test_a_cell_that_takes_too_long_is_stopped(course):
     assert not kernels_of(course)
 
 
+def test_chapters_run_side_by_side_and_are_told_in_order(course):
+    """Each waits until the other has begun: one after the other they would wait for ever."""
+    from nbformat import v4, write
+
+    wait = "import pathlib, time\npathlib.Path('{}').touch()\nwhile not pathlib.Path('{}').exists(): time.sleep(0.1)"
+    for mine, other in (("95", "96"), ("96", "95")):
+        write(v4.new_notebook(cells=[v4.new_code_cell(wait.format(mine, other))]), course / "notebooks" / f"{mine}_waits.ipynb")
+    answer = tool(course, "run", "96", "95", "--jobs", "2", "--timeout", "60")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert [line.split()[:2] for line in answer.stdout.splitlines()[-2:]] == [["95_waits", "passed"], ["96_waits", "passed"]]
+    assert not kernels_of(course)
+
+
+def test_what_measures_time_runs_after_the_others_and_alone(monkeypatch):
+    from pathlib import Path
+
+    from pretrain_lib.course import run
+
+    ran = []
+    monkeypatch.setattr(run, "run_chapter", lambda path, *_: ran.append(path.stem[:2]) or run.Outcome(path.stem, 1.0))
+    monkeypatch.setattr(run, "side_by_side", lambda paths, *_: [run.Outcome(f"{path.stem} beside others", 1.0) for path in paths])
+    chapters = [Path(f"{number}_x.ipynb") for number in ("08", "09", "10", "11", "13")]
+    told = [outcome.chapter for outcome in run.outcomes_of(chapters, "laptop", 60, jobs=2)]
+    assert told == ["08_x beside others", "11_x beside others", "09_x", "10_x", "13_x"]
+    ran.clear()
+    assert len(list(run.outcomes_of(chapters, "laptop", 60, jobs=1))) == 5 and ran == ["08", "09", "10", "11", "13"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_no_kernel_outlives_an_interrupted_run(course, number):
+@pytest.mark.parametrize("chapters", [["97"], ["97", "98", "--jobs", "2"]], ids=["alone", "side by side"])
+def test_no_kernel_outlives_an_interrupted_run(course, number, chapters):
     add_cell(course, "open('started', 'w').close()\nimport time\ntime.sleep(600)")
     started = course / "notebooks" / "started"
     started.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pretrain_lib.course.run", "97"]
+    command = [sys.executable, "-m", "pretrain_lib.course.run", *chapters]
     run = subprocess.Popen(command, cwd=course, env=environment(), stderr=subprocess.PIPE, text=True,
                            start_new_session=True, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not started.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert started.exists() and kernels_of(course)
-    run.send_signal(number)
+    os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)  # Ctrl-C reaches the whole group
     _, errors = run.communicate(timeout=30)
-    assert run.returncode == 130, errors
+    assert run.returncode == 130 and "Traceback" not in errors, errors
     assert not kernels_of(course)
 
 
