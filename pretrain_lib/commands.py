@@ -10,6 +10,7 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 
 from .data.tables.dialect import Dialect
+from .programs.embed import embed
 from .programs.fill import fill
 from .programs.finetune import finetune
 from .programs.predict import predict
@@ -160,7 +161,7 @@ def bench(words: list[str]) -> None:
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
-            "predict": predict, "fill": fill, "generate": generate, "bench": bench}
+            "predict": predict, "embed": embed, "fill": fill, "generate": generate, "bench": bench}
 
 
 # ------------------------------------------------------------------------------------- reading

@@ -84,9 +84,9 @@ def begin(folder: Path, about: dict) -> None:
     Raises:
         ValueError: if it holds parts of something else.
     """
-    place = folder / ABOUT
-    if place.is_file() and json.loads(place.read_text(encoding="utf-8")) != about:
-        raise ValueError(f"{folder} holds parts of other answers, of another model or file: delete "
-                         "it, or choose another --output")
+    place, text = folder / ABOUT, json.dumps(about)
+    if place.is_file() and json.loads(place.read_text(encoding="utf-8")) != json.loads(text):
+        raise ValueError(f"{folder} holds parts of something else, of another model, file or "
+                         "option: delete it, or choose another --output")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(place, json.dumps(about))
+    write_text(place, text)

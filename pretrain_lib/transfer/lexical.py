@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from .tfidf import TERMS, weights_of, within_words
 
+Terms = Literal["words", "characters"]
 
-def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: str = "words",
+
+def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: Terms = "words",
                 k1: float = 1.5, b: float = 0.75) -> Tensor:
     """The BM25 score of each query with each document.
 
@@ -54,7 +57,7 @@ def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: str = "
 
 
 def tfidf_scores(queries: Sequence[str], documents: Sequence[str],
-                 terms: str = "words") -> Tensor:
+                 terms: Terms = "words") -> Tensor:
     """The cosine of the TF-IDF weights of each query with those of each document.
 
     The weights are those of a `TfidfClassifier`; how rare a term is, is counted in the documents.

@@ -124,7 +124,7 @@ def test_parts_of_other_answers_are_not_mixed_in(classifier, tmp_path, short_par
         with pytest.raises(ZeroDivisionError):
             carry_out(PredictConfig(str(classifier), data, str(output)))
     write_rows(tmp_path / "t.csv", texts(20, seed=1))
-    with pytest.raises(ValueError, match="holds parts of other answers"):
+    with pytest.raises(ValueError, match="holds parts of something else"):
         carry_out(PredictConfig(str(classifier), data, str(output)))
 
 
