@@ -15,6 +15,7 @@ from .programs.fill import fill
 from .programs.finetune import finetune
 from .programs.predict import predict
 from .programs.recipe import Recipe, read_recipe, with_pairs
+from .programs.search import search
 from .training.checkpoint import NotWrittenError
 from .training.distributed import PeerError, launched, rank
 
@@ -161,7 +162,8 @@ def bench(words: list[str]) -> None:
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
-            "predict": predict, "embed": embed, "fill": fill, "generate": generate, "bench": bench}
+            "predict": predict, "embed": embed, "search": search, "fill": fill,
+            "generate": generate, "bench": bench}
 
 
 # ------------------------------------------------------------------------------------- reading
