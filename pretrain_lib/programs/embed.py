@@ -14,7 +14,7 @@ from ..files import sha256_of
 from ..models.embedder import Pooling
 from ..pretrained import find, weight_files
 from ..validation import require, require_at_least
-from .embedder import Embedder
+from .embedder import Embedder, told_cut_off
 from .parts import kept_parts, require_room_and_file
 from .vector_file import KINDS, Made, write_vectors
 
@@ -146,6 +146,5 @@ def told(counts: dict[str, int], output: str) -> str:
         lines.append(f"rows without text: {counts['without text']}, which keep their place with no "
                      "vector (zeros, or null in a .parquet)")
     if counts["cut off"]:
-        lines.append(f"texts longer than what is read: {counts['cut off']}; --length N reads N "
-                     "tokens")
+        lines.append(told_cut_off(counts["cut off"]))
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from ..models.base import TextModel
 from ..models.embedder import Pooling, SentenceEmbedder
 from ..pretrained import find, load_pretrained
 from ..transfer.embed import embed_encoded
+from ..transfer.lexical import Terms
 from ..validation import require
 from .predict import read_length
 
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
 
 Kind = Literal["query", "document", "text"]
 PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus"), "text": ()}
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How texts are compared: as vectors, and by their words.
+
+    Attributes:
+        pooling: what stands for a text, the mean of its tokens or the first one; left out, what the
+            model's folder says, and the mean where it says nothing.
+        length: tokens of a text that are read; 0 reads as many as the model's folder says.
+        terms: what BM25 and TF-IDF count; "characters" is for what is written without spaces.
+    """
+
+    pooling: Pooling | None = None
+    length: int = 0
+    terms: Terms = "words"
 
 
 class Embedded(NamedTuple):
@@ -111,3 +128,8 @@ class Embedder:
                                   batch_size)
             vectors[read] = F.normalize(found, dim=1)
         return Embedded(vectors, torch.tensor([bool(e.overflowing) for e in encodings]))
+
+
+def told_cut_off(number: int) -> str:
+    """Of how many texts the end was not read, for people."""
+    return f"texts longer than what is read: {number}; --length N reads N tokens"

@@ -23,9 +23,10 @@ Numbered = tuple[int, str]  # a row's or line's number in its file, and its text
 
 
 def require_room_and_file(output: Path, data: str) -> None:
-    """Raises FileExistsError where the output is there, FileNotFoundError where the input is not."""
+    """Raises FileExistsError if the output is there, FileNotFoundError if the input is not."""
     if output.exists():
-        raise FileExistsError(f"{output} is there already: choose another --output, or move it away")
+        raise FileExistsError(f"{output} is there already: choose another --output, or move it "
+                              "away")
     if not Path(data).is_file():
         raise FileNotFoundError(f"there is no file {data!r}")
 

@@ -82,6 +82,24 @@ def tfidf_scores(queries: Sequence[str], documents: Sequence[str],
     return torch.from_numpy((weights.transform(queries) @ pool.T).toarray())
 
 
+def tfidf_cosines(first: Sequence[str], second: Sequence[str], terms: Terms = "words") -> Tensor:
+    """The cosine of the TF-IDF weights of the two texts of each pair.
+
+    The weights are those of `tfidf_scores`; how rare a term is, is counted in all of these texts.
+
+    Args:
+        first: N texts.
+        second: N texts, one for each.
+        terms: "words" or "characters".
+
+    Returns:
+        (N,) float64; 0 where nothing is shared.
+    """
+    weights = weights_of(terms).fit([*first, *second])
+    products = weights.transform(first).multiply(weights.transform(second))
+    return torch.from_numpy(np.asarray(products.sum(1)).reshape(-1))
+
+
 def analyser(terms: str) -> Callable[[str], list[str]]:
     """The function from a text to its words, or to its runs of one to three characters.
 
