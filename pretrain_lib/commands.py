@@ -10,10 +10,13 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 
 from .data.tables.dialect import Dialect
+from .programs.embed import embed
+from .programs.embedder import Comparing
 from .programs.fill import fill
 from .programs.finetune import finetune
 from .programs.predict import predict
 from .programs.recipe import Recipe, read_recipe, with_pairs
+from .programs.search import search
 from .training.checkpoint import NotWrittenError
 from .training.distributed import PeerError, launched, rank
 
@@ -63,10 +66,12 @@ def pretrain(words: list[str]) -> None:
 
 
 def evaluate(words: list[str]) -> None:
-    """Scores a model on what its run held out, on any text, or on blanks that are kept."""
+    """Scores a model on what its run held out, any text, blanks, retrieval, or pairs of texts."""
     import tyro
 
     from .programs.evaluate import evaluate_blanks, evaluate_held_out, evaluate_text, is_run
+    from .programs.evaluate_pairs import evaluate_pairs
+    from .programs.evaluate_retrieval import evaluate_retrieval
     from .zoo import ZOO
 
     name, rest = first_word(words, "evaluate", "MODEL", "a folder, a run's folder, or a zoo name")
@@ -79,16 +84,33 @@ def evaluate(words: list[str]) -> None:
             on: a text, as "my.txt", or a folder or name of the zoo with blanks and the tokenizer
                 they were made with; left empty, what a run held out, and for a model the blanks of
                 "sotu-8192".
-            column: where the rows of a file hold their text.
+            column: where the rows of that text hold it.
+            retrieval: a table with the columns query and document: does the model find each query's
+                own document among all of them, and better than BM25 and TF-IDF do?
+            pairs: a table with the columns first, second and score: do cosines rise with the
+                scores?
+            comparing: how texts are compared, for these two.
             table: how a table is written, where it cannot be guessed.
         """
 
         on: str = ""
         column: str = "text"
+        retrieval: str = ""
+        pairs: str = ""
+        comparing: Comparing = Comparing()
         table: Dialect = Dialect()
 
     options = tyro.cli(Options, args=rest, prog="python -m pretrain_lib evaluate MODEL",
                        config=(tyro.conf.OmitArgPrefixes,))
+    asked = [f"--{word}" for word in ("on", "retrieval", "pairs") if getattr(options, word)]
+    if len(asked) > 1:
+        raise ValueError(f"{' and '.join(asked)} are asked one at a time: leave one out")
+    for path, scores in ((options.retrieval, evaluate_retrieval), (options.pairs, evaluate_pairs)):
+        if path:
+            return print(scores(name, path, options.comparing, options.table))
+    if options.comparing != Comparing():
+        raise ValueError("--pooling, --length and --terms are for --retrieval and --pairs: leave "
+                         "them out")
     if not options.on and is_run(name):
         return print(evaluate_held_out(name))
     on = options.on or "sotu-8192"
@@ -160,7 +182,8 @@ def bench(words: list[str]) -> None:
 
 
 COMMANDS = {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate, "finetune": finetune,
-            "predict": predict, "fill": fill, "generate": generate, "bench": bench}
+            "predict": predict, "embed": embed, "search": search, "fill": fill,
+            "generate": generate, "bench": bench}
 
 
 # ------------------------------------------------------------------------------------- reading

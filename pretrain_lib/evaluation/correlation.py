@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Correlation(NamedTuple):
+    """A correlation, and the interval in which it lies with other samples."""
+
+    value: float
+    low: float
+    high: float
 
 
 def two_rows(a, b) -> tuple[np.ndarray, np.ndarray]:
@@ -50,3 +60,31 @@ def spearman(a, b) -> float:
     """
     a, b = two_rows(a, b)
     return pearson(ranks(a), ranks(b))
+
+
+def spearman_interval(a, b, resamples: int = 1000, confidence: float = 0.95,
+                      seed: int = 0) -> Correlation:
+    """Spearman's correlation, with the interval of the percentiles of a bootstrap over samples.
+
+    Samples are drawn anew with replacement, and ranked anew (Efron and Tibshirani, An Introduction
+    to the Bootstrap, 1993, chapter 13). Draws in which all numbers of a row are equal have no
+    correlation, and are left out.
+
+    Args:
+        a: (N,) numbers.
+        b: (N,) numbers.
+        resamples: how many times.
+        confidence: share of the resampled correlations within the interval, between 0 and 1.
+        seed: of the draws.
+
+    Raises:
+        ValueError: as `pearson`, or for a confidence that is none.
+    """
+    a, b = two_rows(a, b)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    value, generator = spearman(a, b), np.random.default_rng(seed)
+    draws = (generator.integers(len(a), size=len(a)) for _ in range(resamples))
+    drawn = [spearman(a[ids], b[ids]) for ids in draws if np.ptp(a[ids]) and np.ptp(b[ids])]
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Correlation(value, float(low), float(high))

@@ -1,7 +1,6 @@
 """The command `predict`: a file of texts in, what a fine-tuned model says of each row out, in order.
 
-Rows are answered a part at a time, and each part is written before the next is read. So a file of
-any length fits into memory, and a run that was stopped goes on behind the last part.
+Rows are answered a part at a time, as `parts` has it: in flat memory, to be gone on with.
 """
 
 from __future__ import annotations
@@ -12,29 +11,26 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..data.tables.dialect import Dialect
-from ..data.tables.lines import decoded_lines, kind_of
-from ..data.tables.rows import read_rows
 from ..data.tasks.encoded import EncodedText, encode_batch, padded
-from ..data.tasks.labelled import cell
 from ..data.text.tokenizer import load_tokenizer, most_tokens
-from ..files import new_file, sha256_of, write_text
+from ..files import new_file, sha256_of
 from ..models.bert import BertForTokenClassification
 from ..models.modern import ModernBertForTokenClassification
 from ..models.protocol import TextEncoder
 from ..pretrained import find, load_pretrained, weight_files
+from ..transfer.embed import positions
 from ..transfer.features import logits
 from ..validation import require, require_at_least
+from .parts import in_parts, kept_parts, require_room_and_file, texts_of
 
-PART = 2000  # rows that are answered at once
 WRITERS = (".csv", ".jsonl", ".parquet")
-ABOUT = "about.json"  # beside the parts: whose answers they are
 USAGE = """\
 usage: python -m pretrain_lib predict MODEL FILE --output answers.csv
 
@@ -101,47 +97,23 @@ def carry_out(config: PredictConfig) -> dict[str, int]:
             or parts of other answers stand where these are to go.
     """
     output = Path(config.output)
-    if output.exists():
-        raise FileExistsError(f"{output} is there already: choose another --output, or move it away")
-    if not Path(config.data).is_file():
-        raise FileNotFoundError(f"there is no file {config.data!r}")
+    require_room_and_file(output, config.data)
     ask = asked(config)
+
+    def write(place: Path, rows: tuple) -> None:
+        write_jsonl(place, ask(rows))
+
     folder = output.with_name(f"{output.name}.parts")
-    begin(folder, config)
-    try:
-        for number, rows in enumerate(in_parts(texts_of(config))):
-            place = folder / f"{number:06d}.jsonl"
-            if not place.exists():
-                lines = (json.dumps(row, ensure_ascii=False) for row in ask(rows))
-                write_text(place, "".join(line + "\n" for line in lines))
-    except KeyboardInterrupt as end:
-        end.add_note(f"what is answered so far is in {folder}; the same command goes on")
-        raise
+    texts = texts_of(Path(config.data), config.text, config.dialect())
+    parts = kept_parts(folder, about(config), texts, ".jsonl", write)
     counts = {"rows": 0, "without text": 0, "cut off": 0}
     with new_file(output) as place:
-        WRITE[output.suffix.lower()](place, counted(folder, counts))
+        WRITE[output.suffix.lower()](place, counted(parts, counts))
     shutil.rmtree(folder)
     return counts
 
 
-def in_parts(rows: Iterator) -> Iterator[tuple]:
-    """The rows, `PART` at a time."""
-    rows = iter(rows)
-    while part := tuple(islice(rows, PART)):
-        yield part
-
-
 # ----------------------------------------------------------------------------------- what is asked
-
-
-def texts_of(config: PredictConfig) -> Iterator[tuple[int, str]]:
-    """The number of each row or line in the file, and its text; "" where there is none."""
-    path = Path(config.data)
-    if kind_of(path) == ".txt":
-        lines = decoded_lines(path, config.encoding)
-        return ((number, line.strip()) for number, line in enumerate(lines, start=1))
-    rows = read_rows(path, (config.text,), config.dialect())
-    return ((number, cell(row, config.text, str(path), number)) for number, row in rows)
 
 
 def asked(config: PredictConfig) -> Callable[[tuple], Iterator[dict]]:
@@ -177,7 +149,7 @@ def read_length(length: int, model: nn.Module, folder: Path) -> int:
     Raises:
         ValueError: if the model has not so many positions.
     """
-    longest = vars(model.encoder.config).get("max_position_embeddings") or length
+    longest = positions(model)
     require(length <= longest, "length", length, f"at most {longest}, the positions of the model")
     return length or min(longest, most_tokens(folder) or longest)
 
@@ -198,26 +170,16 @@ def saying(model: nn.Module, answer: Tensor) -> dict[str, str | float]:
 # ----------------------------------------------------------------------------------- what is kept
 
 
-def begin(folder: Path, config: PredictConfig) -> None:
-    """Makes the folder for parts, or goes on with the one that is there.
-
-    Raises:
-        ValueError: if it holds parts of other answers.
-    """
-    about = {"model": [sha256_of(file) for file in weight_files(find(config.model))],
-             "data": sha256_of(Path(config.data)), "text": config.text, "length": config.length,
-             "table": str(config.dialect()), "part": PART}
-    place = folder / ABOUT
-    if place.is_file() and json.loads(place.read_text(encoding="utf-8")) != about:
-        raise ValueError(f"{folder} holds parts of other answers, of another model or file: delete "
-                         "it, or choose another --output")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(place, json.dumps(about))
+def about(config: PredictConfig) -> dict:
+    """Whose answers they are, and to what."""
+    return {"model": [sha256_of(file) for file in weight_files(find(config.model))],
+            "data": sha256_of(Path(config.data)), "text": config.text, "length": config.length,
+            "table": str(config.dialect())}
 
 
-def counted(folder: Path, counts: dict[str, int]) -> Iterator[dict]:
+def counted(parts: list[Path], counts: dict[str, int]) -> Iterator[dict]:
     """The rows of all parts; what is counted of them is added to `counts`."""
-    for part in sorted(folder.glob("*.jsonl")):
+    for part in parts:
         with part.open(encoding="utf-8") as lines:
             for line in lines:
                 row = json.loads(line)

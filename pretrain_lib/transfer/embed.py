@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 LONGEST = 1_000_000  # tokens of a text, where a model has no positions to run out of
 
 
-@torch.no_grad()
 def embed(model: nn.Module, tokenizer: Tokenizer, texts: Sequence[str],
           batch_size: int = 64) -> Tensor:
     """The vectors of texts, in their order.
@@ -44,18 +43,28 @@ def embed(model: nn.Module, tokenizer: Tokenizer, texts: Sequence[str],
     require_text(model)
     if isinstance(texts, str):
         raise ValueError("texts must be several texts, got a single string: put it in a list")
-    shape = model.encoder.config
-    longest = getattr(model, "max_seq_length", getattr(shape, "max_position_embeddings", LONGEST))
-    encodings = encode_batch(texts, tokenizer, longest)
+    encodings = encode_batch(texts, tokenizer, getattr(model, "max_seq_length", positions(model)))
     for number, encoding in enumerate(encodings):
         if all(encoding.special_tokens_mask):
             raise ValueError(f"text {number} has no word to make a vector of: {texts[number]!r}")
-    order = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
+    return embed_encoded(model, tokenizer, encodings, batch_size)
+
+
+@torch.no_grad()
+def embed_encoded(model: nn.Module, tokenizer: Tokenizer, encodings: list,
+                  batch_size: int = 64) -> Tensor:
+    """The vectors of texts that the tokenizer has encoded: (N, D) float32, on the CPU."""
+    order = sorted(range(len(encodings)), key=lambda i: len(encodings[i].ids))
     vectors = []
     with answering(model):
         for start in range(0, len(order), batch_size):
             columns = padded([encodings[i] for i in order[start:start + batch_size]], tokenizer)
-            require_known(columns["input_ids"], shape.vocab_size)
+            require_known(columns["input_ids"], model.encoder.config.vocab_size)
             inputs = (columns[name].to(device_of(model)) for name in model.columns)
             vectors.append(model.encode(*inputs).float().cpu())  # (B, D)
     return torch.cat(vectors)[torch.tensor(order).argsort()]
+
+
+def positions(model: nn.Module) -> int:
+    """How many tokens a model of texts has places for."""
+    return getattr(model.encoder.config, "max_position_embeddings", LONGEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from .tfidf import TERMS, weights_of, within_words
 
+Terms = Literal["words", "characters"]
 
-def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: str = "words",
+
+def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: Terms = "words",
                 k1: float = 1.5, b: float = 0.75) -> Tensor:
     """The BM25 score of each query with each document.
 
@@ -54,7 +57,7 @@ def bm25_scores(queries: Sequence[str], documents: Sequence[str], terms: str = "
 
 
 def tfidf_scores(queries: Sequence[str], documents: Sequence[str],
-                 terms: str = "words") -> Tensor:
+                 terms: Terms = "words") -> Tensor:
     """The cosine of the TF-IDF weights of each query with those of each document.
 
     The weights are those of a `TfidfClassifier`; how rare a term is, is counted in the documents.
@@ -77,6 +80,24 @@ def tfidf_scores(queries: Sequence[str], documents: Sequence[str],
     terms_of_each(documents, terms_of, "document")
     pool = weights.fit_transform(documents)
     return torch.from_numpy((weights.transform(queries) @ pool.T).toarray())
+
+
+def tfidf_cosines(first: Sequence[str], second: Sequence[str], terms: Terms = "words") -> Tensor:
+    """The cosine of the TF-IDF weights of the two texts of each pair.
+
+    The weights are those of `tfidf_scores`; how rare a term is, is counted in all of these texts.
+
+    Args:
+        first: N texts.
+        second: N texts, one for each.
+        terms: "words" or "characters".
+
+    Returns:
+        (N,) float64; 0 where nothing is shared.
+    """
+    weights = weights_of(terms).fit([*first, *second])
+    products = weights.transform(first).multiply(weights.transform(second))
+    return torch.from_numpy(np.asarray(products.sum(1)).reshape(-1))
 
 
 def analyser(terms: str) -> Callable[[str], list[str]]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pretrain_lib.evaluation.correlation import pearson, ranks, spearman
+from pretrain_lib.evaluation.correlation import pearson, ranks, spearman, spearman_interval
 
 
 @given(st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=3, max_size=30))
@@ -48,3 +48,19 @@ def test_what_is_no_number_has_no_rank(correlation, wrong):
 def test_rows_that_do_not_fit_are_refused(a, b):
     with pytest.raises(ValueError, match="two rows of one length"):
         pearson(a, b)
+
+
+def test_the_interval_is_scipys_bootstrap_by_percentiles():
+    a, b = np.random.default_rng(1).normal(size=(2, 40))
+    b = np.round(a + b)  # with ties
+    theirs = stats.bootstrap((a, b), lambda x, y: stats.spearmanr(x, y)[0], paired=True, vectorized=False, method="percentile",
+                             n_resamples=300, batch=1, random_state=np.random.default_rng(0)).confidence_interval
+    found = spearman_interval(a, b, resamples=300)
+    assert found == pytest.approx((spearman(a, b), *theirs), abs=1e-12)
+
+
+def test_draws_that_are_constant_count_for_nothing():
+    found = spearman_interval([1, 2, 3], [0, 0, 1])
+    assert np.isfinite(found).all() and -1 <= found.low <= found.value <= found.high <= 1
+    with pytest.raises(ValueError, match="confidence must be between 0 and 1, got 95"):
+        spearman_interval([1, 2, 3], [0, 0, 1], confidence=95)

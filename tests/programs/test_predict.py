@@ -11,6 +11,7 @@ import torch
 import pretrain_lib as pl
 from pretrain_lib.data.tasks.encoded import encode_texts
 from pretrain_lib.data.text.tokenizer import train_tokenizer
+from pretrain_lib.programs import parts
 from pretrain_lib.programs import predict as program
 from pretrain_lib.programs.finetune import finetune
 from pretrain_lib.programs.predict import PredictConfig, carry_out, predict
@@ -52,7 +53,7 @@ def classifier(tmp_path_factory):
 
 @pytest.fixture
 def short_parts(monkeypatch):
-    monkeypatch.setattr(program, "PART", 7)
+    monkeypatch.setattr(parts, "PART", 7)
 
 
 def expected(folder, rows, length=8):
@@ -123,7 +124,7 @@ def test_parts_of_other_answers_are_not_mixed_in(classifier, tmp_path, short_par
         with pytest.raises(ZeroDivisionError):
             carry_out(PredictConfig(str(classifier), data, str(output)))
     write_rows(tmp_path / "t.csv", texts(20, seed=1))
-    with pytest.raises(ValueError, match="holds parts of other answers"):
+    with pytest.raises(ValueError, match="holds parts of something else"):
         carry_out(PredictConfig(str(classifier), data, str(output)))
 
 
@@ -162,6 +163,7 @@ def test_a_mistake_is_told(classifier, tmp_path, monkeypatch, words, message):
     data = write_rows(tmp_path / "d.csv", texts(3))
     with pytest.raises((ValueError, OSError), match=message):
         predict([word.format(m=classifier, d=data) for word in words])
+    assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]
 
 
 def test_a_fine_tuned_classifier_scores_on_a_file_what_its_report_says(tmp_path):
