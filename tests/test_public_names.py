@@ -44,7 +44,7 @@ def test_what_a_docstring_sends_to_is_exported_or_has_its_module_before_it():
 
 
 def test_the_exports_are_sorted_and_there():
-    assert pl.__all__ == sorted(set(pl.__all__), key=str.lower)
+    assert pl.__all__ == sorted(set(pl.__all__), key=lambda name: (name.lower(), name))
     assert all(hasattr(pl, name) for name in pl.__all__)
 
 

@@ -25,7 +25,7 @@ from ..models.bert import BertForTokenClassification
 from ..models.modern import ModernBertForTokenClassification
 from ..models.protocol import TextEncoder
 from ..pretrained import find, load_pretrained, weight_files
-from ..transfer.embed import positions
+from ..transfer.embed import most_positions
 from ..transfer.features import logits
 from ..validation import require, require_at_least
 from .parts import in_parts, kept_parts, require_room_and_file, texts_of
@@ -149,7 +149,7 @@ def read_length(length: int, model: nn.Module, folder: Path) -> int:
     Raises:
         ValueError: if the model has not so many positions.
     """
-    longest = positions(model)
+    longest = most_positions(model)
     require(length <= longest, "length", length, f"at most {longest}, the positions of the model")
     return length or min(longest, most_tokens(folder) or longest)
 

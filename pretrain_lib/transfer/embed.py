@@ -43,7 +43,7 @@ def embed(model: nn.Module, tokenizer: Tokenizer, texts: Sequence[str],
     require_text(model)
     if isinstance(texts, str):
         raise ValueError("texts must be several texts, got a single string: put it in a list")
-    encodings = encode_batch(texts, tokenizer, getattr(model, "max_seq_length", positions(model)))
+    encodings = encode_batch(texts, tokenizer, getattr(model, "max_seq_length", most_positions(model)))
     for number, encoding in enumerate(encodings):
         if all(encoding.special_tokens_mask):
             raise ValueError(f"text {number} has no word to make a vector of: {texts[number]!r}")
@@ -65,6 +65,6 @@ def embed_encoded(model: nn.Module, tokenizer: Tokenizer, encodings: list,
     return torch.cat(vectors)[torch.tensor(order).argsort()]
 
 
-def positions(model: nn.Module) -> int:
+def most_positions(model: nn.Module) -> int:
     """How many tokens a model of texts has places for."""
     return getattr(model.encoder.config, "max_position_embeddings", LONGEST)
