@@ -43,7 +43,8 @@ def embed(model: nn.Module, tokenizer: Tokenizer, texts: Sequence[str],
     require_text(model)
     if isinstance(texts, str):
         raise ValueError("texts must be several texts, got a single string: put it in a list")
-    encodings = encode_batch(texts, tokenizer, getattr(model, "max_seq_length", most_positions(model)))
+    longest = getattr(model, "max_seq_length", most_positions(model))
+    encodings = encode_batch(texts, tokenizer, longest)
     for number, encoding in enumerate(encodings):
         if all(encoding.special_tokens_mask):
             raise ValueError(f"text {number} has no word to make a vector of: {texts[number]!r}")
