@@ -95,6 +95,8 @@ def test_every_chapter_has_a_page_with_its_outputs_and_solutions(site):
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         pictures = sum("image/png" in out.get("data", {}) for cell in code for out in cell["outputs"])
         assert len(re.findall(r"<figure ", html)) == pictures
+        sounds = sum("<audio" in "".join(out.get("data", {}).get("text/html", "")) for cell in code for out in cell["outputs"])
+        assert html.count("<audio") == sounds
         exercises = {found for cell in code if "exercise" in cell["metadata"].get("tags", [])
                      for found in re.findall(r'\bcheck\(\s*"([\d.]+)"', "".join(cell["source"]))}
         assert set(re.findall(r"Solution of exercise ([\d.]+)", html)) == exercises

@@ -105,6 +105,13 @@ def test_a_figure_leaves_the_outputs_and_keeps_its_alternative_text(cells, tmp_p
     assert (tmp_path / "09-1.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_sound_can_be_played_on_the_page(tmp_path):
+    player = '\n  <audio  controls="controls" >\n    <source src="data:audio/wav;base64,UklG" type="audio/wav" />\n  </audio>\n'
+    sound = new_output("display_data", {"text/html": player, "text/plain": "<IPython.lib.display.Audio object>"})
+    code, page = Chapter("09", {}, tmp_path).cells(new_notebook(cells=[new_code_cell("play()", outputs=[sound])]))
+    assert not code.outputs and page.source.startswith("```{raw} html\n<audio ") and "base64,UklG" in page.source
+
+
 def test_a_solution_is_folded_in_below_its_exercise(cells):
     assert cells[3].source.startswith("(exercise-09-1)=\n**Exercise 09.1")
     assert "{dropdown} Solution of exercise 09.1" in cells[5].source

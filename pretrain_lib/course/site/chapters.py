@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -143,13 +144,15 @@ class Chapter:
             raise ValueError(f"chapter {self.number} calls the {kind} {said} that comes as number {number}")
 
     def code(self, cell: NotebookNode) -> list[NotebookNode]:
-        """The cell with what it printed, then its figures, then the solution if it is an exercise."""
+        """The cell with what it printed, then its sounds and figures, then the solution if it is an exercise."""
         pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        players = [player for output in cell.outputs if "<audio" in (player := output.get("data", {}).get("text/html", ""))]
         cell.outputs = [output for output in cell.outputs if text_of(output)]
         for output in cell.outputs:
             if "data" in output:
                 output.data = NotebookNode({"text/plain": text_of(output)})
-        after = [new_markdown_cell(self.figure(picture)) for picture in pictures]
+        after = [new_markdown_cell(f"```{{raw}} html\n{textwrap.dedent(player).strip()}\n```") for player in players]
+        after += [new_markdown_cell(self.figure(picture)) for picture in pictures]
         exercise = CHECK.search(cell.source)
         if exercise and exercise[1] in self.solutions and "exercise" in tags(cell):
             after.append(new_markdown_cell(folded(exercise[1], self.solutions[exercise[1]])))
