@@ -56,6 +56,8 @@ from .data.tasks.translation import EncodedPairs, encode_pairs, load_translation
 from .data.text.dedup import deduplicate
 from .data.text.hidden_markov import HiddenMarkovLanguage
 from .data.text.load import load_text
+from .data.text.load_neighbours import load_neighbours
+from .data.text.neighbour_data import NeighbourConfig, NeighbourData
 from .data.text.neighbours import (
     EncodedNeighbours,
     Neighbours,
@@ -382,6 +384,7 @@ __all__ = [
     "load_images",
     "load_labelled_text",
     "load_lora",
+    "load_neighbours",
     "load_pretrained",
     "load_speech",
     "load_tagged_text",
@@ -415,6 +418,8 @@ __all__ = [
     "ModernBertModel",
     "MultiTask",
     "named_docstrings",
+    "NeighbourConfig",
+    "NeighbourData",
     "neighbouring_texts",
     "Neighbours",
     "NeuralProbabilisticLM",

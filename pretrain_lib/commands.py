@@ -69,11 +69,6 @@ def evaluate(words: list[str]) -> None:
     """Scores a model on what its run held out, any text, blanks, retrieval, or pairs of texts."""
     import tyro
 
-    from .programs.evaluate import evaluate_blanks, evaluate_held_out, evaluate_text, is_run
-    from .programs.evaluate_pairs import evaluate_pairs
-    from .programs.evaluate_retrieval import evaluate_retrieval
-    from .zoo import ZOO
-
     name, rest = first_word(words, "evaluate", "MODEL", "a folder, a run's folder, or a zoo name")
 
     @dataclass
@@ -89,7 +84,7 @@ def evaluate(words: list[str]) -> None:
                 own document among all of them, and better than BM25 and TF-IDF do?
             pairs: a table with the columns first, second and score: do cosines rise with the
                 scores?
-            comparing: how texts are compared, for these two.
+            comparing: how texts are compared, for these two, and for the pairs that a run held out.
             table: how a table is written, where it cannot be guessed.
         """
 
@@ -105,19 +100,41 @@ def evaluate(words: list[str]) -> None:
     asked = [f"--{word}" for word in ("on", "retrieval", "pairs") if getattr(options, word)]
     if len(asked) > 1:
         raise ValueError(f"{' and '.join(asked)} are asked one at a time: leave one out")
-    for path, scores in ((options.retrieval, evaluate_retrieval), (options.pairs, evaluate_pairs)):
-        if path:
-            return print(scores(name, path, options.comparing, options.table))
+    print(scores_by_vectors(name, options) or scores_by_tokens(name, options))
+
+
+def scores_by_vectors(name: str, options):
+    """How well vectors of texts find or tell alike what belongs together; None if not asked."""
+    from .data.text.neighbour_data import NeighbourConfig
+    from .programs.evaluate import is_run, recipe_of
+    from .programs.evaluate_pairs import evaluate_pairs
+    from .programs.evaluate_retrieval import evaluate_held_out_pairs, evaluate_retrieval
+
+    if options.retrieval:
+        return evaluate_retrieval(name, options.retrieval, options.comparing, options.table)
+    if options.pairs:
+        return evaluate_pairs(name, options.pairs, options.comparing, options.table)
+    run = not options.on and is_run(name)
+    if run and isinstance(recipe_of(name).data.config, NeighbourConfig):
+        return evaluate_held_out_pairs(name, options.comparing)
     if options.comparing != Comparing():
         raise ValueError("--pooling, --length and --terms are for --retrieval and --pairs: leave "
                          "them out")
+    return None
+
+
+def scores_by_tokens(name: str, options):
+    """How well a model tells the tokens of what its run held out, of any text, or of blanks."""
+    from .programs.evaluate import evaluate_blanks, evaluate_held_out, evaluate_text, is_run
+    from .zoo import ZOO
+
     if not options.on and is_run(name):
-        return print(evaluate_held_out(name))
+        return evaluate_held_out(name)
     on = options.on or "sotu-8192"
     for place in (Path(on), ZOO / on):
         if place.is_dir():
-            return print(evaluate_blanks(name, place))
-    print(evaluate_text(name, on, options.column, options.table))
+            return evaluate_blanks(name, place)
+    return evaluate_text(name, on, options.column, options.table)
 
 
 def generate(words: list[str]) -> None:

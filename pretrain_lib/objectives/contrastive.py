@@ -46,6 +46,7 @@ class ContrastiveConfig:
         seed: of the head's first weights.
         loss: "softmax" or "sigmoid".
         same: the column whose equal numbers say which samples belong together; None: none do.
+        features: whether the model's features are compared, not what it answers.
 
     Raises:
         ValueError: for another number of views than two, a temperature below 0.01, or another value
@@ -61,6 +62,7 @@ class ContrastiveConfig:
     seed: int = 0
     loss: Loss = "softmax"
     same: str | None = None
+    features: bool = False
 
     def __post_init__(self):
         listed = isinstance(self.views, Mapping) and all(
@@ -76,6 +78,8 @@ class ContrastiveConfig:
                 f"at least {1 / LARGEST}")
         require(self.loss == "softmax" or self.negatives == "other view", "negatives",
                 self.negatives, "'other view' with the sigmoid loss, which compares two views only")
+        require(not (self.features and self.projection), "projection", self.projection,
+                "empty where the features are compared themselves")
 
 
 class Contrastive(Objective):
@@ -114,6 +118,8 @@ class Contrastive(Objective):
         loss: "softmax" or "sigmoid".
         same: the column, (B,) integers, whose equal numbers say which samples belong together, such
             as "caption" where several images have one caption; None: none do.
+        features: whether the model's features are compared, by which it is searched afterwards: of
+            a text encoder the mean over the tokens.
 
     Raises:
         ValueError: for another number of views than two, a temperature below 0.01, or another value
@@ -127,10 +133,10 @@ class Contrastive(Objective):
     def __init__(self, views: Mapping[str, Sequence[str]], temperature: float = 0.07,
                  projection: Sequence[int] = (), learned: bool = True,
                  negatives: Negatives = "other view", norm: Norm = "batch", seed: int = 0,
-                 loss: Loss = "softmax", same: str | None = None):
+                 loss: Loss = "softmax", same: str | None = None, features: bool = False):
         super().__init__()
         config = ContrastiveConfig(views, temperature, projection, learned, negatives, norm, seed,
-                                   loss, same)
+                                   loss, same, features)
         self.views = config.views
         self.projection = config.projection
         self.learned = learned
@@ -141,6 +147,7 @@ class Contrastive(Objective):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)), requires_grad=learned)
         self.bias = (nn.Parameter(torch.tensor(BIAS), requires_grad=learned)
                      if loss == "sigmoid" else None)
+        self.features = features
         self.head = ProjectionHead(self.projection, norm, seed) if self.projection else None
 
     def batch(self, samples: Samples, keys: Keys) -> Batch:
@@ -171,10 +178,15 @@ class Contrastive(Objective):
         if hasattr(model, "towers"):
             require(self.head is None, "projection", self.projection,
                     f"empty, as the towers of {type(model).__name__} have projections of their own")
+            require(not self.features, "features", True,
+                    f"False, as the towers of {type(model).__name__} answer what is compared")
             ours, theirs = (tower_of(model, view) for view in self.views)
             return vectors_of(ours, first), vectors_of(theirs, second)
-        answer = model if self.head is None else projected(model, self.head)
-        return both_views(answer, first, second)
+        if self.head is not None:
+            model = projected(model, self.head)
+        elif self.features:
+            model = projected(model, nn.Identity())
+        return both_views(model, first, second)
 
 
 def numbers(samples: Samples, name: str) -> Tensor:

@@ -37,8 +37,8 @@ def vectors_of(answer: Callable[..., Tensor], columns: Sequence[Tensor]) -> Tens
     vectors = answer(*columns)
     if vectors.ndim != 2:
         raise ValueError("a view must be answered with one vector a sample, (B, D), got "
-                         f"{tuple(vectors.shape)}: with projection=(features, …, numbers to "
-                         "compare) the model's features are taken")
+                         f"{tuple(vectors.shape)}: with features=True, or projection=(features, …, "
+                         "numbers to compare), the model's features are taken")
     return vectors.to(torch.promote_types(vectors.dtype, torch.float32))
 
 

@@ -74,7 +74,7 @@ def evaluate_pairs(name: str | Path, path: str | Path, how: Comparing = Comparin
     Args:
         name: an encoder of texts: a folder, a run's folder, or a name of the zoo.
         path: a table with the columns first, second and score, the higher the more alike.
-        how: texts are read, and compared by their words.
+        how: texts are compared.
         dialect: how the table is written, as far as it is said.
 
     Raises:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,14 @@ from ..data.tables.dialect import Dialect
 from ..data.tables.rows import read_rows
 from ..data.tasks.labelled import cell, told_left_out
 from ..data.text.document import has_word
+from ..data.text.neighbour_data import digest, parts_of
 from ..evaluation.classification import Comparison, paired_bootstrap
 from ..evaluation.retrieval import Retrieval, cosine_scores, measure_retrieval
+from ..training.run_folder import CONFIG, read_config
 from ..transfer.lexical import bm25_scores, tfidf_scores
 from .embedder import Comparing, Embedder, told_cut_off
+from .evaluate import recipe_of
+from .pretrain import add_to_report
 
 COLUMNS = ("query", "document")
 AT = (1, 10)
@@ -33,6 +37,7 @@ class Judged:
         queries: Q different texts.
         documents: N different texts, the pool.
         own: for each query, the numbers of its documents.
+        rows: how many rows say so.
         left_out: rows without a query or a document.
     """
 
@@ -40,6 +45,7 @@ class Judged:
     queries: list[str]
     documents: list[str]
     own: list[list[int]]
+    rows: int
     left_out: list[str]
 
     def relevant(self) -> Tensor:
@@ -52,8 +58,8 @@ class Judged:
     def sample(self, number: int) -> Judged:
         """So many of the queries, spread evenly, with the whole pool."""
         chosen = np.linspace(0, len(self.queries) - 1, number).astype(int)
-        return Judged(self.place, [self.queries[i] for i in chosen], self.documents,
-                      [self.own[i] for i in chosen], self.left_out)
+        return replace(self, queries=[self.queries[i] for i in chosen],
+                       own=[self.own[i] for i in chosen])
 
 
 @dataclass(frozen=True)
@@ -81,11 +87,11 @@ class RetrievalScores:
         lines = [f"{asked}{some} queries among {len(judged.documents)} documents of "
                  f"{judged.place}; each query's own are relevant, and equal texts are one"]
         if judged.left_out:
-            lines.append(told_left_out(judged.left_out, sum(map(len, judged.own))))
+            lines.append(told_left_out(judged.left_out, judged.rows))
         lines.append(f"{'':{width}}    hit@1   hit@10      MRR  nDCG@10")
-        lines += [f"{name:{width}} {found.hit[1].mean():8.1%} {found.hit[10].mean():8.1%} "
-                  f"{found.reciprocal_rank.mean():8.3f} {found.ndcg[10].mean():8.3f}"
-                  for name, found in self.scores.items()]
+        for name, found in self.scores.items():
+            hit_1, hit_10, mrr, ndcg = means(found).values()
+            lines.append(f"{name:{width}} {hit_1:8.1%} {hit_10:8.1%} {mrr:8.3f} {ndcg:8.3f}")
         lead = self.lead
         lines.append(f"nDCG@10 above BM25's: {lead.difference:+.3f}, 95% interval {lead.low:+.3f} "
                      f"to {lead.high:+.3f} with other queries")
@@ -101,7 +107,7 @@ def evaluate_retrieval(name: str | Path, path: str | Path, how: Comparing = Comp
     Args:
         name: an encoder of texts: a folder, a run's folder, or a name of the zoo.
         path: a table with the columns query and document, each query beside its own document.
-        how: texts are read, and compared by their words.
+        how: texts are compared.
         dialect: how the table is written, as far as it is said.
 
     Raises:
@@ -109,7 +115,45 @@ def evaluate_retrieval(name: str | Path, path: str | Path, how: Comparing = Comp
         ValueError: if the table has fewer than 2 queries or than 10 documents, or the model makes
             no vector of a text.
     """
-    every = read_judged(Path(path), dialect)
+    return scored(name, read_judged(Path(path), dialect), how)
+
+
+def evaluate_held_out_pairs(folder: str | Path, how: Comparing = Comparing()) -> RetrievalScores:
+    """Scores a run's model on the pairs that it held out, and keeps that in the run's folder.
+
+    The first text of each pair is the query, the second its document.
+
+    Args:
+        folder: of a run whose data are `NeighbourData`.
+        how: as in `evaluate_retrieval`.
+
+    Raises:
+        ValueError: if the pairs have changed since, or too few were held out.
+    """
+    folder = Path(folder)
+    config = recipe_of(folder).data.config
+    _, held_out = parts_of(config)
+    if digest(held_out) != read_config(folder / CONFIG)["recipe"]["data"]["held_out_text"]:
+        raise ValueError(f"the pairs of {config.name} have changed since the run in {folder}: give "
+                         "others, with --retrieval")
+    rows = list(zip(held_out.first, held_out.second, strict=True))
+    judged = judged_of(f"the pairs of {config.name} that were held out", rows, [])
+    scores = scored(folder, judged, how)
+    names = ["model", *list(scores.scores)[1:]]
+    add_to_report(folder, held_out={name: means(found) for name, found in
+                                    zip(names, scores.scores.values(), strict=True)})
+    return scores
+
+
+def means(found: Retrieval) -> dict[str, float]:
+    """The measures that are told, each the mean over the queries."""
+    columns = {"hit@1": found.hit[1], "hit@10": found.hit[10], "MRR": found.reciprocal_rank,
+               "nDCG@10": found.ndcg[10]}
+    return {name: column.mean().item() for name, column in columns.items()}
+
+
+def scored(name: str | Path, every: Judged, how: Comparing) -> RetrievalScores:
+    """The scores of a model and of its rivals on one pool."""
     judged = every.sample(min(len(every.queries), max(2, CELLS // len(every.documents))))
     embedder = Embedder.of(name, how.pooling, how.length)
     queries, documents = (embedder(texts, kind) for texts, kind in
@@ -137,17 +181,29 @@ def read_judged(path: Path, dialect: Dialect = Dialect()) -> Judged:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
+    rows, left_out = [], []
+    for number, row in read_rows(path, COLUMNS, dialect):
+        texts = [cell(row, column, str(path), number) for column in COLUMNS]
+        if all(map(has_word, texts)):
+            rows.append(texts)
+        else:
+            left_out.append(f"{path}:{number}")
+    return judged_of(str(path), rows, left_out)
+
+
+def judged_of(place: str, rows: Sequence[Sequence[str]], left_out: list[str]) -> Judged:
+    """Queries, each beside its own document; equal texts are one.
+
+    Raises:
+        ValueError: if there are fewer than 2 queries or than 10 documents.
+    """
     queries: dict[str, list[int]] = {}
     documents: dict[str, int] = {}
-    left_out = []
-    for number, row in read_rows(path, COLUMNS, dialect):
-        query, document = (cell(row, column, str(path), number) for column in COLUMNS)
-        if not (has_word(query) and has_word(document)):
-            left_out.append(f"{path}:{number}")
-            continue
+    for query, document in rows:
         own = queries.setdefault(query, [])
         own.append(documents.setdefault(document, len(documents)))
     if len(queries) < 2 or len(documents) < max(AT):
-        raise ValueError(f"{path} has {len(queries)} different queries and {len(documents)} "
+        raise ValueError(f"{place} has {len(queries)} different queries and {len(documents)} "
                          f"different documents: 2 and {max(AT)} are needed")
-    return Judged(str(path), list(queries), list(documents), list(queries.values()), left_out)
+    return Judged(place, list(queries), list(documents), list(queries.values()), len(rows),
+                  left_out)

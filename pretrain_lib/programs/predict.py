@@ -1,4 +1,4 @@
-"""The command `predict`: a file of texts in, what a fine-tuned model says of each row out, in order.
+"""The command `predict`: a file of texts in, what a fine-tuned model says of each row out.
 
 Rows are answered a part at a time, as `parts` has it: in flat memory, to be gone on with.
 """

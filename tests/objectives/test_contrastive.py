@@ -145,7 +145,7 @@ def test_a_run_from_before_there_were_projections_goes_on(tmp_path):
 
     trainer().fit()
     described = json.loads((tmp_path / "config.json").read_text())
-    for name in ("projection", "learned", "negatives", "norm", "seed", "loss", "same", "head", "bias"):
+    for name in ("projection", "learned", "negatives", "norm", "seed", "loss", "same", "features", "head", "bias"):
         described["objective"].pop(name, None)
     assert described["objective"].keys() == {"name", "views", "weights"}
     (tmp_path / "config.json").write_text(json.dumps(described))
@@ -175,6 +175,8 @@ def test_towers_are_found_by_the_names_of_the_views_and_need_no_head():
         step(Contrastive({"a": ["left"], "b": ["right"]}).double(), model, source)
     with pytest.raises(ValueError, match=r"projection must be empty, as the towers of Towers have projections.*got \(2, 3\)"):
         step(Contrastive({"image": ["left"], "text": ["right"]}, projection=(2, 3)).double(), model, source)
+    with pytest.raises(ValueError, match="features must be False, as the towers of Towers answer what is compared"):
+        step(Contrastive({"image": ["left"], "text": ["right"]}, features=True).double(), model, source)
 
 
 def test_one_column_is_seen_twice_and_dropout_makes_two_views_of_it():

@@ -45,6 +45,20 @@ def test_views_without_dropout_are_those_of_two_calls(texts):
     assert (first - model(data.input_ids, data.attention_mask)).abs().max() < 1e-12
 
 
+def test_features_are_compared_where_a_model_answers_token_by_token(texts):
+    data, _ = texts
+    shape = dict(vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+    for kind, config in ((pl.BertModel, pl.BertConfig), (pl.ModernBertForMaskedLM, pl.ModernBertConfig)):
+        model = kind(config(**shape)).double().eval()
+        first, second = views(pl.Contrastive(TWICE, features=True), model, data)
+        mean = pl.SentenceEmbedder(model, normalize=False)(data.input_ids, data.attention_mask)
+        assert (first - mean).abs().max() < 1e-12 and (second - mean).abs().max() < 1e-12
+        with pytest.raises(ValueError, match="with features=True, or projection="):
+            views(pl.Contrastive(TWICE), model, data)
+    with pytest.raises(ValueError, match="projection must be empty where the features are compared themselves"):
+        pl.Contrastive(TWICE, projection=(16, 8), features=True)
+
+
 def loss_of(model, objective, data):
     torch.manual_seed(0)
     keys = pl.Keys.of(0, range(len(data)))

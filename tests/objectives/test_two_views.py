@@ -105,7 +105,7 @@ def test_a_model_without_features_cannot_be_projected():
 
 
 def test_maps_are_no_vectors():
-    with pytest.raises(ValueError, match=r"one vector a sample, \(B, D\), got \(24, 12, 4, 4\): with projection"):
+    with pytest.raises(ValueError, match=r"one vector a sample, \(B, D\), got \(24, 12, 4, 4\): with features=True, or projection"):
         forward(pl.Contrastive(VIEWS), resnet(), pairs())
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..tasks.translation import ParallelText
 
+Unit = Literal["paragraph", "sentence"]
 UNITS = {"paragraph": paragraphs, "sentence": split_sentences}
 NAME_PARTS = re.compile(r"[._]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -116,8 +117,7 @@ class Neighbours:
         return replace(training, left_out=left_out), test
 
 
-def neighbouring_texts(corpus: Corpus,
-                       unit: Literal["paragraph", "sentence"] = "paragraph") -> Neighbours:
+def neighbouring_texts(corpus: Corpus, unit: Unit = "paragraph") -> Neighbours:
     """Paragraphs or sentences of a corpus, each with the one that follows it in its document.
 
     A text is in one pair only: the first with the second, the third with the fourth. So no text of
