@@ -29,10 +29,10 @@ from ..objectives.masked_lm import MaskedLM
 from ..objectives.text import require_head
 from ..pretrained import find, load_pretrained
 from ..training.run_folder import CONFIG, read_config
-from .pretrain import add_to_report, build_objective, from_before_data
+from .pretrain import OF_START, add_to_report, build_objective, from_before_data
 from .recipe import Recipe, recipe_from
 
-DIGESTS = ("tokenizer_hash", "training_text", "held_out_text")  # beside a recipe in config.json
+BESIDE = {"data": ("tokenizer_hash", "training_text", "held_out_text"), "model": OF_START}
 LENGTH = 128  # of blocks with blanks, where no recipe says it
 BLOCKS = 256  # with blanks, at most
 PASSAGES, PASSAGE = 64, 4096  # of another text so many, of so many characters, have blanks
@@ -177,8 +177,9 @@ def recipe_of(folder: str | Path) -> Recipe:
         raise ValueError(f"the run in {folder} has no recipe, so nobody knows what it held out: "
                          "say a text, with --on")
     said = from_before_data(said, path) if "architecture" in said else said
-    data = {name: value for name, value in said["data"].items() if name not in DIGESTS}
-    return recipe_from({**said, "data": data}, str(path))
+    parts = {part: {name: value for name, value in said[part].items() if name not in beside}
+             for part, beside in BESIDE.items()}  # what a recipe does not say
+    return recipe_from(said | parts, str(path))
 
 
 def length_for(model: nn.Module) -> int:
