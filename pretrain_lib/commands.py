@@ -185,7 +185,8 @@ def recipe_and_options(path: str, words: list[str]) -> tuple[Recipe, Path, bool,
         del parts["model"]
         refuse_words_for_the_model(words, recipe.start)
     settings = {name: getattr(recipe, name)
-                for name in ("train", "start_at_unigram", "start_at_neighbours", "start")}
+                for name in ("train", "start_at_unigram", "start_at_neighbours", "start",
+                             "keep_an_eye_on")}
     fields = {**parts, **settings, "folder": Path("runs") / Path(path).stem, "resume": False}
     options = make_dataclass("Options", [
         *((name, type(value), value) for name, value in fields.items()),
@@ -202,6 +203,8 @@ def recipe_and_options(path: str, words: list[str]) -> tuple[Recipe, Path, bool,
         start_at_neighbours: whether a BERT's first layers start by looking at the neighbours.
         start: a saved model to go on with: a folder, a run's folder, a zoo name, or
             "hub:owner/name@revision". Its shape and its tokenizer come with it.
+        keep_an_eye_on: another text, on which the loss of what is held out is measured before and
+            after as well, to see what the saved model forgets.
         folder: where config, log, checkpoints, curves and the model go.
         resume: go on with the run that is there.
         minutes: train for so long instead of train.steps: how many updates that makes is found out

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from ..data.source import Data
-from ..data.text.packing import PackedBlocks
 from ..data.text.text_data import said_of
 from ..data.text.token_dataset import TokenDataset
 from ..data.text.tokenizer import special_ids, vocabulary_size
 from ..data.text.unknown import about_unknown, unknown_share
 from ..evaluation.counting import TwoSidedBigram, Unigram, token_counts
-from ..evaluation.masked import MaskedSet, masked_scores
+from ..evaluation.masked import masked_scores
 from ..files import write_text
 from ..models.init import start_at_unigram
 from ..models.protocol import exported_models
@@ -30,6 +31,7 @@ from ..training.curves import draw_curves
 from ..training.distributed import join
 from ..training.run_folder import CONFIG, read_config, unlike
 from ..training.trainer import Trainer
+from .forgetting import before_and_after, blanks_in, masked_losses, masking_of
 from .recipe import Recipe, part_from, recipe_from
 from .start import digests, require_another_place, started
 
@@ -62,7 +64,7 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
         CheckpointError: if the folder holds the run of another recipe, or of other data.
     """
     folder = Path(folder)
-    world, _ = join(recipe.train.device)
+    world, device = join(recipe.train.device)
     if recipe.start:
         require_another_place(recipe.start, folder / MODEL)
     data = recipe.data.kind.open(data_config(recipe), folder, world.on_first)
@@ -84,10 +86,16 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
         return load_pretrained(folder / MODEL).train()
     trainer = trainer_of(recipe, folder)
     world.on_first(lambda: report_unknown(data, folder))
+    world.on_first(lambda: report_losses("before", lambda: build_model(recipe, data), recipe, data,
+                                         folder, device))
     trainer.fit(resume)
     model = trainer.whole_model(lambda: build_model(recipe, data))
-    world.on_first(lambda: (resume and is_saved(trainer.step, folder))
-                   or save_model_and_curves(model, recipe, data, trainer, folder))
+
+    def finish() -> None:
+        report_losses("after", lambda: model, recipe, data, folder, device)
+        save_model_and_curves(model, recipe, data, trainer, folder)
+
+    world.on_first(lambda: (resume and is_saved(trainer.step, folder)) or finish())
     return model
 
 
@@ -190,8 +198,7 @@ def counting_lines(data: Data, objective: Objective) -> dict[str, float]:
         return {}
     training, held_out = data.documents
     special, vocab_size = special_ids(data.tokenizer), vocabulary_size(data.tokenizer)
-    blocks = PackedBlocks(held_out, data.config.length, special)
-    blanks = MaskedSet.draw(blocks, masked_lm, range(min(len(blocks), 256)))
+    blanks = blanks_in(held_out, data.tokenizer, data.config.length, masked_lm)
     counted = {"unigram": Unigram(token_counts(training, vocab_size))}
     sample = sample_of(training)
     if len(sample) > 1:  # the neighbours' weight is fitted on one of them
@@ -223,6 +230,24 @@ def report_unknown(data: Data, folder: Path) -> None:
         counts = sum(part.counts for part in data.documents)
         add_to_report(folder, unknown=unknown_share(counts, special_ids(data.tokenizer)))
     print(about_unknown(read_report(folder)["unknown"]))
+
+
+def report_losses(when: str, model_of: Callable[[], nn.Module], recipe: Recipe, data: Data,
+                  folder: Path, device: torch.device) -> None:
+    """Measures what a saved model knows "before" or "after", once, and tells both after.
+
+    Where no blanks are filled in texts there is nothing to measure.
+    """
+    masked_lm = masking_of(build_objective(recipe, data), data.tokenizer)
+    known = read_report(folder).get("masked_loss", {})
+    if not recipe.start or data.documents is None or masked_lm is None or when in known:
+        return
+    if "new_head" not in known:
+        known["new_head"] = started(recipe.start, recipe.objective.kind).new_head
+    known[when] = masked_losses(model_of(), recipe, data, masked_lm, folder, device)
+    add_to_report(folder, masked_loss=known)
+    if when == "after":
+        print(before_and_after(known))
 
 
 def read_report(folder: Path) -> dict:

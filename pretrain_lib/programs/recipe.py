@@ -18,11 +18,12 @@ from typing import get_type_hints
 from torch import nn
 
 from ..data.source import Data
+from ..data.text.text_data import TextConfig
 from ..objectives.base import Objective
 from ..training.config import TrainConfig
 from ..validation import nearest, require, require_kind, require_kinds, unknown_field
 from .old_recipes import TABLES_THEN, in_todays_form, is_old, kinds_for
-from .start import started
+from .start import HEADS, started
 
 PARTS = {"data": Data, "model": nn.Module, "objective": Objective}  # what each is a class of
 
@@ -71,6 +72,8 @@ class Recipe:
         start: the saved model that training goes on with, as `load_pretrained` takes it; `model` is
             then what that is, and its tokenizer makes ids of the data. Left empty, one is drawn
             anew.
+        keep_an_eye_on: another text, as `[data] corpus` has it, on which the loss is measured
+            before and after, to see what the saved model forgets; left empty, none.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -83,6 +86,7 @@ class Recipe:
     start_at_unigram: bool = True
     start_at_neighbours: bool = False
     start: str = ""
+    keep_an_eye_on: str = ""
 
     def __post_init__(self):
         require_kinds(self)
@@ -96,8 +100,9 @@ class Recipe:
         parts = {part: getattr(self, part).table() for part in PARTS}
         if self.start:
             parts["model"] = {"start": self.start}
+        watched = {"keep_an_eye_on": self.keep_an_eye_on} if self.keep_an_eye_on else {}
         return {"start_at_unigram": self.start_at_unigram,
-                "start_at_neighbours": self.start_at_neighbours, **parts,
+                "start_at_neighbours": self.start_at_neighbours, **watched, **parts,
                 "train": asdict(self.train)}
 
 
@@ -115,6 +120,8 @@ def require_that_they_fit(recipe: Recipe) -> None:
             "start_at_neighbours", True, f"False, which is all that {kind.__name__} can")
     if recipe.start:
         require_a_start_alone(recipe)
+    if recipe.keep_an_eye_on:
+        require_something_to_forget(recipe)
 
 
 def require_a_start_alone(recipe: Recipe) -> None:
@@ -127,6 +134,16 @@ def require_a_start_alone(recipe: Recipe) -> None:
             f"False, as {start} has its weights")
     require(recipe.train.base_width is None, "train.base_width", recipe.train.base_width,
             f"None, as {start} has its weights")
+
+
+def require_something_to_forget(recipe: Recipe) -> None:
+    """Raises where no loss can be measured on another text, or none that says anything."""
+    other, data, objective = recipe.keep_an_eye_on, recipe.data.config, recipe.objective.kind
+    require(bool(recipe.start), "keep_an_eye_on", other,
+            "empty without a start: a model that is drawn anew has nothing to forget")
+    require(isinstance(data, TextConfig) and issubclass(objective, tuple(HEADS)), "keep_an_eye_on",
+            other, "empty where no blanks are filled in texts")
+    require(other != data.corpus, "keep_an_eye_on", other, "another text than data.corpus")
 
 
 # ------------------------------------------------------------------------------------- reading

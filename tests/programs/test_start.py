@@ -16,8 +16,9 @@ import pretrain_lib as pl
 from pretrain_lib.__main__ import main
 from pretrain_lib.commands import recipe_and_options
 from pretrain_lib.data import hub
-from pretrain_lib.data.text.text_data import TextData
+from pretrain_lib.data.text.text_data import TextConfig, TextData, prepared
 from pretrain_lib.programs.evaluate import recipe_of
+from pretrain_lib.programs.forgetting import before_and_after, blanks_in
 from pretrain_lib.programs.pretrain import build_model, data_config, pretrain
 from pretrain_lib.programs.recipe import read_recipe
 from pretrain_lib.training.checkpoint import CheckpointError
@@ -72,7 +73,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return pl.train_tokenizer([" ".join(WORDS)], 100)
+    return pl.train_tokenizer([" ".join(WORDS) + "."], 100)
 
 
 def their_model(kind, vocab_size):
@@ -306,6 +307,54 @@ def test_a_zoo_name_is_a_start(corpus, tmp_path):
     assert data.about()["tokenizer"] == "bert-mini-sotu" and next((tmp_path / "prepared").glob("*-bert-mini-sotu"))
 
 
+# ------------------------------------------------------------------- what is learned and forgotten
+
+
+def their_loss(folder, blanks):
+    """The mean cross-entropy of the folder's model in transformers on blanks, in nats."""
+    model = transformers.AutoModelForMaskedLM.from_pretrained(folder, attn_implementation="eager").eval()
+    text = blanks.attention_mask  # the number of the text that a token is of
+    apart = torch.where(text[:, None, :, None] == text[:, None, None, :], 0.0, -1e9)  # (B, 1, T, T)
+    with torch.no_grad():
+        logits = model(input_ids=blanks.input_ids, attention_mask=apart, position_ids=blanks.position_ids).logits.double().log_softmax(-1)
+    rows = torch.arange(len(blanks))[:, None].expand_as(blanks.positions)
+    used = blanks.labels != -100
+    return -logits[rows[used], blanks.positions[used], blanks.labels[used]].mean().item()
+
+
+def test_the_loss_is_told_before_and_after_on_both_texts(saved, corpus, tmp_path, capsys):
+    (tmp_path / "known").mkdir()
+    for number in range(3):
+        (tmp_path / "known" / f"{number}.txt").write_text(f"He said so. {'road water ' * (20 + number)} She was in the city.", encoding="utf-8")
+    known, start = f"{tmp_path}/known/*.txt", saved("BertForMaskedLM")
+    path = recipe_file(tmp_path, corpus, start, text=RECIPE.replace("learning_rate = 0.001", "learning_rate = 0.03"))
+    words = ["pretrain", str(path), "--folder", str(tmp_path / "run"), "--keep-an-eye-on", known]
+    assert main(words) == 0
+    measured = json.loads((tmp_path / "run" / "report.json").read_text())["masked_loss"]
+    tokenizer = pl.load_tokenizer(start)
+    for name, text in {str(corpus): TextConfig(str(corpus), tokenizer=str(start), length=24),
+                       known: TextConfig(known, tokenizer=str(start), length=24)}.items():
+        held_out = TextData(text, *prepared(text, tmp_path / "run")).documents[1]
+        blanks = blanks_in(held_out, tokenizer, 24, pl.MaskedLM.of(tokenizer))
+        for when, folder in (("before", start), ("after", tmp_path / "run" / "model")):
+            assert measured[when][name] == pytest.approx(their_loss(folder, blanks), abs=1e-5)
+    assert measured["after"][str(corpus)] < measured["before"][str(corpus)] and not measured["new_head"]
+    said = before_and_after(measured).splitlines()
+    assert capsys.readouterr().out.count("\n".join(said)) == 1 and said[0].startswith(f"{corpus}: ")
+    assert main([*words, "--resume"]) == 0
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["masked_loss"] == measured
+    assert main([*words[:-2], "--resume"]) == 1
+    assert "recipe.keep_an_eye_on: " in capsys.readouterr().err
+    assert recipe_of(tmp_path / "run").keep_an_eye_on == ""
+
+
+def test_what_is_told_to_people():
+    measured = {"before": {"docstrings": 5.1234, "sotu": 2.86}, "after": {"docstrings": 3.4, "sotu": 3.31}, "new_head": False}
+    assert before_and_after(measured) == "docstrings: 5.12 → 3.40 nats\nsotu: 2.86 → 3.31 nats (what it knew: +0.45)"
+    said = before_and_after(measured | {"new_head": True})
+    assert said.endswith("sotu: 2.86 → 3.31 nats (before, its head for tokens was new)")
+
+
 # ---------------------------------------------------------------------------------- the Hub
 
 
@@ -393,6 +442,7 @@ def test_a_name_that_is_none_of_the_hub(monkeypatch):
     ("length = 24", "length = 48", "data.length must be at most model.max_position_embeddings=32, got 48"),
     ("[data]", "start_at_neighbours = true\n[data]", "start_at_neighbours must be False, as .* has its weights, got True"),
     ("steps = 4", "steps = 4\nbase_width = 16", "train.base_width must be None, as .* has its weights, got 16"),
+    ("[data]", 'keep_an_eye_on = "{corpus}"\n[data]', "keep_an_eye_on must be another text than data.corpus, got"),
     ("[objective]", "[masking]", "a recipe with start must have the tables"),
 ])
 def test_what_a_start_does_not_go_with_is_refused_in_one_line(was, now, message, saved, corpus, tmp_path):
@@ -402,6 +452,15 @@ def test_what_a_start_does_not_go_with_is_refused_in_one_line(was, now, message,
     with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
         read_recipe(recipe_file(tmp_path, corpus, saved("BertModel"), text=text))
     assert "\n" not in str(raised.value)
+
+
+def test_an_eye_is_kept_only_where_blanks_are_filled_by_a_start(saved, corpus, tmp_path):
+    path = str(recipe_file(tmp_path, corpus, "", text=FROM_NOTHING))
+    with pytest.raises(ValueError, match="keep_an_eye_on must be empty without a start: a model that is drawn anew has nothing to forget"):
+        recipe_and_options(path, ["--keep-an-eye-on", "sotu"])
+    text = "keep_an_eye_on = 'sotu'" + RECIPE
+    with pytest.raises(ValueError, match="keep_an_eye_on must be empty where no blanks are filled in texts, got 'sotu'"):
+        read_recipe(recipe_file(tmp_path, corpus, saved("BertForMaskedLM"), "CausalLM", text))
 
 
 def test_fewer_rows_than_tokens_and_no_tokenizer_are_refused(saved, corpus, tmp_path):
