@@ -15,8 +15,9 @@ from .programs.embedder import Comparing
 from .programs.fill import fill
 from .programs.finetune import finetune
 from .programs.predict import predict
-from .programs.recipe import Recipe, read_recipe, with_pairs
+from .programs.recipe import Recipe, read_recipe, with_pairs, with_start
 from .programs.search import search
+from .programs.start import for_continuing, warmed_up
 from .training.checkpoint import NotWrittenError
 from .training.distributed import PeerError, launched, rank
 
@@ -214,14 +215,23 @@ def recipe_and_options(path: str, words: list[str]) -> tuple[Recipe, Path, bool,
     recipe = read_recipe(path)
     if pairs is not None:
         recipe = with_pairs(recipe, pairs)
+    begins, start = not recipe.start, value_of("--start", words)
+    if start:
+        recipe = with_start(recipe, start)
+        if begins:
+            recipe = replace(recipe, train=for_continuing(recipe.train))
     parts = {name: getattr(recipe, name).config for name in ("data", "model", "objective")}
+    if recipe.start:
+        del parts["model"]
+        refuse_words_for_the_model(words, recipe.start)
     settings = {name: getattr(recipe, name)
-                for name in ("train", "start_at_unigram", "start_at_neighbours")}
+                for name in ("train", "start_at_unigram", "start_at_neighbours", "start",
+                             "keep_an_eye_on")}
     fields = {**parts, **settings, "folder": Path("runs") / Path(path).stem, "resume": False}
     options = make_dataclass("Options", [
         *((name, type(value), value) for name, value in fields.items()),
         ("minutes", float | None, None)])
-    kinds = {name: getattr(recipe, name).kind.__name__ for name in parts}
+    kinds = {name: getattr(recipe, name).kind.__name__ for name in ("data", "model", "objective")}
     options.__doc__ = f"""Trains a model from a recipe; every field of it can be set here.
 
     Attributes:
@@ -231,6 +241,10 @@ def recipe_and_options(path: str, words: list[str]) -> tuple[Recipe, Path, bool,
         train: how it is trained.
         start_at_unigram: whether the output starts at the frequencies of the tokens.
         start_at_neighbours: whether a BERT's first layers start by looking at the neighbours.
+        start: a saved model to go on with: a folder, a run's folder, a zoo name, or
+            "hub:owner/name@revision". Its shape and its tokenizer come with it.
+        keep_an_eye_on: another text, on which the loss of what is held out is measured before and
+            after as well, to see what the saved model forgets.
         folder: where config, log, checkpoints, curves and the model go.
         resume: go on with the run that is there.
         minutes: train for so long instead of train.steps: how many updates that makes is found out
@@ -243,7 +257,38 @@ def recipe_and_options(path: str, words: list[str]) -> tuple[Recipe, Path, bool,
     recipe = replace(recipe, **{name: getattr(chosen, name) for name in settings},
                      **{name: replace(getattr(recipe, name), config=getattr(chosen, name))
                         for name in parts})
+    if start and begins:
+        if value_of("--train.warmup-steps", words) is None:
+            recipe = replace(recipe, train=warmed_up(recipe.train))
+        tell_how_it_goes_on(recipe)
     return recipe, chosen.folder, chosen.resume, chosen.minutes
+
+
+def value_of(option: str, words: list[str]) -> str | None:
+    """The value that words give an option, the last one; None where they do not."""
+    found, rest = None, iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == option:
+            found = value if equals else next(rest, "")
+    return found
+
+
+def refuse_words_for_the_model(words: list[str], start: str) -> None:
+    """Raises where words would change a saved model's shape."""
+    for word in words:
+        if word.startswith("--model."):
+            raise ValueError(f"{word}: kind and shape are those of {start}, leave it out")
+
+
+def tell_how_it_goes_on(recipe: Recipe) -> None:
+    """Prints, once for all processes, what is set where a recipe is for training from nothing."""
+    train = recipe.train
+    if rank() == 0:
+        print(f"goes on with {recipe.start}: optimizer {train.optimizer}, learning rate "
+              f"{train.learning_rate:g}, warm-up over {train.warmup_steps} of {train.steps} "
+              "updates; what the recipe says of these is for a model drawn anew, and --train.… "
+              "sets others")
 
 
 def in_todays_words(words: list[str]) -> tuple[list[str], str | None]:

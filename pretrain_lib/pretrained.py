@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .data.hub import is_of_the_hub, model_folder
 from .data.text.tokenizer import save_tokenizer, special_ids, vocabulary_size
 from .files import new_folder
 from .hf import family_of, from_hugging_face, require_their_shape, to_hugging_face
@@ -145,7 +146,8 @@ def load_pretrained(name: str | Path) -> nn.Module:
     It comes in evaluation mode, on the CPU.
 
     Args:
-        name: a folder, or the name of a model of the zoo, such as "modernbert-mini-sotu".
+        name: a folder, the name of a model of the zoo, such as "modernbert-mini-sotu", or one of
+            the Hub, "hub:owner/name" or "hub:owner/name@revision".
 
     Returns:
         The model, its weights in float32 whatever they are stored in.
@@ -200,7 +202,13 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def find(name: str | Path) -> Path:
-    """The folder of a saved model; a run's folder holds its own under `model`."""
+    """The folder of a saved model; a run's folder holds its own under `model`.
+
+    Raises:
+        FileNotFoundError: if there is none, saying what to do.
+    """
+    if is_of_the_hub(name):
+        return found_on_the_hub(str(name))
     folder = Path(name)
     for place in (folder, folder / "model", ZOO / name):
         if is_saved_model(place):
@@ -208,11 +216,23 @@ def find(name: str | Path) -> Path:
     if not folder.exists():
         zoo = ", ".join(sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}")))
         raise FileNotFoundError(f"there is neither a folder {str(name)!r} nor such a model in the "
-                                f"zoo, which has: {zoo or 'none yet'}; a model of the Hub comes as "
-                                "a folder with huggingface_hub.snapshot_download")
+                                f"zoo, which has: {zoo or 'none yet'}; a model of the Hub is "
+                                "called 'hub:owner/name'")
     missing = CONFIG if not (folder / CONFIG).is_file() else WEIGHTS
     raise FileNotFoundError(f"{folder} is not a saved model: it has no {missing}; "
                             f"{remedy_for(folder)}")
+
+
+def found_on_the_hub(name: str) -> Path:
+    """The folder of a model of the Hub."""
+    folder = model_folder(name)
+    if is_saved_model(folder):
+        return folder
+    missing = CONFIG if not (folder / CONFIG).is_file() else WEIGHTS
+    raise FileNotFoundError(
+        f"{name} has no {missing} on the Hub: if it has pytorch_model.bin, a format that can carry "
+        "programs, transformers' AutoModel.from_pretrained(…).save_pretrained(folder) writes a "
+        "folder that can be read (AutoModelForMaskedLM keeps the head that predicts tokens)")
 
 
 def remedy_for(folder: Path) -> str:
@@ -224,7 +244,8 @@ def remedy_for(folder: Path) -> str:
                 "load_lora")
     if any(folder.glob("pytorch_model*.bin")):
         return ("it holds pytorch_model.bin, a format that can carry programs: transformers' "
-                "AutoModel.from_pretrained(folder).save_pretrained(folder) writes it anew")
+                "AutoModel.from_pretrained(folder).save_pretrained(folder) writes it anew "
+                "(AutoModelForMaskedLM keeps the head that predicts tokens)")
     return "save_pretrained writes it"
 
 

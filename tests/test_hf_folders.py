@@ -174,7 +174,7 @@ def test_a_folder_with_something_else_is_answered_with_what_to_do(files, message
 
 @pytest.mark.parametrize("name", ["bert-base-nowhere", "somebody/bert-base-nowhere"])
 def test_a_name_of_the_hub_is_answered_with_what_to_do(name):
-    with pytest.raises(FileNotFoundError, match=f"neither a folder '{name}' .*snapshot_download"):
+    with pytest.raises(FileNotFoundError, match=f"neither a folder '{name}' .*hub:owner/name"):
         pl.load_pretrained(name)
 
 

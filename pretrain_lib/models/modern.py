@@ -23,7 +23,7 @@ from ..validation import (
     require_positive,
     require_share,
 )
-from .base import ModelBase, TextModel, under_a_new_layer
+from .base import ModelBase, TextModel, under_a_new_layer, with_weights_of
 from .init import initialise
 from .layers import (
     Attention,
@@ -248,6 +248,11 @@ class ModernBertBase(TextModel):
         headed = ModernBertForTokenClassification(self.encoder.config, num_labels, seed)
         return under_a_new_layer(self, headed, "head")
 
+    def with_masked_lm(self, seed: int = 0) -> ModernBertForMaskedLM:
+        """A copy that predicts tokens, with this model's head for it or a new one."""
+        headed = ModernBertForMaskedLM(self.encoder.config, seed)
+        return with_weights_of(self, headed, "head", "decoder_bias")
+
 
 class ModernBertModel(ModernBertBase):
     """The encoder: token ids to one vector a position.
@@ -380,6 +385,7 @@ class ModernBertForCausalLM(ModernBertForMaskedLM):
     causal = True
     with_classifier = ModelBase.with_classifier
     with_tagger = TextModel.with_tagger
+    with_masked_lm = TextModel.with_masked_lm
 
     def __init__(self, config: ModernBertConfig, seed: int = 0):
         super().__init__(config, seed)

@@ -24,15 +24,15 @@ from ..evaluation.bits_per_byte import (
 from ..evaluation.masked import MaskedScores, MaskedSet, masked_scores
 from ..evaluation.pseudo_perplexity import pseudo_log_likelihoods, pseudo_perplexity, scored_tokens
 from ..evaluation.text_cost import is_causal
-from ..objectives.masked_diffusion import MaskedDiffusion
 from ..objectives.masked_lm import MaskedLM
 from ..objectives.text import require_head
 from ..pretrained import find, load_pretrained
 from ..training.run_folder import CONFIG, read_config
-from .pretrain import add_to_report, build_objective, from_before_data
+from .forgetting import masking_of
+from .pretrain import OF_START, add_to_report, build_objective, from_before_data
 from .recipe import Recipe, recipe_from
 
-DIGESTS = ("tokenizer_hash", "training_text", "held_out_text")  # beside a recipe in config.json
+BESIDE = {"data": ("tokenizer_hash", "training_text", "held_out_text"), "model": OF_START}
 LENGTH = 128  # of blocks with blanks, where no recipe says it
 BLOCKS = 256  # with blanks, at most
 PASSAGES, PASSAGE = 64, 4096  # of another text so many, of so many characters, have blanks
@@ -93,9 +93,7 @@ def evaluate_held_out(folder: str | Path) -> TextScores:
         raise ValueError(f"the run in {folder} read no text, and is scored on text: give another")
     data = TextData(recipe.data.config, *prepared(recipe.data.config, folder))
     objective = build_objective(recipe, data)
-    blanks_of = getattr(objective, "masked_lm", None)
-    if isinstance(objective, MaskedDiffusion):
-        blanks_of = MaskedLM.of(data.tokenizer)
+    blanks_of = masking_of(objective, data.tokenizer)
     if blanks_of is None and not is_causal(model):
         raise ValueError(f"the run in {folder} filled no blanks, and is scored on them: give one "
                          "whose objective is MaskedLM, MaskedDiffusion or BertPretraining")
@@ -177,8 +175,10 @@ def recipe_of(folder: str | Path) -> Recipe:
         raise ValueError(f"the run in {folder} has no recipe, so nobody knows what it held out: "
                          "say a text, with --on")
     said = from_before_data(said, path) if "architecture" in said else said
-    data = {name: value for name, value in said["data"].items() if name not in DIGESTS}
-    return recipe_from({**said, "data": data}, str(path))
+    parts = {part: {name: value for name, value in said[part].items() if name not in beside}
+             for part, beside in BESIDE.items()}  # what a recipe does not say
+    said = {name: value for name, value in said.items() if name != "keep_an_eye_on"}
+    return recipe_from(said | parts, str(path))
 
 
 def length_for(model: nn.Module) -> int:

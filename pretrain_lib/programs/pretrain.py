@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from ..data.source import Data
-from ..data.text.packing import PackedBlocks
 from ..data.text.text_data import said_of
 from ..data.text.token_dataset import TokenDataset
 from ..data.text.tokenizer import special_ids, vocabulary_size
 from ..data.text.unknown import about_unknown, unknown_share
 from ..evaluation.counting import TwoSidedBigram, Unigram, token_counts
-from ..evaluation.masked import MaskedSet, masked_scores
+from ..evaluation.masked import masked_scores
 from ..files import write_text
 from ..models.init import start_at_unigram
 from ..models.protocol import exported_models
@@ -28,13 +29,16 @@ from ..training.checkpoint import replace_text
 from ..training.config import differences
 from ..training.curves import draw_curves
 from ..training.distributed import join
-from ..training.run_folder import CONFIG, read_config
+from ..training.run_folder import CONFIG, read_config, unlike
 from ..training.trainer import Trainer
+from .forgetting import before_and_after, blanks_in, masked_losses, masking_of
 from .recipe import Recipe, part_from, recipe_from
+from .start import digests, require_another_place, started
 
 MODEL = "model"
 CURVES = "curves.png"
 REPORT = "report.json"
+OF_START = ("start", "start_weights")  # beside a saved model's kind and shape in a description
 STRETCHES, STRETCH = 1000, 2000  # so many of so many tokens are counted of a large text
 
 
@@ -60,8 +64,10 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
         CheckpointError: if the folder holds the run of another recipe, or of other data.
     """
     folder = Path(folder)
-    world, _ = join(recipe.train.device)
-    data = recipe.data.kind.open(recipe.data.config, folder, world.on_first)
+    world, device = join(recipe.train.device)
+    if recipe.start:
+        require_another_place(recipe.start, folder / MODEL)
+    data = recipe.data.kind.open(data_config(recipe), folder, world.on_first)
     world.on_first(lambda: rewrite_old_description(folder / CONFIG, data))
 
     def trainer_of(recipe: Recipe, folder: Path) -> Trainer:
@@ -80,30 +86,60 @@ def pretrain(recipe: Recipe, folder: str | Path, resume: bool = True,
         return load_pretrained(folder / MODEL).train()
     trainer = trainer_of(recipe, folder)
     world.on_first(lambda: report_unknown(data, folder))
+    world.on_first(lambda: report_losses("before", lambda: build_model(recipe, data), recipe, data,
+                                         folder, device))
     trainer.fit(resume)
     model = trainer.whole_model(lambda: build_model(recipe, data))
-    world.on_first(lambda: (resume and is_saved(trainer.step, folder))
-                   or save_model_and_curves(model, recipe, data, trainer, folder))
+
+    def finish() -> None:
+        report_losses("after", lambda: model, recipe, data, folder, device)
+        save_model_and_curves(model, recipe, data, trainer, folder)
+
+    world.on_first(lambda: (resume and is_saved(trainer.step, folder)) or finish())
     return model
 
 
+def data_config(recipe: Recipe):
+    """The data's configuration, with the tokenizer that comes with a saved model."""
+    config = recipe.data.config
+    if recipe.start and hasattr(config, "tokenizer"):
+        return replace(config, tokenizer=recipe.start)
+    return config
+
+
 def build_model(recipe: Recipe, data: Data) -> nn.Module:
-    """The model of a recipe, its first weights drawn with the run's seed."""
-    seed = recipe.train.seed
-    model = recipe.model.kind(model_config(recipe, data), seed)
+    """The model of a recipe: the saved one, or one whose first weights the run's seed draws."""
+    seed, config = recipe.train.seed, model_config(recipe, data)
+    if recipe.start:
+        model, new_head = started(recipe.start, recipe.objective.kind, seed)
+    else:
+        model, new_head = recipe.model.kind(config, seed), True
     if recipe.train.base_width is not None:
         scale_first_weights(model, recipe.train.base_width)
     if recipe.start_at_neighbours:
         model.start_at_neighbours(seed)
     bias = getattr(model, "output_bias", None)
-    if recipe.start_at_unigram and bias is not None and data.documents is not None:
+    start_at_counts = recipe.start_at_unigram and new_head
+    if start_at_counts and bias is not None and data.documents is not None:
         start_at_unigram(bias, token_counts(data.documents[0], len(bias)))
     return model
 
 
 def model_config(recipe: Recipe, data: Data):
-    """The model's configuration, with what the data decide of it."""
-    return decided(recipe.model.config, data.model_fields)
+    """The model's configuration, with what the data decide of it; that of a saved model is its own.
+
+    Raises:
+        ValueError: if a saved model reads samples of another shape.
+    """
+    own, by = recipe.model.config, data.model_fields
+    if not recipe.start:
+        return decided(own, by)
+    asked = decided(own, {name: value for name, value in by.items() if name != "vocab_size"})
+    differ = unlike("model", asdict(own), asdict(asked))
+    if differ:
+        raise ValueError(f"{recipe.start} reads samples of another shape than the data have: "
+                         + "; ".join(differ))
+    return own
 
 
 def decided(config, by: dict):
@@ -162,8 +198,7 @@ def counting_lines(data: Data, objective: Objective) -> dict[str, float]:
         return {}
     training, held_out = data.documents
     special, vocab_size = special_ids(data.tokenizer), vocabulary_size(data.tokenizer)
-    blocks = PackedBlocks(held_out, data.config.length, special)
-    blanks = MaskedSet.draw(blocks, masked_lm, range(min(len(blocks), 256)))
+    blanks = blanks_in(held_out, data.tokenizer, data.config.length, masked_lm)
     counted = {"unigram": Unigram(token_counts(training, vocab_size))}
     sample = sample_of(training)
     if len(sample) > 1:  # the neighbours' weight is fitted on one of them
@@ -197,6 +232,24 @@ def report_unknown(data: Data, folder: Path) -> None:
     print(about_unknown(read_report(folder)["unknown"]))
 
 
+def report_losses(when: str, model_of: Callable[[], nn.Module], recipe: Recipe, data: Data,
+                  folder: Path, device: torch.device) -> None:
+    """Measures what a saved model knows "before" or "after", once, and tells both after.
+
+    Where no blanks are filled in texts there is nothing to measure.
+    """
+    masked_lm = masking_of(build_objective(recipe, data), data.tokenizer)
+    known = read_report(folder).get("masked_loss", {})
+    if not recipe.start or data.documents is None or masked_lm is None or when in known:
+        return
+    if "new_head" not in known:
+        known["new_head"] = started(recipe.start, recipe.objective.kind).new_head
+    known[when] = masked_losses(model_of(), recipe, data, masked_lm, folder, device)
+    add_to_report(folder, masked_loss=known)
+    if when == "after":
+        print(before_and_after(known))
+
+
 def read_report(folder: Path) -> dict:
     """What was measured of a run beside its training."""
     path = folder / REPORT
@@ -220,6 +273,9 @@ def description_with(recipe: Recipe, about: dict) -> dict:
     """A recipe's table without how it is trained, and with what its data say of themselves."""
     table = recipe.table()
     del table["train"]
+    if recipe.start:
+        table["model"] = recipe.model.table() | {"start": recipe.start,
+                                                 "start_weights": digests(recipe.start)}
     return table | {"data": {"kind": table["data"]["kind"], **about}}
 
 
@@ -231,11 +287,17 @@ def rewrite_old_description(path: Path, data: Data) -> None:
         then = from_before_data(then, path)
     if "data" in then:
         then = then | {"data": data.recognised(then["data"])}
-        then |= {part: part_from(then[part], part, part, str(path)).table()  # with newer fields
-                 for part in ("model", "objective")}
+        then |= {part: with_newer_fields(then[part], part, path) for part in ("model", "objective")}
         then = json.loads(json.dumps(then))  # as it is read back
     if then != (there.get("recipe") or {}):
         replace_text(path, json.dumps(there | {"recipe": then}, indent=1))
+
+
+def with_newer_fields(table: dict, part: str, path: Path) -> dict:
+    """A part's table in a description with the fields that it has today."""
+    start = {name: table[name] for name in OF_START if name in table}
+    rest = {name: value for name, value in table.items() if name not in start}
+    return part_from(rest, part, part, str(path)).table() | start
 
 
 def from_before_data(then: dict, path: Path) -> dict:

@@ -2,14 +2,15 @@
 
 A recipe is a TOML file with the tables `[data]`, `[model]`, `[objective]` and `[train]`. In each of
 the first three `kind` names a class, and all else is a field of the class's `config_class`, a frozen
-dataclass beside it; what is left out has the default value.
+dataclass beside it; what is left out has the default value. In place of all this `[model]` may say
+`start`, a saved model to go on with.
 """
 
 from __future__ import annotations
 
 import sys
 import tomllib
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import get_type_hints
@@ -17,10 +18,12 @@ from typing import get_type_hints
 from torch import nn
 
 from ..data.source import Data
+from ..data.text.text_data import TextConfig
 from ..objectives.base import Objective
 from ..training.config import TrainConfig
 from ..validation import nearest, require, require_kind, require_kinds, unknown_field
 from .old_recipes import TABLES_THEN, in_todays_form, is_old, kinds_for
+from .start import HEADS, started
 
 PARTS = {"data": Data, "model": nn.Module, "objective": Objective}  # what each is a class of
 
@@ -66,6 +69,11 @@ class Recipe:
             any.
         start_at_neighbours: whether the first layers start by looking at the neighbours, see
             `models.bert.start_at_neighbours`.
+        start: the saved model that training goes on with, as `load_pretrained` takes it; `model` is
+            then what that is, and its tokenizer makes ids of the data. Left empty, one is drawn
+            anew.
+        keep_an_eye_on: another text, as `[data] corpus` has it, on which the loss is measured
+            before and after, to see what the saved model forgets; left empty, none.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -77,6 +85,8 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     start_at_unigram: bool = True
     start_at_neighbours: bool = False
+    start: str = ""
+    keep_an_eye_on: str = ""
 
     def __post_init__(self):
         require_kinds(self)
@@ -88,8 +98,11 @@ class Recipe:
     def table(self) -> dict:
         """The recipe as a TOML file has it."""
         parts = {part: getattr(self, part).table() for part in PARTS}
+        if self.start:
+            parts["model"] = {"start": self.start}
+        watched = {"keep_an_eye_on": self.keep_an_eye_on} if self.keep_an_eye_on else {}
         return {"start_at_unigram": self.start_at_unigram,
-                "start_at_neighbours": self.start_at_neighbours, **parts,
+                "start_at_neighbours": self.start_at_neighbours, **watched, **parts,
                 "train": asdict(self.train)}
 
 
@@ -105,6 +118,32 @@ def require_that_they_fit(recipe: Recipe) -> None:
                          f"{kind.__name__} does not: choose another, or pairs = \"none\"")
     require(not recipe.start_at_neighbours or hasattr(kind, "start_at_neighbours"),
             "start_at_neighbours", True, f"False, which is all that {kind.__name__} can")
+    if recipe.start:
+        require_a_start_alone(recipe)
+    if recipe.keep_an_eye_on:
+        require_something_to_forget(recipe)
+
+
+def require_a_start_alone(recipe: Recipe) -> None:
+    """Raises where what comes with a saved model is said once more."""
+    start, data = recipe.start, recipe.data.config
+    own = getattr(data, "tokenizer", "auto")
+    require(own in ("auto", getattr(type(data), "tokenizer", "auto")), "data.tokenizer", own,
+            f"left out, as {start} comes with its own")
+    require(not recipe.start_at_neighbours, "start_at_neighbours", True,
+            f"False, as {start} has its weights")
+    require(recipe.train.base_width is None, "train.base_width", recipe.train.base_width,
+            f"None, as {start} has its weights")
+
+
+def require_something_to_forget(recipe: Recipe) -> None:
+    """Raises where no loss can be measured on another text, or none that says anything."""
+    other, data, objective = recipe.keep_an_eye_on, recipe.data.config, recipe.objective.kind
+    require(bool(recipe.start), "keep_an_eye_on", other,
+            "empty without a start: a model that is drawn anew has nothing to forget")
+    require(isinstance(data, TextConfig) and issubclass(objective, tuple(HEADS)), "keep_an_eye_on",
+            other, "empty where no blanks are filled in texts")
+    require(other != data.corpus, "keep_an_eye_on", other, "another text than data.corpus")
 
 
 # ------------------------------------------------------------------------------------- reading
@@ -142,17 +181,61 @@ def recipe_from(table: dict, where: str) -> Recipe:
     called = TABLES_THEN if is_old(table) else {}
     if called:
         table = in_todays_form(table, where)
-    known = [f.name for f in fields(Recipe)]
+    known = [f.name for f in fields(Recipe) if f.name != "start"]
     for name in table:
+        require(name != "start", f"{where}: start", table[name], "a line of the table [model]")
         if name not in known:
             raise unknown_field(name, [*known, "architecture"], where)
+    start = start_in(table.get("model"), where, bool(called))
     values = {**table, "train": config_from(TrainConfig, table.get("train", {}), "train", where)}
     for part in PARTS:
-        values[part] = part_from(table.get(part, {}), part, called.get(part, part), where)
+        if part != "model" or not start:
+            values[part] = part_from(table.get(part, {}), part, called.get(part, part), where)
+    if start:
+        values |= {"start": start, "model": part_of_start(start, values["objective"].kind)}
     try:
         return Recipe(**values)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def start_in(model, where: str, old: bool) -> str:
+    """The saved model that a table `[model]` says to go on with; empty for none.
+
+    Raises:
+        ValueError: if it says anything besides.
+    """
+    if not isinstance(model, dict) or "start" not in model:
+        return ""
+    if old:
+        raise ValueError(f"{where}: a recipe with start must have the tables [data] and "
+                         "[objective], and no line architecture")
+    more = [name for name in model if name != "start"]
+    if more:
+        raise ValueError(f"{where}, [model]: with start, kind and shape are those of the saved "
+                         f"model: leave out {', '.join(more)}")
+    require(isinstance(model["start"], str) and model["start"], f"{where}, [model]: start",
+            model["start"], "a saved model: a folder, a name of the zoo, or \"hub:owner/name\"")
+    return model["start"]
+
+
+def part_of_start(start: str, objective: type[Objective]) -> Part:
+    """What a saved model is, as an objective trains it.
+
+    Raises:
+        ValueError: if it is of no class that a recipe can name.
+    """
+    model = started(start, objective).model
+    if not can_be("model", type(model)):
+        raise ValueError(f"{start} holds a {type(model).__name__}, which no recipe can train: it "
+                         f"must be {described_base(nn.Module)}")
+    return Part(type(model), model.config)
+
+
+def with_start(recipe: Recipe, start: str) -> Recipe:
+    """A recipe that goes on with a saved model, in place of the one that it draws anew."""
+    return replace(recipe, start=start, model=part_of_start(start, recipe.objective.kind),
+                   start_at_neighbours=False, train=replace(recipe.train, base_width=None))
 
 
 def part_from(table: dict, part: str, called: str, where: str) -> Part:
@@ -202,8 +285,9 @@ def with_pairs(recipe: Recipe, pairs: str) -> Recipe:
     table = recipe.table()
     architecture = "bert" if hasattr(recipe.model.config, "type_vocab_size") else "modernbert"
     model, objective = kinds_for(architecture, pairs, "masking")
+    named = {} if recipe.start else {"kind": model}
     return recipe_from(table | {"data": table["data"] | {"pairs": pairs},
-                                "model": table["model"] | {"kind": model},
+                                "model": table["model"] | named,
                                 "objective": table["objective"] | {"kind": objective}}, "the recipe")
 
 

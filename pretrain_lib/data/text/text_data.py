@@ -61,8 +61,8 @@ class TextConfig:
             looks for paragraphs and lines in a single one.
         keep_lines: whether line breaks and indentation are trained on, as for code and verse;
             otherwise every run of white space is a space. Sentences are then lines.
-        tokenizer: a folder or a name of the zoo; left empty, one is trained on the corpus. "auto"
-            takes the zoo's for the addresses, and trains one for every other text.
+        tokenizer: a model, whose own it is, or a folder with one; left empty, one is trained on the
+            corpus. "auto" takes the zoo's for the addresses, and trains one for every other text.
         tokenizer_kind: kind of a tokenizer that is trained; "auto" is WordPiece, or byte-pair
             encoding where lines are kept, of which WordPiece knows nothing.
         vocab_size: number of tokens of a tokenizer that is trained.

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...files import write_text
 from ...zoo import ZOO
+from ..hub import is_of_the_hub, model_folder
 from .document import lines_of
 
 if TYPE_CHECKING:
@@ -248,7 +249,10 @@ def save_tokenizer(
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:
-    """The tokenizer of a folder that holds `tokenizer.json`, or of a model of the zoo.
+    """The tokenizer of a folder that holds `tokenizer.json`, or of a model.
+
+    Args:
+        name: a folder, a run's folder, a name of the zoo, or of the Hub, "hub:owner/name@revision".
 
     Raises:
         FileNotFoundError: if there is none.
@@ -256,7 +260,8 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     """
     from tokenizers import Tokenizer
 
-    for folder in (Path(name), ZOO / name):
+    places = (Path(name), Path(name) / "model", ZOO / name)
+    for folder in [model_folder(str(name))] if is_of_the_hub(name) else places:
         path = folder / "tokenizer.json"
         if path.is_file():
             try:
