@@ -68,7 +68,7 @@ def held_out_of(corpus: str, config: TextConfig, beside: Path) -> TokenDataset:
         ValueError: if they do not suffice for a block.
     """
     other = TextConfig(corpus, tokenizer=config.tokenizer, length=config.length,
-                       keep_lines=config.keep_lines)
+                       keep_lines=config.keep_lines, new_words=config.new_words)
     tokenizer, documents = prepared(other, beside)
     try:
         return TextData(other, tokenizer, documents).documents[1]

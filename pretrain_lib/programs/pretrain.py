@@ -33,7 +33,7 @@ from ..training.run_folder import CONFIG, read_config, unlike
 from ..training.trainer import Trainer
 from .forgetting import before_and_after, blanks_in, masked_losses, masking_of
 from .recipe import Recipe, part_from, recipe_from
-from .start import digests, require_another_place, started
+from .start import digests, require_another_place, started, with_tokens
 
 MODEL = "model"
 CURVES = "curves.png"
@@ -112,6 +112,7 @@ def build_model(recipe: Recipe, data: Data) -> nn.Module:
     seed, config = recipe.train.seed, model_config(recipe, data)
     if recipe.start:
         model, new_head = started(recipe.start, recipe.objective.kind, seed)
+        model = with_tokens(model, data.tokenizer, recipe.start)
     else:
         model, new_head = recipe.model.kind(config, seed), True
     if recipe.train.base_width is not None:
@@ -134,7 +135,8 @@ def model_config(recipe: Recipe, data: Data):
     own, by = recipe.model.config, data.model_fields
     if not recipe.start:
         return decided(own, by)
-    asked = decided(own, {name: value for name, value in by.items() if name != "vocab_size"})
+    rows = max(getattr(own, "vocab_size", 0), by.get("vocab_size", 0))  # more with new words
+    own, asked = decided(own, {"vocab_size": rows}), decided(own, by | {"vocab_size": rows})
     differ = unlike("model", asdict(own), asdict(asked))
     if differ:
         raise ValueError(f"{recipe.start} reads samples of another shape than the data have: "

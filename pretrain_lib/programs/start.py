@@ -10,12 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from ..data.text.tokenizer import load_tokenizer
+from ..data.text.new_words import pieces
+from ..data.text.tokenizer import load_tokenizer, vocabulary_size
 from ..files import sha256_of
 from ..models.base import Classifier
+from ..models.bert import BertBase
 from ..models.embedder import SentenceEmbedder
+from ..models.modern import ModernBertBase
+from ..models.state import state_tensors
 from ..objectives.base import Objective
 from ..objectives.bert_pretraining import BertPretraining
 from ..objectives.masked_diffusion import MaskedDiffusion
@@ -70,6 +75,47 @@ def started(start: str, objective: type[Objective], seed: int = 0) -> Started:
     elif labels:
         model = model.encoder
     return Started(model.train(), new_head)
+
+
+@torch.no_grad()
+def with_tokens(model: nn.Module, tokenizer, start: str) -> nn.Module:
+    """A started model with rows for the tokens that are new to it; itself where there are none.
+
+    What a token starts as, in the embeddings and in the bias of the output, is the mean of what
+    its pieces are.
+
+    Args:
+        model: with V tokens or more.
+        tokenizer: the one that comes with the saved model, with new words; None where none is.
+        start: the saved model.
+
+    Raises:
+        ValueError: if the model is no BERT or ModernBERT.
+    """
+    before = load_tokenizer(start) if tokenizer is not None else None
+    new = {word: id for word, id in tokenizer.get_vocab().items()
+           if before.token_to_id(word) is None} if before else {}
+    if not new:
+        return model
+    if not isinstance(model, (BertBase, ModernBertBase)):
+        raise ValueError(f"{start} holds a {type(model).__name__}, and new words are for a BERT or "
+                         "a ModernBERT")
+    size = max(model.config.vocab_size, vocabulary_size(tokenizer))
+    grown = type(model).from_config(model.to_config() | {"vocab_size": size})
+    grown.other_fields = model.other_fields
+    ours, theirs = state_tensors(grown), state_tensors(model)
+    for name, tensor in ours.items():
+        tensor[:len(theirs[name])] = theirs[name]
+    for there, rows in zip(of_tokens(model), of_tokens(grown), strict=True):
+        for word, id in new.items():
+            rows[id] = there[pieces(before, word)].mean(0)
+    return grown.train()
+
+
+def of_tokens(model: nn.Module) -> list[Tensor]:
+    """The parameters with a row for each token, (V, D) and (V,)."""
+    rows = [model.encoder.embeddings.word.weight, getattr(model, "output_bias", None)]
+    return [row for row in rows if row is not None]
 
 
 def digests(start: str) -> list[str]:

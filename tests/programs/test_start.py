@@ -355,6 +355,55 @@ def test_what_is_told_to_people():
     assert said.endswith("sotu: 2.86 → 3.31 nats (before, its head for tokens was new)")
 
 
+# ------------------------------------------------------------------------------- new words
+
+
+@pytest.mark.parametrize("kind, rows", [("BertForMaskedLM", 0), ("ModernBertForMaskedLM", 128), ("SentenceTransformer", 0)])
+def test_new_words_start_as_the_mean_of_their_pieces(kind, rows, saved, corpus, tokenizer, tmp_path, capsys):
+    """Rows that a padded vocabulary has already are used; what the others answer stays."""
+    (tmp_path / "w.txt").write_text("roadwater\n\nstone\nHouseriver\n")
+    start = saved(kind, rows) if rows else saved(kind)
+    path = recipe_file(tmp_path, corpus, start)
+    words = ["--data.new-words", str(tmp_path / "w.txt")]
+    model, data = begun(recipe_and_options(str(path), words)[0], tmp_path)
+    assert "new words: 2 added; 1 left out, which are one token already: stone" in capsys.readouterr().out
+    plain, _ = begun(read_recipe(path), tmp_path)
+    size = tokenizer.get_vocab_size()
+    assert data.tokenizer.token_to_id("houseriver") == size + 1
+    assert model.config.vocab_size == max(rows, size + 2) == len(model.output_bias)
+    pairs = [(model.encoder.embeddings.word.weight, plain.encoder.embeddings.word.weight)]
+    if kind != "SentenceTransformer":  # whose bias is new, and starts at the frequencies
+        pairs.append((model.output_bias, plain.output_bias))
+    for ours, before in pairs:
+        assert torch.equal(ours[:size], before[:size])
+        for number, word in enumerate(["roadwater", "houseriver"]):
+            pieces = tokenizer.encode(word, add_special_tokens=False).ids
+            assert len(pieces) > 1 and torch.allclose(ours[size + number], sum(before[i] for i in pieces) / len(pieces))
+    ids = torch.randint(5, size, (3, 20), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        change = model.eval().encoder(ids) - plain.eval().encoder(ids)
+    assert change.abs().max() == 0
+
+
+def test_new_words_go_with_the_model_and_its_tokenizer(saved, corpus, tmp_path, capsys):
+    (tmp_path / "w.txt").write_text("roadwater")
+    recipe = recipe_file(tmp_path, corpus, saved("BertModel"))
+    words = ["pretrain", str(recipe), "--folder", str(tmp_path / "run"), "--data.new-words", str(tmp_path / "w.txt")]
+    assert main(words) == 0
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / "model").eval()
+    batch = theirs(["the old roadwater of stone"], return_tensors="pt")
+    assert theirs.convert_ids_to_tokens(batch["input_ids"][0])[3] == "roadwater"
+    with torch.no_grad():
+        assert (model(**batch).logits - pl.load_pretrained(tmp_path / "run")(batch["input_ids"])).abs().max() < 1e-5
+    assert main([*words, "--resume"]) == 0
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    (tmp_path / "w.txt").write_text("houseriver")
+    assert main([*words, "--resume"]) == 1
+    assert "recipe.data.tokenizer_hash" in capsys.readouterr().err
+    assert main(["pretrain", str(recipe), "--start", str(tmp_path / "run"), "--folder", str(tmp_path / "again")]) == 0
+
+
 # ---------------------------------------------------------------------------------- the Hub
 
 

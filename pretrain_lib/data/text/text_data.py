@@ -19,6 +19,7 @@ from ..tables.dialect import Dialect
 from .dedup import near_repeats_of
 from .document import Corpus
 from .load import load_text
+from .new_words import read_words, told, with_new_words
 from .packing import PackedBlocks
 from .pairs import SentencePairs
 from .parts import two_at_least
@@ -77,6 +78,8 @@ class TextConfig:
         length: tokens in a block or pair, T.
         pairs: what a sample is: a block of text, or two segments of which the second follows the
             first or does not (BERT), or stands before or behind it (ALBERT).
+        new_words: a file with a word a line, each of which becomes a token; for a tokenizer that is
+            there, such as that of a model that training goes on with.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -103,6 +106,7 @@ class TextConfig:
     folder: str = ""
     length: int = 128
     pairs: Pairs = "none"
+    new_words: str = ""
 
     def __post_init__(self):
         require_kinds(self)
@@ -172,6 +176,9 @@ class TextData(Data):
         on_first(prepare_once)
         data = cls(config, *opened(config, beside))
         on_first(lambda: print(shares(*data.documents, data.all_documents)))
+        if config.new_words:
+            own = load_tokenizer(data.config.tokenizer)
+            on_first(lambda: print(told(own, read_words(config.new_words))))
         return data
 
     def about(self) -> dict:
@@ -203,8 +210,8 @@ def prepared(config: TextConfig, beside: Path) -> tuple[object, TokenDataset]:
     if config.corpus.startswith("hub:") and (folder / MANIFEST).is_file():
         return opened(config, beside, verify=True)
     corpus = corpus_of(config)
-    if config.tokenizer:
-        tokenizer = load_tokenizer(config.tokenizer)
+    if config.tokenizer or config.new_words:
+        tokenizer = tokenizer_that_is_there(config)
     else:
         tokenizer = tokenizer_of_its_own(corpus, config, folder)
     return tokenizer, prepare(corpus, tokenizer, folder, keep_lines=config.keep_lines)
@@ -225,6 +232,20 @@ def goes_on(config: TextConfig, beside: Path) -> bool:
     return (beside / BEGUN).is_file() and (prepared_folder(config, beside) / MANIFEST).is_file()
 
 
+def tokenizer_that_is_there(config: TextConfig):
+    """The tokenizer that a configuration names, with the new words.
+
+    Raises:
+        ValueError: if there are new words and it names none.
+    """
+    if not config.tokenizer:
+        raise ValueError(f"new_words must be left out, got {config.new_words!r}: a tokenizer is "
+                         "trained on this text, and learns its words. They are for one that is "
+                         "there: start with a model, or name a tokenizer")
+    tokenizer = load_tokenizer(config.tokenizer)
+    return with_new_words(tokenizer, read_words(config.new_words)) if config.new_words else tokenizer
+
+
 def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
     """The tokenizer that is trained on a corpus, by whoever of several processes comes first."""
     if not (folder / "tokenizer.json").is_file():
@@ -240,8 +261,8 @@ def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
 def opened(config: TextConfig, beside: Path,
            verify: bool = False) -> tuple[object, TokenDataset]:
     """What `prepared` has made, without the corpus; its checksums are compared on demand."""
-    folder = prepared_folder(config, beside)
-    tokenizer = load_tokenizer(settled(config).tokenizer or folder)
+    config, folder = settled(config), prepared_folder(config, beside)
+    tokenizer = tokenizer_that_is_there(config) if config.tokenizer else load_tokenizer(folder)
     return tokenizer, TokenDataset(folder, tokenizer, verify)
 
 
@@ -261,6 +282,9 @@ def corpus_and_tokenizer(config: TextConfig) -> str:
     parts = [config.corpus, config.tokenizer or "-".join(trained)]
     parts += [config.document] if config.document != "auto" else []
     parts += ["lines"] if config.keep_lines else []
+    if config.new_words:
+        words = "\n".join(read_words(config.new_words))
+        parts += ["words", hashlib.sha256(words.encode()).hexdigest()[:8]]
     if config.corpus.startswith("hub:"):
         parts[1:1] = [config.config, config.split, config.revision, config.column]
     name = "-".join(filter(None, parts))
