@@ -38,7 +38,7 @@ SHAPE = VideoMAEConfig(image_size=24, patch_size=6, num_channels=1, num_frames=8
 WAYS = ("frame order", "masked tubes", "next frames")
 SUPERVISED = {"scratch": UPDATES, "scratch, longer": UPDATES + STEPS, "one frame": UPDATES}
 ARMS = (*WAYS, *SUPERVISED, "frozen random")
-RATES, TUNED_RATES = (1e-3, 3e-3), (3e-4, 1e-3, 3e-3)
+RATES, TUNED_RATES = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3, 1e-2)
 VIEWS = (RandomCrop(2), ColourJitter(0.3, 0.3, 0.0, 0.0, rate=1.0))
 
 
@@ -120,7 +120,7 @@ def chosen(arm: str, small: bool) -> dict:
     setting, start = {}, network
     if arm in WAYS:
         starts = {rate: pretrained(arm, rate, shared.APART, small)[0] for rate in RATES[:most]}
-        scores = {rate: probe(model, apart, shared.APART, (count,), small)[count].mean().item() + ends_at(model, TUNED_RATES[1])
+        scores = {rate: probe(model, apart, shared.APART, (count,), small)[count].mean().item() + ends_at(model, TUNED_RATES[2])
                   for rate, model in starts.items()}  # fmt: skip
         best = max(scores, key=scores.get)
         setting, start = {"pretrained": best, "scores": scores}, starts[best]
