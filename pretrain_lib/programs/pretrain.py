@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,9 +103,14 @@ def build_model(recipe: Recipe, data: Data) -> nn.Module:
 
 def model_config(recipe: Recipe, data: Data):
     """The model's configuration, with what the data decide of it."""
-    config = recipe.model.config
-    decided = {name: value for name, value in data.model_fields.items() if hasattr(config, name)}
-    return replace(config, **decided)
+    return decided(recipe.model.config, data.model_fields)
+
+
+def decided(config, by: dict):
+    """A configuration, and those within it, with the fields that the data decide."""
+    within = {field.name: decided(getattr(config, field.name), by) for field in fields(config)
+              if is_dataclass(getattr(config, field.name))}
+    return replace(config, **{name: by[name] for name in by if hasattr(config, name)}, **within)
 
 
 def build_objective(recipe: Recipe, data: Data) -> Objective:
