@@ -23,16 +23,27 @@ shared = load_experiment("14-augmentations")
 
 TITLE = "Found among 500 texts: docstrings by names, sentences and paragraphs by those before, with the zoo's vectors, whitened, after SimCSE and neighbours, and BM25"
 
-PREDICTION = """TODO"""
+PREDICTION = """(Known from trials with one seed, 30 updates and 500 texts of documents set apart, hit@10: docstrings, whose words the zoo's model has not
+read, mean pooled 33 %, CLS 15, centred 36, whitened 51, a frozen random network 59, BM25 60, SimCSE 30 to 32 at three rates, neighbours 49 at two, those from
+scratch 67; sentences 17, 9, 18, 12 to 14, 9, 23, 24, 32 and 8; paragraphs mean pooled 23, whitened 15 to 18, BM25 40 and 33 where it reads 64 tokens. The
+zoo's BERT had 16, 12 and 18 where this model has 33, 17 and 23.) The zoo's model has read none of the addresses and modules that are asked about. In hit@10:
+1. Of docstrings neighbours lead mean pooled by 10 points, clearly. 2. There mean pooled is 20 points behind a frozen random network, which is a bag of words,
+and neighbours are 10 behind those from scratch, both clearly: pretraining on other texts is worse than none. 3. Of sentences and paragraphs neighbours lead
+those from scratch by 10 points, clearly. 4. SimCSE (Gao et al. 2021) leads mean pooled of sentences by 3 points, clearly, and of docstrings by 1 at most, where
+whitening, which learns nothing (Su et al. 2021), leads it by 10, clearly. 5. Whitened leads mean pooled of docstrings by 10 points, clearly, and is behind it of
+sentences and of paragraphs. 6. Neighbours lead mean pooled of sentences by 10 points, and of paragraphs, from which nobody learned, by 5, both clearly. 7. They
+lead BM25, which reads whole texts, of sentences by 3 points; of docstrings and of paragraphs it leads them, clearly. 8. Both together lead BM25 by 3 points,
+clearly, in each of the three."""
 
 SEEDS = (181, 182, 183, 184, 185)  # each has its own network, dropout, order, and its own pairs to learn from
 APART, APART_SHARE = 916, 0.25  # the seed that settings are chosen with, and the share of the held-out documents that they are chosen on
-ZOO, HELD_OUT, OF_MODULES = "modernbert-mini-sotu", "sotu-8192", 0.15  # the addresses that the zoo's model has not read; the share of the modules
+ZOO, HELD_OUT = "modernbert-mini-sotu", "sotu-8192"  # the latter lists the addresses that the former has not read
+OF_MODULES = 0.15  # are held out
 POOL = 500
 LENGTH = {"docstring": 32, "sentence": 32, "paragraph": 64}  # tokens that are read of a text
 LEARNED_ON = {"docstring": "docstring", "sentence": "sentence", "paragraph": "sentence"}  # paragraphs are asked of networks that learned from sentences
-BATCH, STEPS, TEMPERATURE, DROPOUT = 64, 30, 0.05, 0.1
-LADDER, FIRST = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), slice(3, 6)  # learning rates, and those tried at first
+BATCH, STEPS, TEMPERATURE, DROPOUT = 64, 24, 0.05, 0.1
+LADDER, FIRST = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), {"SimCSE": slice(1, 4)}  # learning rates, and those tried at first
 DIRECTIONS = {"centred": (0,), "whitened": (256, 128, 64)}  # that are kept; 0: the mean is subtracted, and that is all
 WEIGHTS = (0.3, 0.5, 0.7, 0.9)  # of BM25, beside neighbours
 WORDS = {"BM25": bm25_scores, "BM25, cut": bm25_scores, "TF-IDF": tfidf_scores}
@@ -81,7 +92,7 @@ def seen(task: str, seed: int, small: bool) -> Neighbours:
 
 def updates(small: bool) -> tuple[int, int]:
     """How many there are, and the pairs of each."""
-    return (2, 8) if small else (STEPS, BATCH)
+    return (1, 8) if small else (STEPS, BATCH)
 
 
 def alone(pairs: Neighbours) -> list[str]:
@@ -90,12 +101,16 @@ def alone(pairs: Neighbours) -> list[str]:
     return [*pairs.first[:half], *pairs.second[half:]]
 
 
+@lru_cache
+def zoo() -> ModernBertModel:
+    return load_pretrained(ZOO).encoder
+
+
 def network(seed: int, pretrained: bool = True) -> ModernBertModel:
     """The zoo's encoder, or a random one of its shape; while it learns, dropout is on."""
-    known = load_pretrained(ZOO).encoder
-    model = ModernBertModel(replace(known.config, embedding_dropout=DROPOUT, attention_dropout=DROPOUT, mlp_dropout=DROPOUT), seed)
+    model = ModernBertModel(replace(zoo().config, embedding_dropout=DROPOUT, attention_dropout=DROPOUT, mlp_dropout=DROPOUT), seed)
     if pretrained:
-        model.load_state_dict(known.state_dict())
+        model.load_state_dict(zoo().state_dict())
     return model
 
 
@@ -165,9 +180,10 @@ def mrr(scores: Tensor) -> float:
 # --- An arm ---------------------------------------------------------------------------------
 
 
-def best_rate(score, small: bool) -> dict:
+def best_rate(arm: str, score, small: bool) -> dict:
     """The rate that scores best; while that is the lowest or the highest one tried, the next one is tried, too."""
-    tried = {rate: score(rate) for rate in (LADDER[FIRST][:1] if small else LADDER[FIRST])}
+    first = LADDER[FIRST.get(arm, slice(3, 6))]
+    tried = {rate: score(rate) for rate in (first[:1] if small else first)}
     while (best := max(tried, key=tried.get)) in (min(tried), max(tried)) and best in LADDER[1:-1] and not small:
         further = LADDER[LADDER.index(best) + (1 if best == max(tried) else -1)]
         tried[further] = score(further)
@@ -176,31 +192,32 @@ def best_rate(score, small: bool) -> dict:
 
 def chosen(arm: str, small: bool) -> dict[str, dict]:
     """{task: settings} by MRR on documents and with a seed set apart; a rate is chosen on the task that is learned from."""
-    found = {}
+    found, models = {}, {}
     for task, source in LEARNED_ON.items():
         apart = data(task, small).apart
-        if arm in DIRECTIONS:
-            known = vectors(network(APART), alone(seen(task, APART, small)), LENGTH[task])
-            scores = {kept: mrr(cosines(network(APART), task, apart, change=whitening(known, kept))) for kept in DIRECTIONS[arm]}
-            found[task] = {"directions": max(scores, key=scores.get), "scores": scores}
+
+        def score(rate: float) -> float:
+            models[task, rate] = learned(arm, task, rate, APART, small)[0]
+            return mrr(cosines(models[task, rate], task, apart))
+
         if arm in LEARNERS and task == source:
-            models = {}
-
-            def score(rate: float) -> float:
-                models[rate] = learned(arm, task, rate, APART, small)[0]
-                return mrr(cosines(models[rate], task, apart))
-
-            found[task] = best_rate(score, small)
+            found[task] = best_rate(arm, score, small)
+        if arm in DIRECTIONS:
+            model = network(APART)
+            known = vectors(model, alone(seen(task, APART, small)), LENGTH[task])
+            scores = {kept: mrr(cosines(model, task, apart, change=whitening(known, kept))) for kept in DIRECTIONS[arm]}
+            found[task] = {"directions": max(scores, key=scores.get), "scores": scores}
         if arm == "neighbours":
-            cosine = cosines(models[found[source]["rate"]], task, apart)
-            weights = {weight: mrr(joined(bm25_scores(apart.first, apart.second), cosine, weight)) for weight in WEIGHTS}
+            words, cosine = bm25_scores(apart.first, apart.second), cosines(models[source, found[source]["rate"]], task, apart)
+            weights = {weight: mrr(joined(words, cosine, weight)) for weight in WEIGHTS}
             found[task] = found.get(task, {}) | {"weight": max(weights, key=weights.get), "weights": weights}
     return found
 
 
 def one_seed(arm: str, setting: dict, seed: int, small: bool) -> dict:
     """{task: (Q, 3)} of an arm, and of neighbours together with BM25 too; the losses of what is learned."""
-    scores, loss, joint, model = {}, {}, {}, network(seed, pretrained=arm != "frozen random")
+    scores, loss, joint = {}, {}, {}
+    model = None if arm in (*LEARNERS, *WORDS) else network(seed, pretrained=arm != "frozen random")
     for task, source in LEARNED_ON.items():
         test = data(task, small).test
         if arm in LEARNERS and task == source:
@@ -218,13 +235,11 @@ def one_seed(arm: str, setting: dict, seed: int, small: bool) -> dict:
 
 
 def measure(arm: str, small: bool = False) -> dict:
-    """All of one arm: the settings that were chosen, and each seed's run; where nothing depends on the seed, one run stands for all."""
+    """All of one arm: the settings that were chosen, and each seed's run; where nothing is drawn, one run stands for all."""
     setting, seeds = chosen(arm, small), SEEDS[:2] if small else SEEDS
-    if arm in (*LEARNERS, *DIRECTIONS, "frozen random"):
-        runs = [one_seed(arm, setting, seed, small) for seed in seeds]
-    else:
-        runs = [one_seed(arm, setting, APART, small)] * len(seeds)
-    return {"setting": setting, "runs": runs}
+    if arm in (*LEARNERS, "frozen random"):
+        return {"setting": setting, "runs": [one_seed(arm, setting, seed, small) for seed in seeds]}
+    return {"setting": setting, "runs": [one_seed(arm, setting, APART, small)] * len(seeds)}
 
 
 # --- All arms -------------------------------------------------------------------------------
@@ -267,35 +282,33 @@ def verdict(measured: dict) -> str:
     """Each prediction against what was measured."""
     said, is_clear = {True: "held", False: "failed"}, shared.is_clear
 
-    def ahead(task: str, pair: str, measure: str = "hit@10"):
-        return measured["leads"][task][pair][measure]
+    def ahead(task: str, pair: str):
+        return measured["leads"][task][pair]["hit@10"]
 
     def leads(found, least: float = 0.0) -> bool:
         return found[0][0] >= least and is_clear(found)
 
-    def trails(found) -> bool:
-        return all(high < 0 for _, _, high, _ in found)
+    def trails(found, least: float = 0.0) -> bool:
+        return found[0][0] <= -least and all(high < 0 for _, _, high, _ in found)
 
-    def each(found: dict) -> str:
-        return ", ".join(f"{name} {points(lead)}" for name, lead in found.items())
+    def each(found: dict, some: tuple[str, ...] = tuple(LEARNED_ON)) -> str:
+        return ", ".join(f"{task} {points(found[task])}" for task in some)
 
     tasks, addresses = tuple(LEARNED_ON), ("sentence", "paragraph")
     told = "; ".join(f"{task}, {measured['pool'][task]['texts']} texts: " + ", ".join(f"{arm} {mean(runs['hit@10']):.3f}" for arm, runs in arms.items())
                      for task, arms in measured["found"].items())  # fmt: skip
-    pooled, random, scratch = (ahead("docstring", pair) for pair in ("neighbours over mean pooled", "mean pooled over frozen random",
-                                                                     "neighbours over neighbours, from scratch"))  # fmt: skip
-    in_domain = {task: ahead(task, "neighbours over neighbours, from scratch") for task in addresses}
-    dropout = {task: ahead(task, "SimCSE over mean pooled") for task in tasks}
-    white, over_white = {task: ahead(task, "whitened over mean pooled") for task in tasks}, ahead("docstring", "SimCSE over whitened")
-    gains, words = {task: ahead(task, "neighbours over mean pooled") for task in addresses}, {task: ahead(task, "neighbours over BM25") for task in tasks}
-    both = {task: ahead(task, f"{BOTH} over BM25") for task in tasks}
-    return (f"Hit@10: {told}. 1. Docstrings, neighbours over mean pooled {points(pooled)}: {said[leads(pooled, 0.15)]}. "
-            f"2. Docstrings, mean pooled over frozen random {points(random)}, neighbours over those from scratch {points(scratch)}: "
-            f"{said[trails(random) and trails(scratch)]}. "
-            f"3. Neighbours over those from scratch, {each(in_domain)}: {said[all(leads(found, 0.03) for found in in_domain.values())]}. "
+    gains, scratch, dropout, white, words, both = ({task: ahead(task, pair) for task in tasks} for pair in (
+        "neighbours over mean pooled", "neighbours over neighbours, from scratch", "SimCSE over mean pooled", "whitened over mean pooled",
+        "neighbours over BM25", f"{BOTH} over BM25"))  # fmt: skip
+    random, over_white = ahead("docstring", "mean pooled over frozen random"), ahead("docstring", "SimCSE over whitened")
+    return (f"Hit@10: {told}. 1. Docstrings, neighbours over mean pooled {points(gains['docstring'])}: {said[leads(gains['docstring'], 0.1)]}. "
+            f"2. Docstrings, mean pooled over frozen random {points(random)}, neighbours over those from scratch {points(scratch['docstring'])}: "
+            f"{said[trails(random, 0.2) and trails(scratch['docstring'], 0.1)]}. "
+            f"3. Neighbours over those from scratch, {each(scratch, addresses)}: {said[all(leads(scratch[task], 0.1) for task in addresses)]}. "
             f"4. SimCSE over mean pooled, {each(dropout)}, over whitened, docstring {points(over_white)}: "
-            f"{said[all(found[0][0] <= 0.03 for found in dropout.values()) and trails(over_white)]}. "
+            f"{said[leads(dropout['sentence'], 0.03) and dropout['docstring'][0][0] <= 0.01 and trails(over_white, 0.1)]}. "
             f"5. Whitened over mean pooled, {each(white)}: {said[leads(white['docstring'], 0.1) and all(white[task][0][0] < 0 for task in addresses)]}. "
-            f"6. Neighbours over mean pooled, {each(gains)}: {said[all(leads(found, 0.03) for found in gains.values())]}. "
-            f"7. Neighbours over BM25, {each(words)}: {said[words['sentence'][0][0] >= 0 and trails(words['paragraph'])]}. "
+            f"6. Neighbours over mean pooled, {each(gains, addresses)}: {said[leads(gains['sentence'], 0.1) and leads(gains['paragraph'], 0.05)]}. "
+            f"7. Neighbours over BM25, {each(words)}: "
+            f"{said[words['sentence'][0][0] >= 0.03 and trails(words['docstring']) and trails(words['paragraph'])]}. "
             f"8. Both over BM25, {each(both)}: {said[all(leads(found, 0.03) for found in both.values())]}.")  # fmt: skip
