@@ -28,7 +28,8 @@ PREDICTION = """(Known from a prototype with another program, one seed: a transf
 pictures after 385 updates, and in 49.5 where the swapped caption is among the negatives; one wrong colour 99.6 %. Of this program trials with one seed. "Left
 of": a transformer 100 % after 200 updates, when the left digit is read in 47 %. "And", 600 updates, seen combinations and those held out: transformer 75.6 and
 76.2 % at a rate of 0.003, 84.0 and 84.1 at 0.01; first weights of 0.02 49.6 and 49.3; swapped captions 84.8 and 54.9, those that occur 87.3 and 79.7; swapped
-pictures 84.8 and 76.5; neighbours 92.2 and 39.7; lists of objects 100 with either text tower, of properties 48.3; the bag 50.0.) 1. A transformer whose first
+pictures 84.8 and 76.5; neighbours 92.2 and 39.7; lists of objects 100 with either text tower, and after first weights of 0.02 56.1, or 100 where
+captions that occur are swapped; lists of properties 48.3; "left of" 100 with colours swapped and 95.9 with digits; the bag 50.0.) 1. A transformer whose first
 weights have a deviation of 0.1, about one over the root of its width, binds with plain contrast: 75 % or more, and 75 of what is held out. 2. With 0.02, BERT's
 deviation, made for a width of 768, it stays at 55 % or less in as many updates, at a rate of its own. 3. There swapped captions that occur lead by 15 points,
 clearly: the loss asks, and the wait ends. 4. After the larger start swapped captions are within 5 points of plain contrast, and fall 10 or more behind it on what
@@ -178,7 +179,7 @@ def trained(arm: Arm, rate: float, seed: int, small: bool) -> tuple[TwoTowers, f
         source = Columns(**source.columns | {"asked": torch.ones_like(source.asked)})
     if arm.asked == "swapped pictures":
         source = SwappedPictures(source, seed)
-    trainer = Trainer(model, objective, source, shared.recipe(2 if small else STEPS, BATCH, rate, seed))
+    trainer = Trainer(model, objective, source, shared.recipe(*((2, 16) if small else (STEPS, BATCH)), rate, seed))
     losses, curve, pace = [], {}, Pace()
     with trainer.at_work() as batches:
         while trainer.step < trainer.config.steps:
@@ -230,10 +231,10 @@ def probed(model: TwoTowers, seen: Columns, shown: Columns) -> dict[str, float]:
 
 def chosen(arm: Arm, small: bool) -> dict:
     """The rate that finds captions best with a seed and pictures set apart; while the best is at an edge, one beyond is tried."""
-    apart = pictures("test", shared.APART, arm.image, arm.between, small)
+    other = pictures("test", shared.APART, arm.image, arm.between, small)
 
     def score(rate: float) -> float:
-        return found(trained(arm, rate, shared.APART, small)[0], apart)[0].mean().item()
+        return found(trained(arm, rate, shared.APART, small)[0], other)[0].mean().item()
 
     scores = {rate: score(rate) for rate in (RATES[:1] if small else RATES)}
     while not small and (best := max(scores, key=scores.get)) in (min(scores), max(scores)):
@@ -243,15 +244,14 @@ def chosen(arm: Arm, small: bool) -> dict:
 
 
 def one_seed(arm: Arm, rate: float, seed: int, small: bool) -> dict:
-    before, (model, loss, curve) = network(arm, seed), trained(arm, rate, seed, small)
+    model, loss, curve = trained(arm, rate, seed, small)
     about = {"loss": loss, "curve": curve, "right": {}, "found": {}, "pool": {}}
     for split in SPLITS:
         shown = pictures(split, seed, arm.image, arm.between, small)
         about["right"][split] = {wrong: right(model, shown, wrong) for wrong in WRONG}
         about["found"][split], about["pool"][split] = found(model, shown)
     train, test = (pictures(split, seed, arm.image, arm.between, small) for split in ("train", "test"))
-    return about | {"apart": [apart(each, test) for each in (before, model)],
-                    "probed": probed(model, train.subset(range(min(PROBED, len(train)))), test)}  # fmt: skip
+    return about | {"probed": probed(model, train.subset(range(min(PROBED, len(train)))), test)}
 
 
 def measure(arm: str, small: bool = False) -> dict:
@@ -283,7 +283,9 @@ def finish(parts: dict, small: bool = False) -> dict:
             "setting": {arm: part["setting"] for arm, part in parts.items()},
             "right": {split: {wrong: means(lambda run, s=split, w=wrong: run["right"][s][w]) for wrong in WRONG} for split in SPLITS},
             "found first of the pool": {split: means(lambda run, s=split: run["found"][s]) for split in SPLITS},
-            **{what: {arm: [run[what] for run in part["runs"]] for arm, part in parts.items()} for what in ("pool", "loss", "curve", "apart", "probed")},
+            **{what: {arm: [run[what] for run in part["runs"]] for arm, part in parts.items()} for what in ("pool", "loss", "curve", "probed")},
+            "apart before training": {arm: [apart(network(ARMS[arm], seed), pictures("test", seed, "objects", "and", small)) for seed in SEEDS]
+                                      for arm in ("transformer", "small start")},
             "leads": {split: leads(split) for split in SPLITS}}  # fmt: skip
 
 
@@ -318,6 +320,6 @@ def verdict(measured: dict) -> str:
             f"5. Those that occur over all, held out, {points(occurring)}: {said[leads(occurring, 0.1)]}. "
             f"6. Swapped pictures over plain contrast {points(shown[0])}: {said[abs(shown[0][0][0]) <= 0.05]}. "
             f"7. Neighbours over the transformer {points(near[0])}; held out {others['neighbours']:.1f} %: {said[leads(near[0], 0.03) and others['neighbours'] < 50]}. "
-            f"8. Left of {bound['left of']:.1f} % with colours swapped, {digits:.1f} with digits swapped: {said[bound['left of'] >= 99 and digits <= bound['left of'] - 3]}. "
+            f"8. Left of {bound['left of']:.1f} % with colours swapped, {digits:.1f} with digits: {said[bound['left of'] >= 99 and digits <= bound['left of'] - 3]}. "
             f"9. Lists of objects {listed[0]:.1f} % and {listed[1]:.1f}, of properties {listed[2]:.1f}: {said[min(listed[:2]) >= 95 and listed[2] <= 55]}. "
             f"10. The bag {bag:.2f} %: {said[bag == 50]}.")  # fmt: skip
