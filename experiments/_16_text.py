@@ -21,7 +21,7 @@ from pretrain_lib.zoo import held_out_sources
 
 shared = load_experiment("14-augmentations")
 
-TITLE = "Found among 500 texts: docstrings by names, sentences and paragraphs by those before, with the zoo's vectors, whitened, after SimCSE and neighbours, and BM25"
+TITLE = "Found among 500 texts: docstrings by names, sentences and paragraphs by those before, with the zoo's vectors, whitened, SimCSE, neighbours and BM25"
 
 PREDICTION = """(Known from trials with one seed, 30 updates and 500 texts of documents set apart, hit@10: docstrings, whose words the zoo's model has not
 read, mean pooled 33 %, CLS 15, centred 36, whitened 51, a frozen random network 59, BM25 60, SimCSE 30 to 32 at three rates, neighbours 49 at two, those from

@@ -221,7 +221,8 @@ def text_numbers(first: Sequence[str], second: Sequence[str] = ()) -> Tensor:
     for a, b in zip(first, map(plain_string, second), strict=bool(second)):
         parent[root(a)] = root(b)
     numbers: dict[str, int] = {}
-    return torch.tensor([numbers.setdefault(root(a), len(numbers)) for a in first])
+    return torch.tensor([numbers.setdefault(root(a), len(numbers)) for a in first],
+                        dtype=torch.int64)
 
 
 # --- As ids ---------------------------------------------------------------------------------
