@@ -255,8 +255,9 @@ def finish(parts: dict, small: bool = False) -> dict:
     for task in LEARNED_ON:
         found[task] = {name: torch.stack([run[name][task] for run in parts[arm]["runs"]], 2) for name, arm in names.items()}  # (Q, 3, seeds)
     tests = {task: data(task, small).test for task in LEARNED_ON}
-    leads = {task: {f"{a} over {b}": {measure: [list(each) for each in lead(found[task][a][:, i], found[task][b][:, i], tests[task].documents)]
-                                      for i, measure in enumerate(MEASURES)} for a, b in PAIRS} for task in LEARNED_ON}  # fmt: skip
+    resamples = 200 if small else 10_000
+    leads = {task: {f"{a} over {b}": {measure: [list(each) for each in lead(arms[a][:, i], arms[b][:, i], tests[task].documents, resamples)]
+                                      for i, measure in enumerate(MEASURES)} for a, b in PAIRS} for task, arms in found.items()}  # fmt: skip
     pools = {task: {"texts": len(test), "documents": len(set(test.documents)), "to learn from": len(data(task, small).train)} for task, test in tests.items()}
     chance = {task: dict(zip(MEASURES, (1 / each["texts"], 10 / each["texts"], mean(1 / place for place in range(1, 1 + each["texts"])))))
               for task, each in pools.items()}  # fmt: skip
