@@ -136,7 +136,7 @@ claim(gain > 0.02, "with fifty labels and as many updates, fine-tuning a pretrai
 # |---|---|---|
 # | **core** | everyone | 00 Start here · [01 Why pre-train?](01_why_pretrain.ipynb) · [02 The mathematics of autoencoders](02_autoencoder_math.ipynb) · [03 Denoising and masked autoencoders](03_denoising_and_masked_autoencoders.ipynb) · [06 The transformer encoder](06_transformer_encoder.ipynb) · [07 Masked language modelling](07_masked_language_modeling.ipynb) · [08 BERT](08_bert_pretraining.ipynb) · [11 Evaluating pre-training](11_evaluating_pretraining.ipynb) · [12 Transfer](12_transfer.ipynb) |
 # | **engineer** | who must make it fast and cheap | [04 Tokenization](04_tokenization.ipynb) · [05 Data pipeline](05_data_pipeline.ipynb) · [09 Mixed precision and speed](09_mixed_precision_and_speed.ipynb) · [10 Distributed training](10_distributed_training.ipynb) · [13 Compression](13_compression.ipynb) |
-# | **modalities** | who works with more than text | [14 Images](14_images.ipynb) · [15 Speech](15_speech.ipynb) · [16 Pictures, words, and what moves](16_modalities.ipynb) · 17 Many tasks, and knowledge |
+# | **modalities** | who works with more than text | [14 Images](14_images.ipynb) · [15 Speech](15_speech.ipynb) · 16 Many modalities · 17 Many tasks, and knowledge |
 # | **research** | who wants to know why | 18 Scaling and interpretability · 19 Capstone |
 #
 # The pay-off above is told in images. Text joins with chapters 04 to 08. Here is a first taste of it: a small

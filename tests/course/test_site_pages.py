@@ -6,26 +6,20 @@ import csv
 import json
 import math
 import re
-from collections import Counter
 from statistics import mean, stdev
 
-import numpy as np
 import pytest
-import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from scipy.stats import hypergeom
-from torch.nn import functional as F
 
 import pretrain_lib
 from pretrain_lib.course.addresses import badges
 from pretrain_lib.course.exercises import ch14, ch15
 from pretrain_lib.course.markdown import caption, escaped
 from pretrain_lib.course.results import ROOT
-from pretrain_lib.course.site import clinic, clinic_images, clinic_pairs, clinic_speech, findings, glossary, reference
+from pretrain_lib.course.site import clinic, clinic_images, clinic_speech, findings, glossary, reference
 from pretrain_lib.course.site.__main__ import main, without_dead_links
 from pretrain_lib.course.site.chapters import Chapter, chapter_names, linked
 from pretrain_lib.course.sources import chapter_cells, chapter_sources, first_cell
-from pretrain_lib.objectives.pairwise import info_nce
 
 PNG = "iVBORw0KGgo="
 
@@ -311,96 +305,6 @@ def test_the_logs_of_exercise_15_3_are_those_runs(speech_wards):
         "C": clinic_speech.words_as_text(words["voice in both parts"]),
         "D": clinic_speech.prediction_as_text(prediction["voice gives it away"], "other utterances"),
         "E": clinic_speech.prediction_as_text(prediction["healthy prediction"], "their own utterance")}
-
-
-@pytest.fixture
-def pair_wards():
-    logs = json.loads(clinic.LOGS.read_text(encoding="utf-8"))
-    return logs["pairs"], logs["equal captions"], logs["fixed temperature"]
-
-
-def ends(run: dict) -> dict[str, float]:
-    """The mean training loss of the last 25 updates, and all else as it is in the end."""
-    return {name: late(run, 125) if name == "training" else curve[-1][1] for name, curve in run.items()}
-
-
-def test_the_clinic_shows_what_its_page_says_of_pairs(pair_wards):
-    runs, chance = pair_wards[0]["runs"], pair_wards[0]["lines"]["chance"]
-    assert chance == pytest.approx(math.log(256), abs=1e-4) and all(ward["lines"]["chance"] == chance for ward in pair_wards)
-    healthy, shifted, learned = (ends(runs[name]) for name in ("healthy pairs", "out of step", "sorted and out of step"))
-    assert healthy["training"] < 0.02 * chance and 0.77 < healthy["new fonts"] < 0.83 and 0.51 < healthy["new combinations"] < 0.58
-    curves = {name: dict(curve) for name, curve in runs["healthy pairs"].items()}
-    assert curves["training"][24] < 0.35 * chance and curves["new fonts"][25] < 0.01 and curves["new combinations"][25] < 0.01
-    resting = [loss for step, loss in runs["out of step"]["training"] if 10 <= step <= 76]
-    assert all(abs(loss - chance) < 0.06 for loss in resting) and chance - 0.3 < shifted["training"] < chance - 0.1
-    assert 0.1 * chance < learned["training"] < chance / 8
-    for name, most in (("out of step", 0.01), ("sorted and out of step", 0.05)):
-        assert all(share < most for test in ("new fonts", "new combinations") for _, share in runs[name][test])
-    assert curves["scale"][0] == 10 and 18.5 < healthy["scale"] < 19.5 and shifted["scale"] < 10 and 19.5 < learned["scale"] < 20.5
-
-
-def test_the_combination_in_both_parts_is_the_healthy_run_with_another_test(pair_wards):
-    runs = pair_wards[0]["runs"]
-    healthy, both = runs["healthy pairs"], runs["combination in both parts"]
-    assert all(both[name] == healthy[name] for name in ("training", "scale", "new combinations")) and "new fonts" not in both
-    assert 0.82 < both["set apart"][-1][1] < 0.9
-
-
-def test_the_clinic_shows_what_its_page_says_of_equal_captions_and_of_a_fixed_temperature(pair_wards):
-    healthy = ends(pair_wards[0]["runs"]["healthy pairs"])
-    (equal, best), (hot, least) = ((ends(*ward["runs"].values()), ward["lines"]["best possible"]) for ward in pair_wards[1:])
-    assert 0.05 < equal["training"] - best < 0.15 and 0.05 < healthy["training"] < 0.15
-    assert all(abs(equal[name] - healthy[name]) < 0.03 for name in ("new fonts", "new combinations"))
-    assert least < hot["training"] < least + 0.1 and math.log(256) - 1 < hot["training"] < math.log(256) - 0.8
-    assert 0.45 < hot["new fonts"] / healthy["new fonts"] < 0.55 and hot["new combinations"] < 0.5 * healthy["new combinations"]
-
-
-def test_the_floor_at_a_temperature_is_where_gradients_lead(pair_wards):
-    assert pair_wards[2]["lines"]["best possible"] == round(clinic_pairs.loss_at_scale(1.0, 256), 4)
-    corners = F.normalize(torch.eye(256, dtype=torch.float64) - 1 / 256, dim=1)  # of a simplex
-    assert info_nce(corners, corners, 1.0).item() / 256 == pytest.approx(clinic_pairs.loss_at_scale(1.0, 256), abs=1e-10)
-    floor = clinic_pairs.loss_at_scale(1.0, 16)
-    found = torch.randn(2, 16, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    for _ in range(200):
-        loss = info_nce(*F.normalize(found, dim=2), 1.0) / 16
-        assert loss > floor
-        slope, = torch.autograd.grad(loss, found)
-        found = (found - 100 * slope).detach().requires_grad_()
-    assert loss < floor + 1e-4
-
-
-def test_the_floor_of_equal_captions_is_that_of_batches_drawn_at_random(pair_wards):
-    """Of a sample's equals, a batch has a hypergeometric number."""
-    captions = clinic_pairs.part("training").caption
-    total, others = len(captions), clinic_pairs.BATCH - 1
-    expected = 0.0
-    for count, names in Counter(torch.bincount(captions).tolist()).items():
-        equals = np.arange(count)
-        expected += names * count / total * (hypergeom(total - 1, count - 1, others).pmf(equals) * np.log1p(equals)).sum()
-    assert pair_wards[1]["lines"]["best possible"] == pytest.approx(expected, abs=0.01)
-    assert pair_wards[1]["lines"]["best possible"] == round(clinic_pairs.loss_of_equal_captions(captions), 4)
-    assert clinic_pairs.loss_of_equal_captions(torch.zeros(256)) == pytest.approx(math.log(256))
-    assert clinic_pairs.loss_of_equal_captions(torch.arange(256)) == 0
-
-
-def test_one_row_off_is_one_wrong_name_to_each_letter_where_rows_are_sorted():
-    pairs = clinic_pairs.part("training")
-    for rows, least, most in ((pairs, 0.88, 0.92), (clinic_pairs.in_no_order(pairs), 0.0, 0.3)):
-        shifted = clinic_pairs.one_row_off(rows)
-        assert (shifted.images == rows.images).all() and (shifted.caption == rows.caption).double().mean() < 0.01
-        wrong = Counter(zip(rows.caption.tolist(), shifted.caption.tolist()))  # (own name, name that is told): pictures
-        commonest = {own: max(count for (name, _), count in wrong.items() if name == own) for own, _ in wrong}
-        assert least < sum(commonest.values()) / len(rows) < most
-
-
-def test_pictures_that_are_asked_for_were_not_trained_on_and_only_new_combinations_have_new_names():
-    asked = {name: clinic_pairs.part(name) for name in ("training", *clinic_pairs.TESTS)}
-    names = {part: {pairs.captions[number] for number in pairs.caption.tolist()} for part, pairs in asked.items()}
-    pictures = {part: set(zip((pairs.captions[number] for number in pairs.caption), pairs.font.tolist())) for part, pairs in asked.items()}
-    known = names.pop("training")
-    assert {part: len(own & known) / len(own) for part, own in names.items()} == {"set apart": 1, "new fonts": 1, "new combinations": 0}
-    assert all(not pictures[part] & pictures["training"] for part in names) and len(asked["set apart"]) == 385
-    assert set(clinic_pairs.names()) == known | names["new combinations"] and len(clinic_pairs.names()) == 683
 
 
 def test_measuring_one_loss_leaves_the_others_as_they_are(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .. import plots
 from ..results import ROOT
-from . import clinic_images, clinic_pairs, clinic_speech, clinic_text
+from . import clinic_images, clinic_speech, clinic_text
 
 LOGS = ROOT / "docs" / "clinic.json"
 
@@ -26,13 +26,11 @@ class Panel(NamedTuple):
         ylabel: what is drawn up the page; None takes what the ward calls its loss, and draws the ward's lines.
         top: where that ends.
         curves: the curves of a run that are drawn here, if it has them: what each is called, and its colour.
-        legend: the corner that is free for it.
     """
 
     ylabel: str | None
     top: float
     curves: dict[str, tuple[str, str]]
-    legend: str = "upper right"
 
 
 class Ward(NamedTuple):
@@ -48,8 +46,6 @@ RANK = Panel("effective rank of the features", clinic_images.HEAD[0], {"rank": (
 TOLD = Panel("share that a probe tells", 0.7, {"phones": ("phones", plots.BLUE), "voices": ("voices", plots.GREEN)})
 WRITTEN = Panel("for each phone that was said", 1.3, {"error": ("errors", plots.BLUE), "written": ("written", plots.GREEN)})
 WRONG = Panel("share of words that are wrong", 1.0, {"same voices": ("known voices", plots.BLUE), "other voices": ("other voices", plots.GREEN)})
-FOUND = Panel("share of names found", 1.1, {"set apart": ("set apart at random", plots.BLUE), "new fonts": ("new fonts", plots.BLUE),
-                                            "new combinations": ("new combinations", plots.GREEN)}, legend="upper left")
 WARDS = {
     "masked tokens": Ward(clinic_text.measure, (LOSS,)),
     "contrast": Ward(clinic_images.measure_contrast, (LOSS, RANK)),
@@ -57,9 +53,6 @@ WARDS = {
     "prediction": Ward(clinic_speech.measure_prediction, (LOSS_OF_SPEECH, TOLD)),
     "transcripts": Ward(clinic_speech.measure_transcripts, (LOSS._replace(top=12), WRITTEN)),
     "words": Ward(clinic_speech.measure_words, (LOSS_OF_SPEECH, WRONG)),
-    "pairs": Ward(clinic_pairs.measure_pairs, (LOSS, FOUND)),
-    "equal captions": Ward(clinic_pairs.measure_equal_captions, (LOSS, FOUND)),
-    "fixed temperature": Ward(clinic_pairs.measure_fixed_temperature, (LOSS, FOUND)),
 }
 
 
@@ -84,7 +77,7 @@ def drawn(panels: tuple[Panel, ...], logged: dict, run: dict):
                 ax.plot(*zip(*run[kind]), color=colour, label=label, clip_on=panel.ylabel is None)  # a loss may begin above the top
         ax.set(xlabel="updates", ylabel=panel.ylabel or logged["loss"], xlim=(0, last), ylim=(0, panel.top))
         if any(label for label, _ in panel.curves.values()):
-            ax.legend(frameon=False, loc=panel.legend)
+            ax.legend(frameon=False, loc="upper right")
         ax.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -208,7 +208,7 @@ def text_numbers(first: Sequence[str], second: Sequence[str] = ()) -> Tensor:
         second: none, or N texts, one for each.
 
     Returns:
-        (N,) int64, from 0, in order of appearance.
+        (N,) int64, from 0.
     """
     parent = {}
 
@@ -220,9 +220,7 @@ def text_numbers(first: Sequence[str], second: Sequence[str] = ()) -> Tensor:
     first = list(map(plain_string, first))
     for a, b in zip(first, map(plain_string, second), strict=bool(second)):
         parent[root(a)] = root(b)
-    numbers: dict[str, int] = {}
-    return torch.tensor([numbers.setdefault(root(a), len(numbers)) for a in first],
-                        dtype=torch.int64)
+    return torch.from_numpy(np.unique([root(a) for a in first], return_inverse=True)[1])
 
 
 # --- As ids ---------------------------------------------------------------------------------
