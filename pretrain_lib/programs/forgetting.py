@@ -1,7 +1,7 @@
 """What a model that training goes on with learns of new texts, and forgets of others.
 
-Both are masked losses on texts that are held out, before the first update and after the last, on the
-same blanks; of the new texts so in Gururangan et al., "Don't Stop Pretraining", ACL 2020, table 1.
+Both are masked losses on texts that are held out, before the first update and after the last, on
+the same blanks; of new texts so in Gururangan et al., "Don't Stop Pretraining", ACL 2020, table 1.
 """
 
 from __future__ import annotations

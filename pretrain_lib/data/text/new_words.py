@@ -28,7 +28,8 @@ def read_words(path: str | Path) -> list[str]:
     for number, line in enumerate(decoded_lines(path), start=1):
         parts = line.split()
         if len(parts) > 1:
-            raise ValueError(f"{path}, line {number}: a line must have one word, got {line.strip()!r}")
+            raise ValueError(f"{path}, line {number}: a line must have one word, got "
+                             f"{line.strip()!r}")
         words += parts
     if not words:
         raise ValueError(f"{path} has no word: it must have one a line")

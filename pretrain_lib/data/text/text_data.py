@@ -243,7 +243,9 @@ def tokenizer_that_is_there(config: TextConfig):
                          "trained on this text, and learns its words. They are for one that is "
                          "there: start with a model, or name a tokenizer")
     tokenizer = load_tokenizer(config.tokenizer)
-    return with_new_words(tokenizer, read_words(config.new_words)) if config.new_words else tokenizer
+    if config.new_words:
+        return with_new_words(tokenizer, read_words(config.new_words))
+    return tokenizer
 
 
 def tokenizer_of_its_own(corpus: Corpus, config: TextConfig, folder: Path):
