@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 PREFIX = "hub:"  # of names of the Hub, among others
@@ -72,8 +73,9 @@ def is_of_the_hub(name: str | Path) -> bool:
     return str(name).startswith(PREFIX)
 
 
+@cache
 def model_folder(name: str) -> Path:
-    """The folder of a model of the Hub, downloaded unless it was before.
+    """The folder of a model of the Hub, downloaded unless it was before; a process asks once.
 
     Args:
         name: "hub:owner/name", or "hub:owner/name@revision", where a revision is a commit, tag or

@@ -110,6 +110,10 @@ class EncoderModel(ModelBase):
         model.label_names = names
         return model
 
+    def without_head(self) -> nn.Module:
+        """The encoder alone."""
+        return self.encoder
+
 
 class TextModel(EncoderModel):
     """A model of texts: its features are the mean of its hidden states over the tokens.

@@ -36,6 +36,13 @@ class PooledModel(EncoderModel):
     def to_config(self) -> dict:
         return super().to_config() | ({"pooler": True} if self.pooler is not None else {})
 
+    def without_head(self) -> nn.Module:
+        """The encoder alone, which carries the pooler from now on."""
+        encoder = self.encoder
+        if encoder is not self and self.pooler is not None:
+            encoder.pooler = self.pooler.requires_grad_(False)
+        return encoder
+
     @classmethod
     def from_config(cls, fields: dict) -> PooledModel:
         fields = dict(fields)

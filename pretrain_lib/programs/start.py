@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..data.text.new_words import pieces
 from ..data.text.tokenizer import load_tokenizer, vocabulary_size
 from ..files import sha256_of
-from ..models.base import Classifier
+from ..models.base import Classifier, TextModel
 from ..models.bert import BertBase
 from ..models.embedder import SentenceEmbedder
 from ..models.modern import ModernBertBase
@@ -49,8 +49,10 @@ def started(start: str, objective: type[Objective], seed: int = 0) -> Started:
     """A saved model with the heads that an objective asks for.
 
     A model that predicts tokens keeps its head for it. An encoder, an embedder of sentences, a
-    classifier and a tagger get a new one, whatever head they have; a pooler is carried along. Where
-    an objective asks for no such head, a model stays as it is, but for one that classifies or tags.
+    classifier and a tagger get a new one, whatever head they have. Where an objective asks for no
+    such head, as one that compares texts, models of texts and classifiers of images go without
+    theirs; others, and those that say a text from left to right, stay as they are. A pooler is
+    carried along.
 
     Args:
         start: what `load_pretrained` takes.
@@ -72,8 +74,8 @@ def started(start: str, objective: type[Objective], seed: int = 0) -> Started:
     if asked and hasattr(model, asked):
         model = getattr(model, asked)(seed)
         model.other_fields = {} if labels else said
-    elif labels:
-        model = model.encoder
+    elif labels or (isinstance(model, TextModel) and not model.causal):
+        model = model.without_head()
     return Started(model.train(), new_head)
 
 

@@ -1,10 +1,12 @@
 """Training that goes on with a saved model: what is taken over, what is new, and what is refused."""
 
+import itertools
 import json
 import random
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -270,6 +272,39 @@ def test_a_model_of_images_is_gone_on_with_as_it_is(tmp_path):
         build_model(read_recipe(tmp_path / "r.toml"), data)
 
 
+TABLE = """
+[data]
+kind = "NeighbourData"
+name = "{corpus}"
+length = 24
+[model]
+start = "{start}"
+[objective]
+kind = "Contrastive"
+features = true
+[objective.views]
+first = ["input_ids", "attention_mask"]
+second = ["other_input_ids", "other_attention_mask"]
+[train]
+steps = 2
+batch_size = 2
+device = "cpu"
+"""
+
+
+@pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertForSequenceClassification", "SentenceTransformer", "ModernBertForMaskedLM"])
+def test_an_objective_that_compares_texts_takes_the_encoder_alone(kind, saved, tmp_path):
+    (tmp_path / "pairs.csv").write_text("first,second\n" + "".join(f"{a} {b},{b} he {a}\n" for a, b in itertools.pairwise(WORDS)))
+    start = saved(kind)
+    recipe = read_recipe(recipe_file(tmp_path, tmp_path / "pairs.csv", start, text=TABLE))
+    assert recipe.model.kind is (pl.ModernBertModel if kind.startswith("Modern") else pl.BertModel)
+    pretrain(recipe, tmp_path / "run")
+    before, after = tensors_of(start), tensors_of(tmp_path / "run" / "model")
+    assert after.keys() == {name for name in before if not name.startswith(("cls.", "classifier.", "head.", "decoder."))}
+    same = {name for name in after if torch.equal(before[name], after[name])}
+    assert {name for name in after if "pooler" in name} <= same < after.keys()
+
+
 # ------------------------------------------------------------------------- the command line
 
 
@@ -295,6 +330,12 @@ def test_the_file_counts_where_it_says_a_start(saved, corpus, tmp_path, capsys):
         recipe = recipe_and_options(str(path), ["--start", str(saved(start))])[0]
         assert recipe.train == read_recipe(path).train and recipe.start == str(saved(start))
     assert recipe.model.kind is pl.ModernBertForMaskedLM and not capsys.readouterr().out
+
+
+def test_the_recipe_that_goes_on_with_the_zoo_can_be_carried_out():
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "continue-bert.toml")
+    assert (recipe.start, recipe.keep_an_eye_on, recipe.data.config.corpus) == ("bert-mini-sotu", "sotu", "docstrings")
+    assert recipe.model.config == pl.load_pretrained("bert-mini-sotu").config
 
 
 def test_a_zoo_name_is_a_start(corpus, tmp_path):
@@ -407,6 +448,12 @@ def test_new_words_go_with_the_model_and_its_tokenizer(saved, corpus, tmp_path, 
 # ---------------------------------------------------------------------------------- the Hub
 
 
+@pytest.fixture(autouse=True)
+def asked_anew():
+    """A process asks the Hub once for a name, and a test is a process of its own."""
+    hub.model_folder.cache_clear()
+
+
 @pytest.fixture
 def of_the_hub(saved, monkeypatch):
     """A Hub with one model; what it was asked for."""
@@ -424,7 +471,7 @@ def of_the_hub(saved, monkeypatch):
 def test_a_model_of_the_hub_is_a_start(of_the_hub, corpus, tmp_path):
     name = "hub:owner/name@c0ffee"
     pretrain(read_recipe(recipe_file(tmp_path, corpus, name)), tmp_path / "run")
-    assert set(of_the_hub) == {("owner/name", "c0ffee")}
+    assert of_the_hub == [("owner/name", "c0ffee")]
     described = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
     assert described["model"]["start"] == described["data"]["tokenizer"] == name
     assert pl.load_pretrained("hub:owner/name").config == pl.load_pretrained(tmp_path / "run").config
