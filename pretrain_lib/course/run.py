@@ -161,6 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="chapters side by side; by default as many as the cores can serve")
     parser.add_argument("--timeout", type=int, default=1800, metavar="SECONDS", help="for one cell")
     options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error(f"--jobs must be at least 1, got {options.jobs}")
     try:
         chosen = select_chapters(options.chapters, sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")))
     except UnknownChapter as error:

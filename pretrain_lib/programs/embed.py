@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ..pretrained import find, weight_files
 from ..validation import require, require_at_least
 from .embedder import Embedder, told_cut_off
 from .parts import kept_parts, require_room_and_file
+from .usage import with_two_words
 from .vector_file import KINDS, Made, write_vectors
 
 USAGE = """\
@@ -125,11 +125,7 @@ def embed(words: list[str]) -> None:
     """Makes a vector of each row of a file, for `search` and for other programs."""
     import tyro
 
-    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
-        if not {"-h", "--help"} & set(words):
-            print(USAGE)
-            sys.exit(2)
-        words = ["MODEL", "FILE", "--help"]
+    words = with_two_words(words, USAGE, ("MODEL", "FILE"))
     config = tyro.cli(EmbedConfig, args=words[2:], prog="python -m pretrain_lib embed MODEL FILE",
                       default=EmbedConfig(*words[:2], "vectors.npy"),
                       config=(tyro.conf.OmitArgPrefixes,),

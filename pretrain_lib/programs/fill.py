@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from ..models.protocol import TextEncoder
 from ..objectives.text import require_head
 from ..pretrained import find, load_pretrained
 from ..validation import require_at_least
+from .usage import with_two_words
 
 USAGE = """\
 usage: python -m pretrain_lib fill MODEL "The state of the [MASK] is strong."
@@ -86,11 +86,7 @@ def fill(words: list[str]) -> None:
     """Says what a masked language model would put into the blanks of a text."""
     import tyro
 
-    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("--"):
-        if not {"-h", "--help"} & set(words):
-            print(USAGE)
-            sys.exit(2)
-        words = ["MODEL", "TEXT", "--help"]
+    words = with_two_words(words, USAGE, ("MODEL", "TEXT"))
     config = tyro.cli(FillConfig, args=words[2:], default=FillConfig(*words[:2]),
                       prog="python -m pretrain_lib fill MODEL TEXT")
     for number, row in enumerate(guesses(config), start=1):

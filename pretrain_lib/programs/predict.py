@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -29,6 +28,7 @@ from ..transfer.embed import most_positions
 from ..transfer.features import logits
 from ..validation import require, require_at_least
 from .parts import in_parts, kept_parts, require_room_and_file, texts_of
+from .usage import with_two_words
 
 WRITERS = (".csv", ".jsonl", ".parquet")
 USAGE = """\
@@ -230,11 +230,7 @@ def predict(words: list[str]) -> None:
     """Asks a fine-tuned model about every row of a file."""
     import tyro
 
-    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
-        if not {"-h", "--help"} & set(words):
-            print(USAGE)
-            sys.exit(2)
-        words = ["MODEL", "FILE", "--help"]
+    words = with_two_words(words, USAGE, ("MODEL", "FILE"))
     config = tyro.cli(PredictConfig, args=words[2:], prog="python -m pretrain_lib predict MODEL FILE",
                       default=PredictConfig(*words[:2], "answers.csv"),
                       description="Asks a fine-tuned model about every row of a file, in order. "

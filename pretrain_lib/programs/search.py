@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from ..pretrained import find, weight_files
 from ..transfer.lexical import Terms, bm25_scores
 from ..validation import require_at_least
 from .embedder import Embedder
+from .usage import with_two_words
 from .vector_file import Made, NpyVectors, ParquetVectors, open_vectors
 
 LONGEST = 160  # characters of a text that are shown
@@ -140,11 +140,7 @@ def search(words: list[str]) -> None:
     """Finds the texts of a file that are nearest to a question, by the vectors of `embed`."""
     import tyro
 
-    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("--"):
-        if not {"-h", "--help"} & set(words):
-            print(USAGE)
-            sys.exit(2)
-        words = ["VECTORS", "QUESTION", "--help"]
+    words = with_two_words(words, USAGE, ("VECTORS", "QUESTION"))
     config = tyro.cli(SearchConfig, args=words[2:], default=SearchConfig(*words[:2]),
                       prog="python -m pretrain_lib search VECTORS QUESTION",
                       description="Finds the texts that are nearest to a question. Where a "
